@@ -1,0 +1,79 @@
+"""Talk to Kestra, the orchestrator, from Python.
+
+Inside a task: `Kestra.outputs(...)`, `Kestra.counter(...)`, `Kestra.logger()`. Outside:
+`Flow().execute(namespace, flow, inputs)`.
+
+Every name is imported on first use (PEP 562): `import kestra` loads nothing else, and a script
+pays only for what it calls.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` costs more to import than the rest of this package
+if TYPE_CHECKING:
+    from typing import Any
+
+    from kestra._execution_context import (
+        CONTEXT_FILE,
+        ExecutionContext,
+        load_execution_context,
+    )
+    from kestra._flow import Flow, FlowExecution
+    from kestra._kestra import Kestra
+    from kestra._logging import JsonFormatter, KestraHandler, LogFormatter
+    from kestra.exceptions import FailedExponentialBackoff
+
+    context: ExecutionContext
+
+__version__ = "3.0.0"
+
+__all__ = [
+    "CONTEXT_FILE",
+    "ExecutionContext",
+    "FailedExponentialBackoff",
+    "Flow",
+    "FlowExecution",
+    "JsonFormatter",
+    "Kestra",
+    "KestraHandler",
+    "LogFormatter",
+    "__version__",
+    "context",
+    "load_execution_context",
+]
+
+_HOMES = {
+    "CONTEXT_FILE": "kestra._execution_context",
+    "ExecutionContext": "kestra._execution_context",
+    "FailedExponentialBackoff": "kestra.exceptions",
+    "Flow": "kestra._flow",
+    "FlowExecution": "kestra._flow",
+    "JsonFormatter": "kestra._logging",
+    "Kestra": "kestra._kestra",
+    "KestraHandler": "kestra._logging",
+    "LogFormatter": "kestra._logging",
+    "load_execution_context": "kestra._execution_context",
+}
+_PATCHED = ("requests", "time")  # modules that tests reach through this one: `kestra.time.sleep`
+
+_context: ExecutionContext | None = None  # what `context` loaded; None: not yet
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _HOMES:
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
+    if name in _PATCHED:
+        return import_module(name)
+    if name == "context":
+        global _context  # noqa: PLW0603  # as in 2.0.0: setting it to None loads afresh
+        if _context is None:
+            _context = import_module("kestra._execution_context").load_execution_context()
+        return _context
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

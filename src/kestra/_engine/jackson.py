@@ -1,0 +1,219 @@
+"""JSON as the engine's library, Jackson, reads it: what it refuses and what it converts."""
+
+from __future__ import annotations
+
+import json
+import re
+from fractions import Fraction
+from math import inf, nan
+from typing import Any, NoReturn
+
+MAX_NESTING = 1_000
+MAX_STRING = 20_000_000
+"""The longest string (or key), in UTF-16 code units."""
+MAX_DIGITS = 1_000
+
+_MAX_LONG = 2**63 - 1
+_NANOSECONDS = 10**9
+_TRIMMED = "".join(map(chr, range(0x21)))
+_DOUBLE_NAMES = {"NaN": nan, "Infinity": inf, "INF": inf, "-Infinity": -inf, "-INF": -inf}
+_DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_SECONDS = re.compile(r"(?P<sign>[+-]?)(?=\.?[0-9])(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?")
+_DURATION = re.compile(
+    r"(?P<sign>[+-]?)P(?=.)(?:(?P<days>[+-]?[0-9]+)D)?"
+    r"(?:T(?=.)(?:(?P<hours>[+-]?[0-9]+)H)?(?:(?P<minutes>[+-]?[0-9]+)M)?"
+    r"(?:(?P<seconds>[+-]?[0-9]+)(?:[.,](?P<fraction>[0-9]{0,9}))?S)?)?",
+    re.IGNORECASE,
+)
+
+
+class Refused(ValueError):  # noqa: N818  # what the engine does; no error of this package
+    """Jackson raises on this: the engine drops the whole frame."""
+
+
+class Double(float):
+    """A number with a fraction or an exponent. Where text is wanted it stays as written."""
+
+    __slots__ = ("literal",)
+    literal: str
+
+    def __new__(cls, literal: str) -> Double:  # noqa: PYI034  # Self came with Python 3.11
+        if len(literal) > MAX_DIGITS:
+            digits = re.sub("[^0-9]", "", literal)
+            _limit_digits(len(digits) - digits.startswith("0"))
+        number = super().__new__(cls, literal)
+        number.literal = literal
+        return number
+
+
+def decode(text: str) -> tuple[Any, str]:
+    """Read the first value of `text`; the rest, which the engine ignores, comes second.
+
+    Numbers with a fraction come as `Double`.
+
+    Raises:
+        Refused: The value is no JSON, or beyond one of Jackson's limits.
+    """
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        raise Refused(_explain(error)) from None
+    except RecursionError:  # up to Python 3.11 the caller's stack counts too
+        raise Refused(f"nested too deeply: keep far below {MAX_NESTING:,} levels") from None
+    brackets = text.count("{", 0, end) + text.count("[", 0, end)
+    if brackets > MAX_NESTING or 2 * end > MAX_STRING:  # a character takes at most two units
+        _check_limits(value)
+    return value, text[end:]
+
+
+def trim(text: str) -> str:
+    """Strip what Java's `String.trim` strips."""
+    return text.strip(_TRIMMED)
+
+
+def as_text(value: Any, name: str) -> str | None:
+    """Convert where the engine wants text: scalars as they were written."""
+    if isinstance(value, (dict, list)):
+        raise Refused(f"{name} is no text")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Double):
+        return value.literal
+    return None if value is None else str(value)
+
+
+def as_double(value: Any, name: str) -> float | None:
+    """Convert where the engine wants a number: text that holds one will do."""
+    if isinstance(value, str):
+        return _double_of_text(trim(value), name)
+    if value is None:
+        return None
+    if isinstance(value, (bool, dict, list)):
+        raise Refused(f"{name} is no number")
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond a double
+        return inf if value > 0 else -inf
+
+
+def as_nanoseconds(value: Any, name: str) -> int | None:
+    """Convert where the engine wants a duration: seconds, or ISO 8601 as in `PT1.5S`."""
+    if isinstance(value, str):
+        return _nanoseconds_of_text(trim(value), name)
+    if value is None:
+        return None
+    if isinstance(value, (bool, dict, list)):
+        raise Refused(f"{name} is no duration: send seconds")
+    if isinstance(value, Double):
+        if not 1e-9 <= abs(value) < 1e64:  # noqa: PLR2004  # Jackson takes the huge for zero too
+            return 0
+        return int(Fraction(value.literal) * _NANOSECONDS)
+    if abs(value) > _MAX_LONG:
+        raise Refused(f"{name} is beyond 64 bits")
+    return int(value) * _NANOSECONDS
+
+
+def as_list(value: Any, name: str) -> list[Any]:
+    """Convert where the engine wants a list; `null` is an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Refused(f"{name} is no list")
+    return value
+
+
+def as_object(value: Any, name: str) -> dict[str, Any]:
+    """Convert where the engine wants an object; `null` is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refused(f"{name} is no object")
+    return value
+
+
+def _integer(literal: str) -> int:
+    _limit_digits(len(literal.lstrip("-")))
+    return int(literal)
+
+
+def _constant(name: str) -> NoReturn:
+    raise Refused(f"{name} is no JSON: send null")
+
+
+_DECODER = json.JSONDecoder(parse_float=Double, parse_int=_integer, parse_constant=_constant)
+
+
+def _limit_digits(count: int) -> None:
+    if count > MAX_DIGITS:
+        raise Refused(f"a number of {count:,} digits; {MAX_DIGITS:,} are allowed")
+
+
+def _explain(error: json.JSONDecodeError) -> str:
+    hint = {"'": ": strings take double quotes", "/": ": JSON has no comments"}
+    reason = f"invalid JSON, {error.msg} at character {error.pos + 1}"
+    return reason + hint.get(error.doc[error.pos : error.pos + 1], "")
+
+
+def _check_limits(root: Any) -> None:
+    level = [root]
+    for _ in range(MAX_NESTING):
+        inner: list[Any] = []
+        for container in level:
+            values = container
+            if isinstance(container, dict):
+                values = container.values()
+                _limit_lengths(container)
+            inner += (value for value in values if isinstance(value, (dict, list)))
+            _limit_lengths(value for value in values if isinstance(value, str))
+        if not inner:
+            return
+        level = inner
+    raise Refused(f"nested deeper than {MAX_NESTING:,} levels")
+
+
+def _limit_lengths(texts: Any) -> None:
+    for text in texts:
+        if 2 * len(text) > MAX_STRING:
+            length = len(text) + sum(character > "\uffff" for character in text)
+            if length > MAX_STRING:
+                raise Refused(f"a string of {length:,} characters; {MAX_STRING:,} are allowed")
+
+
+def _double_of_text(text: str, name: str) -> float | None:
+    if text in {"", "null"}:
+        return None
+    if text in _DOUBLE_NAMES:
+        return _DOUBLE_NAMES[text]
+    _limit_digits(len(text))
+    if not _DOUBLE.fullmatch(text):
+        raise Refused(f"{name} is text that is no number")
+    return float(text)
+
+
+def _nanoseconds_of_text(text: str, name: str) -> int | None:
+    if not text:
+        return None
+    _limit_digits(len(text))
+    if match := _SECONDS.fullmatch(text):
+        whole = int(f"{match['sign']}{match['whole'] or 0}")
+        fraction = _fraction(match["fraction"])
+        # As Jackson does: to the -1 of "-1.5" the half is added, which gives -0.5.
+        negative = match["sign"] == "-" and not whole
+        return whole * _NANOSECONDS + (-fraction if negative else fraction)
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise Refused(f"{name} is text that is no duration: send seconds, or PT1.5S")
+    days, hours, minutes, seconds = (
+        int(match[part] or 0) for part in ("days", "hours", "minutes", "seconds")
+    )
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if abs(total) > _MAX_LONG:
+        raise Refused(f"{name} is beyond 64 bits")
+    fraction = _fraction(match["fraction"])
+    if (match["seconds"] or "").startswith("-"):
+        fraction = -fraction
+    return (total * _NANOSECONDS + fraction) * (-1 if match["sign"] == "-" else 1)
+
+
+def _fraction(digits: str | None) -> int:
+    return int((digits or "")[:9].ljust(9, "0"))

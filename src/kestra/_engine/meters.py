@@ -1,0 +1,138 @@
+"""How the engine reads metrics and adds them up, and what kills its reader on the way."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kestra._engine.jackson import Refused, as_double, as_nanoseconds, as_object, as_text
+from kestra._engine.messages import Metric, Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_MAX_NANOSECONDS = 2**63 - 1
+_INSTANT = re.compile(
+    r"-?[0-9]+(\.[0-9]*)?"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]*)?)?(Z|[+-][0-9:]{2,8})",
+    re.IGNORECASE,
+)
+
+
+class ReaderDied(Exception):  # noqa: N818  # what happened; it is no error of this package
+    """The engine's reader of one stream ends here: all that follows on the stream is lost.
+
+    Attributes:
+        logged: The engine logs an ERROR as it goes. Of a few deaths it says nothing.
+    """
+
+    def __init__(self, reason: str, *, logged: bool = True) -> None:
+        super().__init__(reason)
+        self.logged = logged
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One entry of `metrics`; `where` it stood. The value of a timer is in nanoseconds."""
+
+    where: str
+    name: str | None
+    type: str
+    value: float | None
+    tags: dict[str, str | None] | None
+    description: str | None = None
+
+
+def read_sample(entry: Any, where: str, types: Collection[str]) -> Sample | None:
+    """Read one entry of `metrics`; `null` passes, and kills the reader when it is added.
+
+    Raises:
+        Refused: The engine drops the frame.
+    """
+    if entry is None:
+        return None
+    entry = as_object(entry, where)
+    kind = entry.get("type")
+    if kind not in types:
+        raise Refused(f"{where}.type is none of {', '.join(types)}")
+    timestamp = as_text(entry.get("timestamp"), f"{where}.timestamp")
+    if timestamp and not _INSTANT.fullmatch(timestamp):
+        raise Refused(f"{where}.timestamp is no ISO 8601 instant with an offset")
+    tags = entry.get("tags")
+    if tags is not None:
+        tags = as_object(tags, f"{where}.tags")
+        tags = {key: as_text(tag, f"{where}.tags.{key}") for key, tag in tags.items()}
+    return Sample(
+        where,
+        as_text(entry.get("name"), f"{where}.name"),
+        kind,
+        (as_nanoseconds if kind == "timer" else as_double)(entry.get("value"), f"{where}.value"),
+        tags,
+        as_text(entry.get("description"), f"{where}.description"),
+    )
+
+
+class Meters:
+    """The metrics of one task."""
+
+    def __init__(self) -> None:
+        self._firsts: dict[tuple[object, ...], Sample] = {}
+        self._values: dict[tuple[object, ...], float | None] = {}
+        self._types: dict[tuple[object, ...], str] = {}
+
+    def add(self, sample: Sample | None) -> None:
+        """Add one sample.
+
+        Raises:
+            ReaderDied: In most cases the sample is kept all the same.
+        """
+        if sample is None:
+            raise ReaderDied("one of metrics is null: leave it out")
+        tags = None if sample.tags is None else frozenset(sample.tags.items())
+        key = (sample.name, sample.type, tags, sample.description)
+        value = sample.value
+        if key not in self._firsts:
+            self._firsts[key] = sample
+        elif sample.type != "gauge":
+            total = self._values[key]
+            if total is None or value is None:
+                raise _no_value(sample)
+            value += total
+        self._values[key] = value
+        self._register(sample)
+
+    def metrics(self, *, as_server: bool) -> Metrics:
+        """Return what has been added up: as a server shows it, or exactly."""
+        metrics = Metrics()
+        for key, sample in self._firsts.items():
+            value = self._values[key]
+            if sample.type == "timer" and value is not None:
+                value = int(value / 1e6) / 1e3 if as_server else value / 1e9
+            tags = sample.tags or {}
+            if as_server:
+                tags = {name: tag for name, tag in tags.items() if tag is not None}
+            metrics.append(Metric(sample.name, sample.type, value, tags))
+        return metrics
+
+    def _register(self, sample: Sample) -> None:
+        tags, where = sample.tags or {}, sample.where
+        if None in tags.values():
+            raise ReaderDied(f"a tag of {where} is null: leave the tag out", logged=False)
+        if "" in tags:
+            raise ReaderDied(f"a tag of {where} has an empty name")
+        first = self._types.setdefault((sample.name, frozenset(tags.items())), sample.type)
+        if first != sample.type:
+            raise ReaderDied(
+                f"{where} has the name and the tags of a {first}: give a {sample.type} others"
+            )
+        if sample.type == "gauge":
+            return
+        if sample.value is None:
+            raise _no_value(sample)
+        if sample.type == "timer" and abs(sample.value) > _MAX_NANOSECONDS:
+            raise ReaderDied(f"{where} is beyond 292 years: a timer's value is in seconds")
+
+
+def _no_value(sample: Sample) -> ReaderDied:
+    return ReaderDied(f"{sample.where}.value is null: send a number")

@@ -1,0 +1,104 @@
+"""What `python -m kestra run` shows of what the engine keeps: tables, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from itertools import groupby
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kestra._engine.messages import Messages, Metric, Rejected
+
+_WIDTH = 100
+
+
+def as_json(messages: Messages, *, engine: str, exit_status: int) -> str:
+    """Return all of `messages` as one JSON object."""
+    metrics = [{**asdict(metric), "value": _value(metric)} for metric in messages.metrics]
+    report = {"engine": engine, "exit_status": exit_status, **asdict(messages), "metrics": metrics}
+    return json.dumps(report)
+
+
+def as_text(messages: Messages, *, engine: str, exit_status: int) -> str:
+    """Return readable tables, of what there is, and a line that sums it up.
+
+    Of the log only what frames and the engine said is in a table: ordinary lines are shown as
+    they come.
+    """
+    outputs = [(name, json.dumps(value)) for name, value in messages.outputs.items()]
+    metrics = [
+        (str(metric.name), metric.type, _with_unit(metric), json.dumps(metric.tags))
+        for metric in messages.metrics
+    ]
+    logs = [
+        (entry.level, str(entry.message))
+        for entry in messages.logs
+        if entry.source in {"frame", "engine"}
+    ]
+    sections = [
+        *_section("Outputs", outputs),
+        *_section("Metrics", metrics),
+        *_section("Logs", logs),
+        *_section("Assets", [(json.dumps(asset),) for asset in messages.assets]),
+        *_section("Lost", list(_losses(messages.rejected))),
+        _summary(messages, engine, exit_status),
+    ]
+    return "\n".join(sections)
+
+
+def _section(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    if not rows:
+        return
+    cells = [[_shorten(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    yield title
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield f"  {'  '.join(padded)}".rstrip()
+    yield ""
+
+
+def _losses(rejected: list[Rejected]) -> Iterator[tuple[str, str]]:
+    """Yield one entry for each loss; lines that follow each other and share a reason share it."""
+    for (stream, reason), group in groupby(rejected, lambda line: (line.stream, line.reason)):
+        lines = list(group)
+        first, last = lines[0].line_number, lines[-1].line_number
+        yield f"{stream} {first}" if first == last else f"{stream} {first} to {last}", reason
+        yield "", lines[0].text
+
+
+def _summary(messages: Messages, engine: str, exit_status: int) -> str:
+    kept = ", ".join(
+        (
+            _count(len(messages.outputs), "output"),
+            _count(len(messages.metrics), "metric"),
+            _count(len(messages.logs), "log entry", "log entries"),
+        )
+    )
+    lost = _count(len(messages.rejected), "loss", "losses") if messages.rejected else "no loss"
+    state = f"state {messages.state}, exit status {exit_status}"
+    return f"Kestra {engine} would keep {kept}; {lost}; {state}."
+
+
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _value(metric: Metric) -> Any:
+    """Return the value, or where JSON has no word for it, its name in Java."""
+    if metric.value is None or isfinite(metric.value):
+        return metric.value
+    return {"inf": "Infinity", "-inf": "-Infinity"}.get(str(metric.value), "NaN")
+
+
+def _with_unit(metric: Metric) -> str:
+    return f"{_value(metric)} s" if metric.type == "timer" else str(_value(metric))
+
+
+def _shorten(text: str) -> str:
+    cut = text if len(text) <= _WIDTH else f"{text[:_WIDTH]}... ({len(text):,} characters)"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)

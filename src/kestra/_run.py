@@ -1,0 +1,191 @@
+"""`python -m kestra run`: a script, run as a task would run it."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import IO, TYPE_CHECKING, TextIO
+
+from kestra import _report
+from kestra._engine.jackson import MAX_NESTING
+from kestra._engine.lines import read_lines
+from kestra._engine.reader import Engine
+from kestra._engine.rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from kestra._engine.messages import Stream
+
+_QUEUED_LINES = 1_000
+
+_DESCRIPTION = """\
+Run a Python script as a task of Kestra would (a process of its own, pipes for stdout and
+stderr) and show what Kestra would keep: ordinary lines as they come, then outputs, metrics
+and logs, and what would be lost, line by line, and why.
+
+The exit status is that of the script, whatever is lost (see --strict); 128 + N where signal N
+ended it; 2 where it could not be run.
+"""
+
+
+def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `run` to the commands of `python -m kestra`."""
+    parser = commands.add_parser(
+        "run",
+        help="run a script as a task would, and show what Kestra would keep",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--engine",
+        choices=RULES,
+        default="2.0",
+        help="whose rules (default: %(default)s, as far as the side goes that runs the task)",
+    )
+    parser.add_argument(
+        "--enterprise", action="store_true", help="accept assets, as the Enterprise Edition does"
+    )
+    parser.add_argument(
+        "--context",
+        metavar="FILE",
+        type=_context,
+        help="a JSON object, which the script finds as its execution context",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="show one JSON object on stdout, and ordinary lines on stderr",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with 1 where the script succeeds but something would be lost",
+    )
+    parser.add_argument("script", metavar="SCRIPT", type=_script, help="the Python script")
+    parser.add_argument(
+        "arguments",
+        metavar="ARGS",
+        nargs=argparse.REMAINDER,
+        help="all that follows the script is the script's, options too",
+    )
+    parser.set_defaults(command=_run)
+
+
+def _script(path: str) -> str:
+    if not Path(path).exists():
+        raise argparse.ArgumentTypeError(f"there is no {path}")
+    return path
+
+
+def _context(path: str) -> str:
+    try:
+        context = json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        context = None
+    if not isinstance(context, dict):
+        raise argparse.ArgumentTypeError(f"{path} holds no JSON object")
+    return str(Path(path).absolute())
+
+
+def _run(options: argparse.Namespace) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # Up to Python 3.11 the nesting of JSON counts as calls.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 2 * MAX_NESTING))
+
+    engine = Engine(options.engine, enterprise=options.enterprise)
+    screens = {"stdout": sys.stderr if options.json else sys.stdout, "stderr": sys.stderr}
+    with _started(options) as process, _signals_passed_to(process):
+        for stream, line in _lines_of(process):
+            if engine.feed(line, stream):
+                _show(line, screens[stream])
+    status = process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+    messages = engine.messages()
+    if status and messages.state != "CRASH":
+        messages = replace(messages, state="FAILED")
+    report = _report.as_json if options.json else _report.as_text
+    _show(report(messages, engine=options.engine, exit_status=status), sys.stdout)
+    return 1 if options.strict and messages.rejected and not status else status
+
+
+def _started(options: argparse.Namespace) -> subprocess.Popen[bytes]:
+    environment = dict(os.environ)
+    if options.context:
+        environment["KESTRA_EXECUTION_CONTEXT_FILE"] = options.context
+    return subprocess.Popen(  # noqa: S603  # the user's own script
+        [sys.executable, options.script, *options.arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+
+
+def _lines_of(process: subprocess.Popen[bytes]) -> Iterator[tuple[Stream, str]]:
+    """Yield the lines of both streams in the order of their arrival."""
+    queue: Queue[tuple[Stream, str | None]] = Queue(_QUEUED_LINES)
+
+    def read(pipe: IO[bytes], stream: Stream) -> None:
+        try:
+            for line in read_lines(pipe):
+                queue.put((stream, line))
+        finally:
+            queue.put((stream, None))
+
+    open_pipes = 0
+    for pipe, stream in ((process.stdout, "stdout"), (process.stderr, "stderr")):
+        Thread(target=read, args=(pipe, stream), daemon=True).start()
+        open_pipes += 1
+    while open_pipes:
+        stream, line = queue.get()
+        if line is None:
+            open_pipes -= 1
+        else:
+            yield stream, line
+
+
+def _show(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:  # who read it has gone; the script goes on all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def _signals_passed_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGTERM or not _terminal_told_all():
+            process.send_signal(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, pass_on) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
+
+
+def _terminal_told_all() -> bool:
+    """Tell whether Ctrl-C reaches the script anyway: a terminal sends it to all of its job."""
+    try:
+        with Path("/dev/tty").open() as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return sys.platform == "win32"

@@ -1,0 +1,63 @@
+"""For the tests of scripts that run as Kestra tasks: what the engine would keep of their output.
+
+    from kestra import testing
+
+
+    def test_counts_the_rows(capsys):
+        main()
+        messages = testing.parse(capsys.readouterr().out)
+        assert messages.outputs == {"rows": 3}
+        assert messages.metrics["rows"] == 3
+        assert not messages.rejected
+
+`python -m kestra run SCRIPT` shows the same for a whole script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kestra._engine.lines import decode, split_lines
+from kestra._engine.messages import LogEntry, Messages, Metric, Metrics, Rejected
+from kestra._engine.reader import Engine
+
+__all__ = ["LogEntry", "Messages", "Metric", "Metrics", "Rejected", "parse"]
+
+Lines = str | bytes | Iterable[str | bytes]
+
+
+def parse(
+    lines: Lines, *, engine: str = "2.0", stderr: Lines = (), enterprise: bool = False
+) -> Messages:
+    """Tell what Kestra's engine keeps of what a task has printed, and what would be lost.
+
+    Pure: nothing is read, run or sent. Also for frames which this package has not printed.
+
+    Args:
+        lines: What the task printed to stdout: one text, or its lines, with or without their
+            ends. Bytes are read as UTF-8, as the engine does.
+        engine: Whose rules: `"0.21"`, `"1.3"` or `"2.0"`. Of 2.0, the rules are those of the
+            side that runs the task; what its server does afterwards is not in them.
+        stderr: What it printed to stderr; frames count there too.
+        enterprise: Accept assets, as the Enterprise Edition says it does. In the open-source
+            editions of 1.3 and 2.0 they end the reading of the stream.
+
+    Raises:
+        ValueError: An engine whose rules are not known.
+    """
+    reader = Engine(engine, enterprise=enterprise)
+    for line in _split(lines):
+        reader.feed(line, "stdout")
+    for line in _split(stderr):
+        reader.feed(line, "stderr")
+    return reader.messages()
+
+
+def _split(lines: Lines) -> Iterable[str]:
+    if isinstance(lines, (str, bytes, bytearray)):
+        return split_lines(_text(lines))
+    return (line for item in lines for line in split_lines(_text(item)) or [""])
+
+
+def _text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else decode(text)

@@ -1,0 +1,339 @@
+"""A message and its frame: `::{"outputs": {"rows": 42}}::`. Pure.
+
+A frame that the engine would drop, or die of, is refused here, before anything is written. What
+an engine does with each part of a message was measured on running servers; where they differ,
+the strictest one rules.
+"""
+
+from __future__ import annotations
+
+from _collections_abc import Mapping
+
+from kestra._values import (
+    MAX_TEXT,
+    RefusedError,
+    converted,
+    is_finite,
+    json_text,
+    key_text,
+    quote,
+    scalar_text,
+    type_name,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
+METRIC_TYPES = ("counter", "timer", "gauge")
+MAX_NAME = 150  # characters of a metric's name; a longer one takes the server down
+MAX_SECONDS = 9_223_372_036  # of a timer: the engine counts its nanoseconds in 64 bits
+
+_LARGEST_FLOAT = 1.7976931348623157e308
+_DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_NUMBER = rf"(?a:\s*{_DECIMAL}(?:[eE][+-]?[0-9]+)?\s*)"
+_SECONDS = rf"(?a:\s*{_DECIMAL}\s*)"
+_ISO_DURATION = (
+    r"(?i:[+-]?P(?=.)(?:([+-]?[0-9]+)D)?"
+    r"(?:T(?=.)(?:([+-]?[0-9]+)H)?(?:([+-]?[0-9]+)M)?(?:([+-]?[0-9]+(?:\.[0-9]{1,9})?)S)?)?)"
+)
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """The frame of a message, without its line end.
+
+    Args:
+        message: `outputs`, `metrics`, `logs` and `assets`, each optional, in the shapes that the
+            engine reads. It ignores other keys; they are carried along.
+
+    Raises:
+        TypeError: A value of a type that JSON cannot hold, or that the engine drops there.
+        ValueError: A value that the engine drops, or dies of. Both name the path of the value,
+            `outputs.stats[3].ratio`, and never show the value.
+    """
+    if type(message) is not dict and not isinstance(message, Mapping):
+        raise TypeError(
+            f"the message is of type {type_name(message)}: it must be a dict, "
+            'such as {"outputs": {"rows": 42}}'
+        )
+    frame = ""
+    for key, part in message.items():
+        write = _PARTS.get(key)
+        name, text = (f'"{key}"', write(part, key)) if write is not None else _other(key, part)
+        frame = f"{frame}, {name}: {text}" if frame else f"::{{{name}: {text}"
+    frame = frame or "::{"
+    frame += "}::"  # in place: it may be large
+    return frame
+
+
+def log_frame(level: str, message: str) -> str:
+    """`encode({"logs": [{"level": level, "message": message}]})`, for the many of them."""
+    entry = {"level": level, "message": message}
+    return f'::{{"logs": [{_usual_log(entry) or _log(entry, "logs[0]")}]}}::'
+
+
+def _other(key: Any, part: Any) -> tuple[str, str]:
+    try:
+        path = key_text(key)
+    except RefusedError as refusal:
+        raise refusal.at("the message") from None
+    return quote(path), json_text(part, path)
+
+
+def _mapping(value: object, path: str) -> str:
+    if type(value) is not dict:
+        try:
+            plain = converted(value)
+        except RefusedError as refusal:
+            raise refusal.at(path) from None
+        if not isinstance(plain, Mapping):
+            raise TypeError(
+                f"{path} is of type {type_name(value)}: it must be a dict of names and values"
+            )
+    return json_text(value, path)
+
+
+def _metrics(metrics: Any, path: str) -> str:
+    return _list(metrics, path, _usual_metric, _metric)
+
+
+def _logs(entries: Any, path: str) -> str:
+    return _list(entries, path, _usual_log, _log)
+
+
+def _list(
+    items: Any,
+    path: str,
+    write_usual: Callable[[Any], str | None],
+    write: Callable[[Any, str], str],
+) -> str:
+    if type(items) is not list and not isinstance(items, (list, tuple)):
+        raise TypeError(f"{path} is of type {type_name(items)}: it must be a list of dicts")
+    if len(items) == 1 and (text := write_usual(items[0])):
+        return f"[{text}]"
+    texts = [write_usual(item) or write(item, f"{path}[{n}]") for n, item in enumerate(items)]
+    return f"[{', '.join(texts)}]"
+
+
+def _usual_metric(metric: Any) -> str | None:
+    """The text of a metric of which a glance shows that all is well; None of any other."""
+    if type(metric) is not dict or tuple(metric) != ("name", "type", "value", "tags"):
+        return None
+    name, metric_type, value, tags = metric.values()
+    if (
+        type(name) is str
+        and name.isascii()
+        and 0 < len(name) <= MAX_NAME
+        and type(metric_type) is str
+        and metric_type in METRIC_TYPES
+        and (type(value) is float or type(value) is int)
+        and -MAX_SECONDS <= value <= MAX_SECONDS
+        and type(tags) is dict
+    ):
+        try:
+            tags_text = _tags(tags) if tags else "{}"
+        except RefusedError:
+            return None
+        return (
+            f'{{"name": {quote(name)}, "type": "{metric_type}", '
+            f'"value": {value!r}, "tags": {tags_text}}}'
+        )
+    return None
+
+
+def _usual_log(entry: Any) -> str | None:
+    """As `_usual_metric`, of a log entry."""
+    if type(entry) is not dict or tuple(entry) != ("level", "message"):
+        return None
+    level, message = entry.values()
+    if level not in LOG_LEVELS or type(message) is not str:
+        return None
+    text = quote(message)
+    if "\\ud" in text or len(text) >= MAX_TEXT:
+        return None
+    return f'{{"level": "{level}", "message": {text}}}'
+
+
+def _object(item: object, path: str, rules: Mapping[str, Callable[[Any], str]]) -> str:
+    """An object whose members have rules of their own; the others are carried along."""
+    if not isinstance(item, Mapping):
+        raise TypeError(f"{path} is of type {type_name(item)}: it must be a dict")
+    members = []
+    for key, value in item.items():
+        rule = rules.get(key)
+        try:
+            text = rule(value) if rule is not None else json_text(value, f"{path}.{key}", 3)
+            members.append(f"{quote(key_text(key))}: {text}")
+        except RefusedError as refusal:
+            raise refusal.at(f"{path}.{key}") from None
+    return f"{{{', '.join(members)}}}"
+
+
+def _metric(metric: Any, path: str) -> str:
+    is_timer = isinstance(metric, Mapping) and metric.get("type") == "timer"
+    text = _object(metric, path, _TIMER_RULES if is_timer else _METRIC_RULES)
+    for key in ("name", "type", "value"):
+        if key not in metric:
+            raise ValueError(f"{path}.{key} is missing: a metric has a name, a type and a value")
+    return text
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise RefusedError(TypeError, f"is of type {type_name(name)}: it must be text")
+    text = scalar_text(name)
+    if not 0 < len(name.encode("utf-16-le")) // 2 <= MAX_NAME:
+        raise RefusedError(
+            ValueError,
+            f"is {len(name):,} characters long: it must have 1 to {MAX_NAME} "
+            "(the server goes down at a longer one)",
+        )
+    return text or ""
+
+
+def _type(metric_type: object) -> str:
+    return _one_of(METRIC_TYPES, metric_type)
+
+
+def _level(level: object) -> str:
+    return _one_of(LOG_LEVELS, level)
+
+
+def _one_of(choices: tuple[str, ...], value: object) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise RefusedError(ValueError, f"must be one of {', '.join(choices)}")
+    return f'"{value}"'
+
+
+def _value(value: Any) -> str:
+    """A counter's or gauge's: a finite number, or text that is one (an environment variable)."""
+    if isinstance(value, str):
+        import re
+
+        if not (re.fullmatch(_NUMBER, value) and is_finite(float(value))):
+            raise RefusedError(ValueError, "is text that is no finite number: convert it first")
+        return quote(value)
+    return _number_text(_number(value))
+
+
+def _seconds(value: Any) -> str:
+    """A timer's: seconds, a timedelta, or text that is either (`"1.5"`, `"PT1.5S"`)."""
+    if isinstance(value, str):
+        seconds = _seconds_of_text(value)
+        text = quote(value)
+    else:
+        seconds = _number(value.total_seconds() if hasattr(value, "total_seconds") else value)
+        text = _number_text(seconds)
+    if not -MAX_SECONDS <= seconds <= MAX_SECONDS:
+        raise RefusedError(
+            ValueError,
+            f"is beyond {MAX_SECONDS:,} seconds, more than the engine can count: "
+            "a timer is given in seconds",
+        )
+    return text
+
+
+def _seconds_of_text(text: str) -> float:
+    import re
+
+    if re.fullmatch(_SECONDS, text):
+        if "-" in text and "." in text:
+            raise RefusedError(
+                ValueError,
+                "is a negative fraction as text, which the engine misreads: send a number",
+            )
+        return float(text)
+    duration = re.fullmatch(_ISO_DURATION, text)
+    if duration is None:
+        raise RefusedError(
+            ValueError,
+            "is text that is neither seconds nor an ISO 8601 duration: send a number of seconds",
+        )
+    return sum(
+        float(amount or 0) * unit
+        for amount, unit in zip(duration.groups(), (86_400, 3_600, 60, 1), strict=True)
+    )
+
+
+def _number(value: Any) -> int | float:
+    """A finite number of any library: int, float, Decimal, Fraction, a NumPy scalar."""
+    if not hasattr(value, "as_integer_ratio"):  # all numbers have it but NumPy's integers
+        value = converted(value)
+    if isinstance(value, bool) or not hasattr(value, "as_integer_ratio"):
+        raise RefusedError(TypeError, f"is of type {type_name(value)}: it must be a finite number")
+    try:
+        number = value if isinstance(value, int) else float(value)
+        if abs(number) <= _LARGEST_FLOAT:
+            return number
+    except (OverflowError, ValueError):  # a Fraction beyond it; a signalling NaN
+        pass
+    raise RefusedError(ValueError, "is not finite: leave such a metric out")
+
+
+def _number_text(number: float) -> str:
+    return int.__repr__(number) if isinstance(number, int) else float.__repr__(number)
+
+
+def _tags(tags: object) -> str:
+    if tags is None:
+        return "null"
+    if not isinstance(tags, Mapping):
+        raise RefusedError(TypeError, f"is of type {type_name(tags)}: it must be a dict of scalars")
+    members = []
+    for key, value in tags.items():
+        if type(value) is str and type(key) is str and value.isascii() and key.isascii() and key:
+            members.append(f"{quote(key)}: {quote(value)}")
+            continue
+        plain = converted(value)
+        if plain is None:  # the task's reader would die of a null tag
+            continue
+        quoted = quote(key_text(key))
+        if quoted == '""':
+            raise RefusedError(
+                ValueError,
+                "has a tag without a name, after which the engine reads nothing of the task "
+                "any more: name it",
+            )
+        text = scalar_text(plain)
+        if text is None or text == "null":
+            raise RefusedError(
+                TypeError,
+                f"has a {quoted} of type {type_name(value)}: "
+                "a tag is text, a boolean or a finite number",
+            )
+        members.append(f"{quoted}: {text}")
+    return f"{{{', '.join(members)}}}"
+
+
+def _message(message: object) -> str:
+    plain = converted(message)
+    if isinstance(plain, str):
+        return scalar_text(_mended(plain)) or ""
+    text = scalar_text(plain)
+    if text is None:
+        raise RefusedError(TypeError, f"is of type {type_name(message)}: it must be text")
+    return text
+
+
+def _mended(text: str) -> str:
+    """`text` with U+FFFD for lone surrogates, which take the engine down."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+_METRIC_RULES = {"name": _name, "type": _type, "value": _value, "tags": _tags}
+_TIMER_RULES = {**_METRIC_RULES, "value": _seconds}
+_LOG_RULES = {"level": _level, "message": _message}
+
+
+def _log(entry: Any, path: str) -> str:
+    return _object(entry, path, _LOG_RULES)
+
+
+_PARTS: dict[str, Callable[[Any, str], str]] = {
+    "outputs": _mapping,
+    "assets": _mapping,
+    "metrics": _metrics,
+    "logs": _logs,
+}

@@ -1,0 +1,316 @@
+"""What a task tells the engine (outputs, metrics, assets, logs), and the data it reads."""
+
+from __future__ import annotations
+
+import time
+
+from kestra import _frames, _sink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import timedelta
+    from decimal import Decimal
+    from fractions import Fraction
+    from logging import Logger
+    from os import PathLike
+    from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+    Number: TypeAlias = int | float | Decimal | Fraction | str
+    Tags: TypeAlias = Mapping[str, Any] | None
+else:
+
+    def overload(function):  # noqa: ANN001, ANN202  # typed above, where `typing` is free
+        """Do nothing, as `typing.overload` does at run time; its import costs more than this."""
+        return function
+
+
+_UNSET: Any = object()
+_print = print
+_types: dict[Any, str] = {}  # of the metrics that this process has sent
+
+
+class Kestra:
+    """What a script says to Kestra while a Script or Commands task runs it.
+
+    Each call prints one frame, one line of standard output that the engine picks out, and has
+    delivered it when it returns::
+
+        Kestra.outputs({"rows": 42})
+        Kestra.counter("rows", 42, {"table": "orders"})
+        Kestra.logger().warning("3 rows had no key")
+
+    Importing this class sets a hook on `sys.stdout.write` and `sys.stderr.write`, so that a frame
+    always starts a line of its own (see `kestra._sink`); `KESTRA_STDOUT_HOOK=0` leaves it out.
+
+    What an engine would drop, or die of, is refused before a byte is written, with a `TypeError`
+    or a `ValueError` that names the key path and the remedy.
+    """
+
+    _logger: Logger | None = None
+
+    @staticmethod
+    def _send(map_: Mapping[str, Any]) -> None:
+        """Print the frame of a message. Every other call comes through here, `logger()` aside."""
+        frame = Kestra.format(map_)
+        if "metrics" in map_:
+            for metric in map_["metrics"]:
+                _claim_type(metric)
+        if print is _print:
+            _sink.stdout.write(frame)
+        else:  # a test has replaced it, and expects the frame there, as 2.0.0 did it
+            print(frame)  # noqa: T201
+
+    send = _send
+
+    @staticmethod
+    def format(map_: Mapping[str, Any]) -> str:
+        """The frame of a message, without its line end; nothing is printed.
+
+        Args:
+            map_: `{"outputs": {…}}`, `{"metrics": […]}`, `{"logs": […]}`, `{"assets": {…}}`, or
+                several of them in one.
+
+        Raises:
+            TypeError: A value of a type that JSON cannot hold, or that the engine drops there.
+            ValueError: A value that the engine drops, or dies of.
+        """
+        return _frames.encode(map_)
+
+    @staticmethod
+    def _metrics(name: str, type_: str, value: Any, tags: Tags = None) -> None:
+        """Send one metric: `counter`, `timer` (seconds) or `gauge`."""
+        Kestra._send(
+            {"metrics": [{"name": name, "type": type_, "value": value, "tags": tags or {}}]}
+        )
+
+    metrics = _metrics
+
+    @staticmethod
+    def outputs(map_: Mapping[str, Any]) -> None:
+        """Send outputs of the task, for later tasks as `{{ outputs.<task id>.vars.<key> }}`.
+
+        Several calls are merged, the last value of a key wins. Not for large data: write those to
+        a file and declare it in the task's `outputFiles`.
+
+        Args:
+            map_: Names and values. A datetime, date or time is sent as ISO 8601, a timedelta as
+                an ISO 8601 duration, a UUID, Path or Decimal as text, an Enum as its value, a
+                set or generator as a list, a dataclass or pydantic model as an object, NumPy's
+                scalars and arrays as numbers and lists, NaN and the infinities as null.
+
+        Raises:
+            TypeError: `map_` is no mapping, or holds bytes, a DataFrame, or another value that
+                JSON cannot hold.
+            ValueError: It holds a lone surrogate, a circular reference, two keys that become the
+                same, more than 1,000 levels, an integer of more than 1,000 digits, or a text of
+                20,000,000 characters or more.
+        """
+        Kestra._send({"outputs": map_})
+
+    @staticmethod
+    def assets(map_: Mapping[str, Any]) -> None:
+        """Send the assets that the task read and wrote; for the Enterprise Edition only.
+
+        The open-source engines 1.3 and 2.0 stop reading the task's output at such a frame: its
+        other parts and every later line of the task are lost, and the task still succeeds. 0.21
+        ignores it.
+
+        Args:
+            map_: `{"inputs": [{"id": …}], "outputs": [{"id": …, "type": "TABLE", …}]}`.
+
+        Raises:
+            TypeError: `map_` is no mapping.
+        """
+        Kestra._send({"assets": map_})
+
+    @staticmethod
+    def counter(name: str, value: Number, tags: Tags = None) -> None:
+        """Add to a counter; counts of the same name and tags add up over the task.
+
+        Args:
+            name: 1 to 150 characters.
+            value: A finite number, or text that is one.
+            tags: Scalars by name; one that is None is left out.
+
+        Raises:
+            TypeError: The value is no number, or a tag no scalar.
+            ValueError: The value is not finite, the name empty or too long, or this name with
+                these tags was sent as another type of metric.
+        """
+        Kestra._metrics(name, "counter", value, tags)
+
+    @overload
+    @staticmethod
+    def timer(name: str, *, tags: Tags = None) -> _Timing: ...
+    @overload
+    @staticmethod
+    def timer(name: str, duration: Callable[[], T], tags: Tags = None) -> T: ...  # noqa: F811
+    @overload
+    @staticmethod
+    def timer(name: str, duration: Number | timedelta, tags: Tags = None) -> None: ...  # noqa: F811
+    @staticmethod
+    def timer(name: str, duration: Any = _UNSET, tags: Tags = None) -> Any:  # noqa: F811
+        """Record how long something took; timers of the same name and tags add up.
+
+        Four ways, all in seconds::
+
+            Kestra.timer("load", 1.5)
+            rows = Kestra.timer("load", load)  # calls load() and returns its result
+            with Kestra.timer("load"): ...
+            @Kestra.timer("load")
+            def load(): ...
+
+        The last three measure with a monotonic clock, and send the time also where the code
+        raises. Their name and tags are checked before it runs.
+
+        Args:
+            name: 1 to 150 characters.
+            duration: A number of seconds, a `timedelta`, text that is either (`"1.5"`,
+                `"PT1.5S"`), or what to call. Left out: a context manager and decorator.
+            tags: Scalars by name; one that is None is left out.
+
+        Raises:
+            TypeError: The duration is none of these, or a tag no scalar.
+            ValueError: As for `counter`; or beyond 9,223,372,036 seconds.
+        """
+        if duration is _UNSET:
+            return _Timing(name, tags)
+        if callable(duration):
+            with _Timing(name, tags):
+                return duration()
+        return Kestra._metrics(name, "timer", duration, tags)
+
+    @staticmethod
+    def gauge(name: str, value: Number, tags: Tags = None) -> None:
+        """Set a gauge; of the same name and tags the last value wins. Not on engines before 1.0.
+
+        Takes and raises what `counter` does.
+        """
+        Kestra._metrics(name, "gauge", value, tags)
+
+    @staticmethod
+    def logger() -> Logger:
+        """The logger whose records become log entries of the task, each at its own level.
+
+        Below WARNING to standard output, the rest to standard error. It lets every level
+        through; one between two named ones counts as the lower (25 is INFO), below DEBUG is
+        TRACE, CRITICAL is ERROR.
+        """
+        if Kestra._logger is None:
+            from kestra._logging import task_logger
+
+            Kestra._logger = task_logger()
+        return Kestra._logger
+
+    @staticmethod
+    def configure_logging(
+        level: int | str | None = None,
+        *,
+        capture_warnings: bool = True,
+        capture_exceptions: bool = True,
+    ) -> None:
+        """Send all that a script logs to the engine, each record with its own level.
+
+        `logging` writes to standard error, and the engine takes every line there for an error.
+        One call at the top of a script routes the root logger, `warnings` and uncaught exceptions
+        through `kestra.KestraHandler`: one log entry each, traceback included. The exit status
+        stays what it would have been.
+
+        Handlers that write to standard output or error, of any logger, are set aside; others
+        (files, caplog, Sentry) stay. To call it twice changes nothing, unless a library has set
+        up handlers of its own in between: those are then set aside too.
+
+        Args:
+            level: The least level of the root logger. Default: that of the environment variable
+                `KESTRA_LOGGING_LEVEL`, else INFO.
+            capture_warnings: Warnings become WARN entries of the logger `py.warnings`.
+            capture_exceptions: An exception that nobody catches, of the main thread, another
+                thread, or one that Python can only report (in `__del__`), becomes one ERROR
+                entry. A hook that was set before is called after it.
+
+        Raises:
+            ValueError: The level, or that of the environment variable, is none.
+        """
+        from kestra._logging_config import configure
+
+        configure(level, capture_warnings=capture_warnings, capture_exceptions=capture_exceptions)
+
+    @staticmethod
+    def restore_logging() -> None:
+        """Undo what `configure_logging` did: handlers, level, warnings and hooks."""
+        from kestra._logging_config import restore
+
+        restore()
+
+    @staticmethod
+    def read(path_: str | PathLike[str]) -> list[Any]:
+        """The rows of an Ion file, text or binary, as Kestra stores them. Needs `kestra[ion]`.
+
+        Raises:
+            ImportError: The Ion library is not installed.
+            kestra.exceptions.IonError: The file is corrupt or truncated.
+        """
+        from kestra._ion import read
+
+        return read(path_)
+
+    @staticmethod
+    def read_rows(path_: str | PathLike[str]) -> Iterator[Any]:
+        """The rows of an Ion file one by one, in bounded memory; otherwise as `read`."""
+        from kestra._ion import read_rows
+
+        return read_rows(path_)
+
+
+class _Timing:
+    """What `Kestra.timer(name)` returns: a context manager, and a decorator."""
+
+    def __init__(self, name: str, tags: Tags) -> None:
+        self._name = name
+        self._tags = tags
+        self._start = 0.0
+
+    def __enter__(self) -> None:
+        metric = {"name": self._name, "type": "timer", "value": 0.0, "tags": self._tags or {}}
+        _frames.encode({"metrics": [metric]})  # refused now, not after all the work
+        _claim_type(metric)
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        seconds = time.perf_counter() - self._start
+        Kestra._metrics(self._name, "timer", seconds, self._tags)  # noqa: SLF001  # same module
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        from functools import wraps
+        from inspect import iscoroutinefunction
+
+        @wraps(function)
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            with _Timing(self._name, self._tags):
+                return function(*args, **kwargs)
+
+        @wraps(function)
+        async def timed_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with _Timing(self._name, self._tags):
+                return await function(*args, **kwargs)  # type: ignore[misc]
+
+        return timed_coroutine if iscoroutinefunction(function) else timed  # type: ignore[return-value]
+
+
+def _claim_type(metric: Mapping[str, Any]) -> None:
+    """Refuse a second type for the name and tag keys by which an engine registers a metric.
+
+    It keeps them until it is restarted: the clash outlives the execution.
+    """
+    name, type_, tags = metric["name"], metric["type"], metric.get("tags")
+    keys = tags and frozenset(key for key, value in tags.items() if value is not None)
+    first = _types.setdefault((name, keys) if keys else name, type_)
+    if first != type_:
+        raise ValueError(
+            f'the metric "{name}" with the same tags was sent as a {first} before, and now as a '
+            f"{type_}: the engine would lose every later line of the task, and of later runs; "
+            "give one of them another name"
+        )

@@ -1,0 +1,316 @@
+"""Where frames go: a standard stream of this process, one line each, delivered at once.
+
+A frame counts only on a line of its own. So each is one write of a complete line, made before the
+call returns: under one lock with all text that this process prints, under a lock between
+processes where others may write to the same pipe, and after a line break where printed text has
+left a line open (`print("…", end="")`).
+
+**The side effect of this import.** To know of open lines, and to keep the text of other threads
+out of a frame, a hook is set on `sys.stdout.write` and `sys.stderr.write`: on these two objects
+only, and it comes off when the stream is replaced. `KESTRA_STDOUT_HOOK=0` in the environment
+leaves it out. It cannot see text that was printed before it was set, that goes to
+`sys.stdout.buffer` or to the descriptor, or that another process writes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from _thread import RLock, get_ident
+from io import BufferedWriter, FileIO, TextIOWrapper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_modules = sys.modules
+_write = os.write
+# One call for a line and its end; where there is none (Windows), one for each of them.
+_writev = getattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, pieces[0]))
+_lock = RLock()  # around every line of either stream; signal handlers and __del__ re-enter it
+_has_forked = False  # or been forked
+
+
+class Sink:
+    """One of the two standard streams, as what it is when a frame is written.
+
+    Args:
+        name: `stdout` or `stderr`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._stream: Any = None
+        self._descriptor: int | None = None  # None: the stream has none, and takes text
+        self._at_once = 0  # the most bytes that the kernel takes as a whole
+        self._flush: Callable[[], object] = lambda: None
+        self._hooked: object = None
+        self._line_is_open = False
+        self._has_broken_line = False  # by a frame: the line's own end would leave a blank line
+        self._is_inside_line = False  # between the first and the last byte of a write
+        self._deferred: list[str] = []
+        stream = getattr(sys, name)
+        if stream is not None and not stream.closed:
+            self._bind(stream)
+
+    def write(self, frame: str) -> None:
+        """Deliver a frame, on a line of its own, before this returns.
+
+        One exception: where a signal handler, or `__del__`, runs inside the write of a longer
+        line of the same thread, its frame is delivered right after that line.
+
+        Raises:
+            BrokenPipeError: The reader is gone. Raised once: the descriptor leads to
+                `os.devnull` from then on, as the Python manual advises, so that no second
+                message follows at exit.
+            RuntimeError: There is no such stream (`sys.stdout` is None).
+        """
+        is_locked = _lock.acquire(False) or _wait_for_lock()
+        try:
+            if self._is_inside_line:
+                self._deferred.append(frame)
+                return
+            self._deliver(frame)
+        finally:
+            if self._deferred and not self._is_inside_line:
+                self._deliver_deferred()
+            if is_locked:
+                _lock.release()
+
+    def flush(self) -> None:
+        """Hand text that was printed before to the kernel."""
+        self._flush()
+
+    def _deliver_deferred(self) -> None:
+        while self._deferred:
+            self._deliver(self._deferred.pop(0))
+
+    def _deliver(self, frame: str) -> None:
+        stream = getattr(sys, self._name)
+        if stream is not self._stream:
+            self._bind(stream)
+        descriptor = self._descriptor
+        if descriptor is None:
+            stream.write(f"{frame}\n")
+            stream.flush()
+            return
+        try:
+            self._is_inside_line = True
+            self._flush()
+            if self._line_is_open:
+                frame = f"\n{frame}"
+                self._has_broken_line = True
+            if (
+                len(frame) >= self._at_once
+                or _has_forked
+                or "subprocess" in _modules
+                or "multiprocessing" in _modules
+            ):
+                self._write_exclusively(descriptor, frame.encode())
+            else:
+                data = f"{frame}\n".encode()
+                self._is_inside_line = False  # a pipe takes all of it or nothing
+                written = _write(descriptor, data)
+                if written < len(data):  # a terminal or a file may take less
+                    _write_all(descriptor, data[written:])
+                self._line_is_open = False
+        except BlockingIOError:  # the mode has changed, and nothing of the frame is out yet
+            self._flush = _patient_flush(stream, descriptor)
+            self._at_once = 0
+            self._deliver(frame)
+        except BrokenPipeError:
+            _discard_from_now_on(descriptor)
+            raise
+        finally:
+            self._is_inside_line = False
+
+    def _write_exclusively(self, descriptor: int, line: bytes) -> None:
+        has_lock = _lock_between_processes(descriptor)
+        try:
+            self._line_is_open = True  # should the exception of a signal handler cut it short
+            _write_all(descriptor, line, b"\n")
+            self._line_is_open = False
+        finally:
+            if has_lock:
+                _unlock_between_processes(descriptor)
+
+    def _bind(self, stream: Any) -> None:
+        if stream is None:
+            raise RuntimeError(f"sys.{self._name} is None: there is nowhere to send a frame to")
+        if self._descriptor is not None:
+            self._unhook()
+        self._stream = stream
+        self._descriptor = _descriptor_of(stream)
+        self._line_is_open = self._has_broken_line = False
+        if self._descriptor is not None:
+            is_blocking = not hasattr(os, "get_blocking") or os.get_blocking(self._descriptor)
+            self._at_once = _pipe_buf(self._descriptor) if is_blocking else 0
+            self._flush = stream.flush if is_blocking else _patient_flush(stream, self._descriptor)
+            if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
+                self._hook(stream)
+
+    def _hook(self, stream: Any) -> None:
+        write = stream.write
+
+        def write_and_note(text: str, /) -> int:
+            is_locked = _lock.acquire(False) or _wait_for_lock()
+            was_inside_line = self._is_inside_line
+            self._is_inside_line = True
+            try:
+                if self._has_broken_line:
+                    self._has_broken_line = False
+                    if text == "\n":
+                        return 1
+                count: int = write(text)
+                if text:
+                    self._line_is_open = text[-1] not in "\r\n"
+                return count
+            finally:
+                self._is_inside_line = was_inside_line
+                if self._deferred and not was_inside_line:
+                    self._deliver_deferred()
+                if is_locked:
+                    _lock.release()
+
+        stream.write = self._hooked = write_and_note
+
+    def _unhook(self) -> None:
+        if vars(self._stream).get("write") is self._hooked:
+            del self._stream.write
+
+    def leave_flushing_to(self, thread: int) -> None:
+        """From here on flush in one thread only.
+
+        A daemon thread that the interpreter stops inside a flush makes it abort.
+        """
+        flush = self._flush
+        self._flush = lambda: flush() if get_ident() == thread else None
+
+
+def _wait_for_lock() -> bool:
+    """Whether the lock could be had.
+
+    While the interpreter is torn down, a daemon thread that was stopped for good may hold it.
+    """
+    return _lock.acquire(timeout=1 if sys.is_finalizing() else -1)
+
+
+def _descriptor_of(stream: Any) -> int | None:
+    """That of an ordinary standard stream; None for every stand-in (capsys, a notebook, …)."""
+    if type(stream) is not TextIOWrapper:
+        return None
+    buffer = stream.buffer
+    raw = buffer.raw if type(buffer) is BufferedWriter else buffer
+    return raw.fileno() if type(raw) is FileIO else None
+
+
+def _pipe_buf(descriptor: int) -> int:
+    try:
+        return os.fpathconf(descriptor, "PC_PIPE_BUF")
+    except (AttributeError, OSError):
+        return 512  # the least that POSIX allows
+
+
+def _patient_flush(stream: Any, descriptor: int) -> Callable[[], None]:
+    """How to flush a stream whose descriptor does not block."""
+
+    def flush() -> None:
+        while True:
+            try:
+                stream.buffer.flush()  # first: the text layer drops what finds no room in there
+                stream.flush()
+            except BlockingIOError:
+                _wait_until_writable(descriptor)
+            else:
+                return
+
+    return flush
+
+
+def _write_all(descriptor: int, *pieces: bytes) -> None:
+    rest = [memoryview(piece) for piece in pieces]
+    while rest:
+        try:
+            written = _writev(descriptor, rest)
+        except BlockingIOError:  # a reader that is slow, not a loop that is hot
+            _wait_until_writable(descriptor)
+            continue
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if rest:
+            rest[0] = rest[0][written:]
+
+
+def _wait_until_writable(descriptor: int) -> None:
+    from select import select
+
+    select((), (descriptor,), ())
+
+
+def _lock_between_processes(descriptor: int) -> bool:
+    """Whether there is one to be had; not on Windows, nor for every kind of file.
+
+    `lockf`, because a process has it: `flock` is shared by all that inherited the descriptor.
+    """
+    try:
+        import fcntl
+
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _unlock_between_processes(descriptor: int) -> None:
+    import fcntl
+
+    fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+
+def _discard_from_now_on(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
+
+
+stdout = Sink("stdout")
+stderr = Sink("stderr")
+
+
+def _before_fork() -> None:
+    _wait_for_lock()
+    for sink in (stdout, stderr):  # else the child would print the parent's text once more
+        try:  # noqa: SIM105  # `contextlib` would take a part of every start
+            sink.flush()
+        except (OSError, ValueError):
+            pass  # no reader, or closed: the next write says so
+
+
+def _after_fork_in_parent() -> None:
+    global _has_forked  # noqa: PLW0603  # a fact of the process
+    _has_forked = True
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _has_forked  # noqa: PLW0603  # a fact of the process
+    _has_forked = True
+    _lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading` does
+
+
+def _at_exit() -> None:
+    if _wait_for_lock():  # now no other thread is inside a flush
+        stdout.leave_flushing_to(get_ident())
+        stderr.leave_flushing_to(get_ident())
+        _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
+atexit.register(_at_exit)

@@ -1,0 +1,1 @@
+"""Speed and weight against the published package, side by side: `python -m benchmarks`."""

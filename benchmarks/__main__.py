@@ -1,0 +1,39 @@
+"""`python -m benchmarks [NAME …]`: run all of them, or some; print, and keep as JSON and SVG."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.measure import ROOT, Pair, write_results
+
+NAMES = ("startup", "emission", "ion", "completion")
+
+
+def main() -> None:
+    """Make both environments, run, print a table, write `results.json` and `chart.svg`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--environments", type=Path, default=ROOT / "build" / "benchmarks")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no benchmark called {', '.join(unknown)}: there are {', '.join(NAMES)}")
+
+    pair = Pair.made_in(options.environments)
+    rows = []
+    print(f"{'':47}{'published: min / median':>21}   {'ours: min / median':>20}    ratio")
+    for name in options.names or NAMES:
+        for row in import_module(f"benchmarks.{name}").run(pair):
+            rows.append(row)
+            print(row.line(), flush=True)
+    if set(options.names or NAMES) == set(NAMES):
+        from benchmarks.chart import draw
+
+        write_results(rows, options.results / "results.json")
+        draw(rows, options.results / "chart.svg")
+
+
+main()

@@ -1,0 +1,113 @@
+"""Two interpreters side by side: one with the published package, one with this tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import venv
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+WORKERS = Path(__file__).parent / "workers"
+PUBLISHED = "kestra==2.0.0"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The interpreters of the published package and of this tree."""
+
+    published: Path
+    ours: Path
+
+    @classmethod
+    def made_in(cls, folder: Path) -> Pair:
+        """Make both environments, or take them as an earlier run left them."""
+        return cls(
+            _environment(folder / "published", PUBLISHED),
+            _environment(folder / "ours", f"{ROOT}[ion]"),
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: the figures of both, and published / ours (more than 1: ours is better)."""
+
+    name: str
+    unit: str
+    published: list[float]
+    ours: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the ratios of neighbours: it holds while the machine's speed drifts."""
+        return statistics.median(a / b for a, b in zip(self.published, self.ours, strict=True))
+
+    def line(self) -> str:
+        """The row as text: minimum / median of each, and the ratio."""
+        figures = [
+            f"{min(it):9.2f} /{statistics.median(it):9.2f}" for it in (self.published, self.ours)
+        ]
+        return f"{self.name:42}{self.unit:>5}  {'   '.join(figures)}   {self.ratio:6.2f} x"
+
+    def as_dict(self) -> dict[str, object]:
+        """The row as one JSON object."""
+        return {**asdict(self), "ratio": round(self.ratio, 3)}
+
+
+def compare(name: str, unit: str, pair: Pair, *command: str, runs: int = 5) -> Row:
+    """Run a worker in both interpreters in turn.
+
+    A worker prints one number, its figure, as the last line of its standard error; its standard
+    output is a pipe that is read to the end.
+    """
+    figures: dict[Path, list[float]] = {pair.published: [], pair.ours: []}
+    for run in range(runs + 1):
+        for python, collected in figures.items():
+            figure = _run(python, *command)
+            if run:  # the first is for the file caches
+                collected.append(figure)
+    return Row(name, unit, figures[pair.published], figures[pair.ours])
+
+
+def _run(python: Path, *command: str) -> float:
+    # Without PYTHONUNBUFFERED, PYTHONPATH and the like: both run as installed.
+    environment = {name: it for name, it in os.environ.items() if not name.startswith("PYTHON")}
+    with subprocess.Popen(
+        [python, *command],
+        cwd=WORKERS,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        reader = threading.Thread(target=_drain, args=(process.stdout.fileno(),))
+        reader.start()
+        errors = process.stderr.read().decode()
+        reader.join()
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed with {python}:\n{errors}")
+    return float(errors.splitlines()[-1])
+
+
+def _drain(descriptor: int) -> None:
+    while os.read(descriptor, 1 << 20):
+        pass
+
+
+def _environment(folder: Path, requirement: str) -> Path:
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement]
+    subprocess.run(pip, check=True)
+    return python
+
+
+def write_results(rows: list[Row], file: Path) -> None:
+    """All rows as one JSON document."""
+    document = {"python": sys.version.split()[0], "rows": [row.as_dict() for row in rows]}
+    file.write_text(json.dumps(document, indent=2) + "\n")

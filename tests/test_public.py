@@ -1,0 +1,208 @@
+"""The public surface: what code written for kestra 2.0.0 imports, calls and patches."""
+
+import inspect
+import pickle
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+
+import exceptions
+import kestra
+import kestra.exceptions
+
+# name: its parameters with their defaults, as kestra 2.0.0 has them; `...` stands for no default.
+PUBLISHED = {
+    "Kestra._send": {"map_": ...},
+    "Kestra.format": {"map_": ...},
+    "Kestra._metrics": {"name": ..., "type_": ..., "value": ..., "tags": None},
+    "Kestra.outputs": {"map_": ...},
+    "Kestra.assets": {"map_": ...},
+    "Kestra.counter": {"name": ..., "value": ..., "tags": None},
+    "Kestra.timer": {"name": ..., "duration": ..., "tags": None},
+    "Kestra.gauge": {"name": ..., "value": ..., "tags": None},
+    "Kestra.logger": {},
+    "Kestra.read": {"path_": ...},
+    "LogFormatter.formatTime": {"self": ..., "record": ..., "datefmt": None},
+    "JsonFormatter.format": {"self": ..., "record": ...},
+    "JsonFormatter._logger_level": {"level": ...},
+    "Flow.__init__": {
+        "self": ...,
+        "wait_for_completion": True,
+        "poll_interval": 1,
+        "labels_from_inputs": False,
+        "tenant": None,
+    },
+    "Flow.execute": {"self": ..., "namespace": ..., "flow": ..., "inputs": None},
+    "Flow.check_status": {"self": ..., "execution_id": ...},
+    "Flow.get_logs": {"self": ..., "execution_id": ...},
+    "Flow._make_request": {"self": ..., "method": ..., "url": ...},
+    "FlowExecution.__init__": {
+        "self": ...,
+        "execution_id": ...,
+        "status": ...,
+        "log": ...,
+        "error": ...,
+    },
+    "ExecutionContext.__init__": {"self": ..., "data": ...},
+    "ExecutionContext.to_dict": {"self": ...},
+    "load_execution_context": {"path": None},
+}
+NAMES = {
+    "CONTEXT_FILE",
+    "ExecutionContext",
+    "FailedExponentialBackoff",
+    "Flow",
+    "FlowExecution",
+    "JsonFormatter",
+    "Kestra",
+    "KestraHandler",
+    "LogFormatter",
+    "__version__",
+    "context",
+    "load_execution_context",
+}
+HEAVY = {
+    "requests",
+    "urllib3",
+    "amazon",
+    "numpy",
+    "pythonjsonlogger",
+    "dateutil",
+    "logging",
+    "typing",
+}
+
+
+def resolve(path):
+    value = kestra
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+@pytest.mark.parametrize("path", PUBLISHED)
+def test_published_signatures_still_bind(path):
+    """Every parameter of 2.0.0 is there, in its place, under its name, with its default.
+
+    What came after is optional: code that does not know of it goes on working.
+    """
+    parameters = dict(inspect.signature(resolve(path)).parameters)
+    positional = [n for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert positional[: len(PUBLISHED[path])] == list(PUBLISHED[path])
+    for name, default in PUBLISHED[path].items():
+        parameter = parameters.pop(name)
+        if default is not ...:
+            assert parameter.default == default
+    assert all(
+        p.default is not p.empty or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        for p in parameters.values()
+    )
+
+
+def test_exported_names_are_pinned():
+    """`__all__` is exactly the documented surface, and every name of it resolves."""
+    assert set(kestra.__all__) == NAMES
+    for name in NAMES - {"context"}:
+        assert getattr(kestra, name) is not None
+    assert set(kestra.__all__) <= set(dir(kestra))
+
+
+def test_both_spellings_are_one():
+    """`send` and `metrics` are `_send` and `_metrics`."""
+    assert kestra.Kestra.send is kestra.Kestra._send
+    assert kestra.Kestra.metrics is kestra.Kestra._metrics
+
+
+def test_unknown_names_raise_attribute_error():
+    """A name that the package does not have is an AttributeError that says so."""
+    with pytest.raises(AttributeError, match="has no attribute 'flow'"):
+        _ = kestra.flow
+
+
+def test_exceptions_are_the_same_objects_wherever_they_are_imported_from():
+    """`exceptions`, `kestra.exceptions` and `kestra` give one `FailedExponentialBackoff`."""
+    assert exceptions.FailedExponentialBackoff is kestra.exceptions.FailedExponentialBackoff
+    assert kestra.FailedExponentialBackoff is kestra.exceptions.FailedExponentialBackoff
+
+
+def test_modules_that_tests_patch_resolve():
+    """`kestra.time` and `kestra.requests` are the modules, for `patch("kestra.time.sleep")`."""
+    assert kestra.time is time
+    assert kestra.requests is requests
+
+
+def test_context_is_loaded_once_and_afresh_after_a_reset(tmp_path, monkeypatch):
+    """`kestra.context` is a value: loaded on first use, kept, and reset through `_context`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(kestra, "_context", None)
+    file = tmp_path / kestra.CONTEXT_FILE
+    file.write_text('{"labels": {"team": "a"}}')
+    first = kestra.context
+    file.write_text('{"labels": {"team": "b"}}')
+    assert kestra.context is first
+    assert kestra.context.labels.team == "a"
+    monkeypatch.setattr(kestra, "_context", None)
+    assert kestra.context.labels.team == "b"
+
+
+def test_no_submodule_shadows_a_public_name():
+    """Importing any submodule leaves every public name what it was."""
+    code = (
+        "import importlib, pkgutil, kestra\n"
+        "for module in pkgutil.iter_modules(kestra.__path__):\n"
+        "    assert module.name not in {*kestra.__all__, '_context'}, module.name\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_flow_execution_pickles():
+    """A result crosses a process boundary."""
+    result = kestra.FlowExecution("id", "SUCCESS", "log", None)
+    assert pickle.loads(pickle.dumps(result)) == result
+
+
+def loaded(code):
+    """The top-level modules that running `code` adds to a bare interpreter."""
+    program = (
+        f"import sys\nbefore = set(sys.modules)\n{code}\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before}, file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True
+    )
+    return set(run.stderr.split())
+
+
+def test_import_loads_nothing_else():
+    """`import kestra` loads this one module."""
+    assert loaded("import kestra") <= {"kestra", "__future__"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from kestra import Kestra",
+        "from kestra import Kestra; Kestra.outputs({'rows': 42})",
+        "from kestra import Kestra; Kestra.counter('rows', 42, {'table': 'orders'})",
+        "from kestra import Kestra; Kestra.timer('load', 1.5)",
+    ],
+)
+def test_a_task_pays_for_what_it_uses(code):
+    """Outputs and metrics load no HTTP library, no Ion, no logging, and not even `typing`."""
+    assert not loaded(code) & HEAVY
+
+
+def test_exceptions_load_no_requests():
+    """`import kestra.exceptions` is free of requests, although HTTP errors are its errors too."""
+    assert not loaded("import kestra.exceptions") & {"requests", "urllib3"}
+
+
+def test_a_scripts_own_exceptions_module_breaks_nothing(tmp_path):
+    """An `exceptions.py` beside a script shadows ours, and nothing of the package minds."""
+    (tmp_path / "exceptions.py").write_text("raise RuntimeError('not this one')\n")
+    script = tmp_path / "script.py"
+    script.write_text("from kestra import Kestra, Flow, FailedExponentialBackoff\nFlow()\n")
+    subprocess.run([sys.executable, str(script)], check=True)

@@ -71,8 +71,8 @@ class Sink:
         try:
             if self._is_inside_line:
                 self._deferred.append(frame)
-                return
-            self._deliver(frame)
+            else:
+                self._deliver(frame)
         finally:
             if self._deferred and not self._is_inside_line:
                 self._deliver_deferred()
@@ -85,7 +85,11 @@ class Sink:
 
     def _deliver_deferred(self) -> None:
         while self._deferred:
-            self._deliver(self._deferred.pop(0))
+            try:
+                frame = self._deferred.pop(0)
+            except IndexError:  # a signal handler has been quicker
+                return
+            self._deliver(frame)
 
     def _deliver(self, frame: str) -> None:
         stream = getattr(sys, self._name)
@@ -97,25 +101,24 @@ class Sink:
             stream.flush()
             return
         try:
-            self._is_inside_line = True
+            self._is_inside_line = True  # where a flush has text to write
             self._flush()
-            if self._line_is_open:
-                frame = f"\n{frame}"
-                self._has_broken_line = True
+            self._is_inside_line = False
+            line = f"\n{frame}" if self._line_is_open else frame
             if (
-                len(frame) >= self._at_once
+                len(line) >= self._at_once
                 or _has_forked
                 or "subprocess" in _modules
                 or "multiprocessing" in _modules
             ):
-                self._write_exclusively(descriptor, frame.encode())
+                self._write_exclusively(descriptor, line.encode())
             else:
-                data = f"{frame}\n".encode()
-                self._is_inside_line = False  # a pipe takes all of it or nothing
-                written = _write(descriptor, data)
+                data = f"{line}\n".encode()
+                written = _write(descriptor, data)  # a pipe takes all of it or nothing,
                 if written < len(data):  # a terminal or a file may take less
                     _write_all(descriptor, data[written:])
-                self._line_is_open = False
+            self._has_broken_line = self._line_is_open
+            self._line_is_open = False
         except BlockingIOError:  # the mode has changed, and nothing of the frame is out yet
             self._flush = _patient_flush(stream, descriptor)
             self._at_once = 0
@@ -127,12 +130,13 @@ class Sink:
             self._is_inside_line = False
 
     def _write_exclusively(self, descriptor: int, line: bytes) -> None:
+        self._is_inside_line = True
         has_lock = _lock_between_processes(descriptor)
+        was_open, self._line_is_open = self._line_is_open, True
         try:
-            self._line_is_open = True  # should the exception of a signal handler cut it short
             _write_all(descriptor, line, b"\n")
-            self._line_is_open = False
-        finally:
+            self._line_is_open = was_open
+        finally:  # an exception of a signal handler may have cut it short: the line stays open
             if has_lock:
                 _unlock_between_processes(descriptor)
 

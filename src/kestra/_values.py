@@ -35,6 +35,7 @@ __all__ = [
     "key_text",
     "quote",
     "scalar_text",
+    "small_json_text",
     "type_name",
 ]
 
@@ -54,6 +55,7 @@ _PLAIN = _SCALARS | _CONTAINERS
 _TEXT = frozenset({str})
 _FIRST_LONG_INTEGER = 10**MAX_DIGITS
 _INFINITY = float("inf")
+_SMALL = 6  # members
 _SHOWN_PIECES = 20  # of a path in an error
 
 
@@ -99,6 +101,28 @@ def json_text(value: object, path: str, depth: int = 1) -> str:
             ):
                 return text
     return _Walk(path, depth).text(value)
+
+
+def small_json_text(value: Any) -> str | None:
+    """`json_text` of a small dict of plain scalars, sooner than the C encoder; None of others."""
+    if type(value) is not dict or len(value) > _SMALL:
+        return None
+    members = []
+    for key, item in value.items():
+        kind = type(item)
+        if kind is str:
+            text = quote(item)
+        elif kind is int or (kind is float and is_finite(item)):
+            text = repr(item)
+        elif kind is bool:
+            text = "true" if item else "false"
+        else:
+            return None
+        if type(key) is not str:
+            return None
+        members.append(f"{quote(key)}: {text}")
+    text = ", ".join(members)
+    return f"{{{text}}}" if len(text) <= MAX_DIGITS and "\\ud" not in text else None
 
 
 def _is_flat(value: object) -> bool:

@@ -129,9 +129,11 @@ def test_exceptions_are_the_same_objects_wherever_they_are_imported_from():
 
 
 def test_modules_that_tests_patch_resolve():
-    """`kestra.time` and `kestra.requests` are the modules, for `patch("kestra.time.sleep")`."""
+    """`kestra.time`, `kestra.sys` and the like are the modules, for `patch("kestra.time.sleep")`."""
     assert kestra.time is time
     assert kestra.requests is requests
+    for name in ("base64", "json", "logging", "os", "re", "sys"):
+        assert getattr(kestra, name) is sys.modules[name]
 
 
 def test_context_is_loaded_once_and_afresh_after_a_reset(tmp_path, monkeypatch):

@@ -54,7 +54,8 @@ _HOMES = {
     "LogFormatter": "kestra._logging",
     "load_execution_context": "kestra._execution_context",
 }
-_PATCHED = ("requests", "time")  # modules that tests reach through this one: `kestra.time.sleep`
+# Modules that tests reach through this one, as they could in 2.0.0: `kestra.time.sleep`.
+_PATCHED = ("base64", "json", "logging", "os", "re", "requests", "sys", "time")
 
 _context: ExecutionContext | None = None  # what `context` loaded; None: not yet
 

@@ -1,0 +1,103 @@
+"""Scripts and flows run as the engine runs them, as far as the examples need an engine."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import yaml
+
+from kestra import testing
+
+
+def run(command, folder, **variables):
+    """What Kestra keeps of a command that succeeds, and of which nothing is lost."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KESTRA_")}
+    environment = {**inherited, "PYTHONWARNINGS": "error", **variables}
+    process = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert process.returncode == 0, process.stderr.decode()
+    messages = testing.parse(process.stdout, stderr=process.stderr)
+    assert not messages.rejected
+    assert messages.state == "SUCCESS"
+    return messages
+
+
+def said(messages):
+    """The log: levels and texts, without the time that the logger puts before them."""
+    return [(entry.level, re.sub(r"^\S+Z - ", "", entry.message)) for entry in messages.logs]
+
+
+class Execution:
+    """A flow, carried out as the engine does, as far as the examples need one.
+
+    Attributes:
+        messages: What each Python task said, by its id.
+        log: What Log tasks said.
+        state: How it ended.
+    """
+
+    def __init__(self, path, folder, **inputs):
+        self.flow = yaml.safe_load(path.read_text())
+        self.namespace_files = path.parent
+        self.folder = folder
+        defaults = {each["id"]: each.get("defaults") for each in self.flow.get("inputs", [])}
+        self.variables = {"inputs": {**defaults, **inputs}, "outputs": {}}
+        self.messages = {}
+        self.log = []
+        self.state = None
+        for task in self.flow["tasks"]:
+            if self.state is None and self.render(task.get("runIf", "true")) != "false":
+                self.carry_out(task)
+        self.state = self.state or "SUCCESS"
+
+    def carry_out(self, task):
+        kind = task["type"].rpartition(".")[2]
+        if kind == "Log":
+            self.log.append(self.render(task["message"]))
+        elif kind == "Exit":
+            self.state = task["state"]
+        else:
+            self.run_python(task)
+
+    def run_python(self, task):
+        folder = self.folder / task["id"]
+        folder.mkdir()
+        self.put_files(task, folder)
+        if "script" in task:
+            (folder / "script.py").write_text(self.render(task["script"]))
+        (command,) = task.get("commands", ["python script.py"])
+        program, *arguments = shlex.split(self.render(command))
+        assert program == "python"
+        environment = {k: self.render(v) for k, v in task.get("env", {}).items()}
+        messages = run([sys.executable, *arguments], folder, **environment)
+        files = {name: str(folder / name) for name in task.get("outputFiles", [])}
+        self.variables["outputs"][task["id"]] = {"vars": messages.outputs, "outputFiles": files}
+        self.messages[task["id"]] = messages
+
+    def put_files(self, task, folder):
+        for name in task.get("namespaceFiles", {}).get("include", []):
+            shutil.copy(self.namespace_files / name, folder)
+        for name, file in task.get("inputFiles", {}).items():
+            shutil.copy(self.render(file), folder / name)
+        if task.get("executionContext"):
+            (folder / ".kestra-execution-context.json").write_text(json.dumps(self.variables))
+
+    def render(self, text):
+        """A text with its expressions replaced: `{{ outputs.task.outputFiles['name'] }}`."""
+        return re.sub(r"\{\{ (.+?) \}\}", lambda match: _text(self.value(match[1])), text)
+
+    def value(self, path):
+        assert re.fullmatch(r"\w+(\.\w+|\['[^']+'\]|\[\d+\])*", path), path
+        value = self.variables
+        for name, key, index in re.findall(r"(\w+)|\['(.+?)'\]|\[(\d+)\]", path):
+            value = value[int(index)] if index else value[name or key]
+        return value
+
+
+def _text(value):
+    return json.dumps(value) if isinstance(value, bool) else str(value)

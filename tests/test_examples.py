@@ -1,0 +1,361 @@
+"""Every example, run: its scripts in processes of their own, its flows task by task."""
+
+import ast
+import json
+import platform
+import re
+import runpy
+import subprocess
+import sys
+import textwrap
+import time
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+import yaml
+from loopback import Loopback, as_json
+from tasks import Execution, run, said
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+IN_TASK = EXAMPLES / "in_task"
+CLIENT = EXAMPLES / "client"
+FROM_AIRFLOW = EXAMPLES / "from_airflow"
+FROM_PIPEDREAM = EXAMPLES / "from_pipedream"
+FLOWS = sorted(EXAMPLES.rglob("*.yaml"))
+SCRIPTS = sorted(EXAMPLES.rglob("*.py"))
+
+# What the plugins know of a flow and of its tasks, as far as the examples use it.
+FLOW_PROPERTIES = {"id", "namespace", "inputs", "tasks", "outputs"}
+TASK_PROPERTIES = {"id", "type", "runIf"}
+SCRIPT_PROPERTIES = {
+    "beforeCommands",
+    "containerImage",
+    "dependencies",
+    "env",
+    "executionContext",
+    "inputFiles",
+    "namespaceFiles",
+    "outputFiles",
+}
+PROPERTIES = {
+    "io.kestra.plugin.scripts.python.Script": {"script", *SCRIPT_PROPERTIES},
+    "io.kestra.plugin.scripts.python.Commands": {"commands", *SCRIPT_PROPERTIES},
+    "io.kestra.plugin.core.log.Log": {"message"},
+    "io.kestra.plugin.core.execution.Exit": {"state"},
+}
+INPUT_TYPES = {"ARRAY", "BOOL", "DATE", "FILE", "STRING", "URI"}
+
+# A clock that goes on by one second whenever it is read.
+TICKING = """
+import itertools, runpy, sys, time
+seconds = itertools.count()
+time.perf_counter = lambda: float(next(seconds))
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+# --- all of them -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*FLOWS, *SCRIPTS], ids=lambda path: path.name)
+def test_every_example_says_what_it_shows_and_is_run(path):
+    """An example begins with a comment, and a test in here names it."""
+    assert re.match(r"# [A-Z]", path.read_text())
+    assert path.name in Path(__file__).read_text()
+
+
+@pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.name)
+def test_flows_use_only_what_kestra_knows(path):
+    """A flow has an id that it can be found by, and no property or type that Kestra refuses."""
+    flow = yaml.safe_load(path.read_text())
+    assert flow["id"] == path.stem
+    assert flow["namespace"] == "company.team"
+    assert set(flow) <= FLOW_PROPERTIES
+    assert {each["type"] for each in flow.get("inputs", [])} <= INPUT_TYPES
+    ids = [task["id"] for task in flow["tasks"]]
+    assert len(ids) == len(set(ids))
+    for task in flow["tasks"]:
+        assert set(task) <= TASK_PROPERTIES | PROPERTIES[task["type"]]
+
+
+@pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.name)
+def test_tasks_install_what_they_import(path):
+    """A task whose code imports this package installs it into its container."""
+    for task in yaml.safe_load(path.read_text())["tasks"]:
+        code = task.get("script", "")
+        for name in task.get("namespaceFiles", {}).get("include", []):
+            code += (path.parent / name).read_text() if name.endswith(".py") else ""
+        installed = [
+            *task.get("dependencies", []),
+            *" ".join(task.get("beforeCommands", [])).split(),
+        ]
+        for package in ("kestra", "requests"):
+            assert (package in installed) == bool(
+                re.search(rf"^(from|import) {package}\b", code, re.MULTILINE)
+            )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*FROM_AIRFLOW.glob("*.yaml"), *FROM_PIPEDREAM.glob("*.yaml")],
+    ids=lambda path: path.name,
+)
+def test_the_code_that_is_translated_is_python(path):
+    """What stands in the comment, indented, as the code to come from, is Python."""
+    (code,) = re.findall(r"There[^:]*:\n#\n((?:#(?:   .*)?\n)+)", path.read_text())
+    assert ast.parse(textwrap.dedent(code.replace("#", ""))).body
+
+
+# --- inside a task ---------------------------------------------------------------------------
+
+
+def run_script(name):
+    return run([sys.executable, IN_TASK / name], EXAMPLES)
+
+
+def test_orders():
+    """The whole task script keeps its outputs, its counts by region, its duration and its log."""
+    messages = run_script("orders.py")
+    assert messages.outputs == {"orders": 5, "revenue": "457.74"}
+    duration, *counts = messages.metrics
+    assert (duration.name, duration.type) == ("read", "timer")
+    assert [(count.tags["region"], count.value) for count in counts] == [
+        ("north", 2),
+        ("south", 2),
+        ("east", 1),
+    ]
+    assert sorted(said(messages)) == [
+        ("INFO", "6 orders read"),
+        ("INFO", "revenue is 457.74"),
+        ("WARN", "order 3 has no amount: left out"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["World", 'Jane "J" O\'Neil'])
+def test_script_task(name, tmp_path):
+    """A Script task greets whom its input names, quotes in the name or not."""
+    execution = Execution(IN_TASK / "script_task.yaml", tmp_path, name=name)
+    assert execution.messages["greet"].outputs == {"greeting": f"Hello {name}!"}
+    assert said(execution.messages["greet"]) == [("INFO", f"Hello {name}!")]
+
+
+def test_commands_task(tmp_path):
+    """A Commands task runs a namespace file on another one."""
+    execution = Execution(IN_TASK / "commands_task.yaml", tmp_path)
+    assert execution.messages["orders"].outputs == {"orders": 5, "revenue": "457.74"}
+
+
+def test_outputs():
+    """Outputs of several calls are joined; a date is ISO 8601."""
+    assert run_script("outputs.py").outputs == {
+        "day": "2026-01-31",
+        "regions": ["north", "south"],
+        "stats": {"rows": 5, "mean": 91.548},
+    }
+
+
+def test_outputs_are_read_by_the_flow(tmp_path):
+    """A later task and the flow's own outputs read what the script sent."""
+    execution = Execution(IN_TASK / "outputs.yaml", tmp_path)
+    assert execution.log == ["5 rows of 2026-01-31, the first from the north"]
+    (output,) = execution.flow["outputs"]
+    assert execution.render(output["value"]) == "91.548"
+
+
+def test_output_files(tmp_path):
+    """A file that one task writes is read by the next."""
+    execution = Execution(IN_TASK / "output_files.yaml", tmp_path)
+    assert execution.messages["read"].outputs == {"sum": 0 + 1 + 4 + 9 + 16}
+
+
+def test_metrics():
+    """Every way to time takes one second of a clock that ticks by one, and a gauge its value."""
+    messages = run([sys.executable, "-c", TICKING, IN_TASK / "metrics.py"], EXAMPLES)
+    assert [(each.name, each.type, each.value, each.tags) for each in messages.metrics] == [
+        ("by_hand", "timer", 1, {}),
+        ("called", "timer", 1, {}),
+        ("block", "timer", 1, {"step": "sum"}),
+        ("decorated", "timer", 2, {}),
+        ("mean", "gauge", sum(number**2 for number in range(1_000)) / 1_000, {}),
+    ]
+
+
+def test_log_levels():
+    """Each of the five levels arrives as itself; from WARN on through stderr."""
+    messages = run_script("log_levels.py")
+    assert sorted(said(messages)) == [
+        ("DEBUG", "DEBUG"),
+        ("ERROR", "ERROR, and so is CRITICAL"),
+        ("INFO", "INFO"),
+        ("TRACE", "below DEBUG: TRACE"),
+        ("WARN", "WARNING is called WARN"),
+    ]
+
+
+def test_odd_even():
+    """Counts of one name add up."""
+    metrics = run_script("odd_even.py").metrics
+    assert {each.name: each.value for each in metrics} == {"odd": 4, "even": 3}
+
+
+# --- translated ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def web():
+    """A web server that answers with JSON, whatever is asked for: `web.answer`."""
+
+    def handler(_):
+        return as_json(server.answer)
+
+    with Loopback(handler) as server:
+        yield server
+
+
+def test_hello_world(tmp_path):
+    """What the function printed is in the log, what it returned is an output."""
+    execution = Execution(FROM_AIRFLOW / "hello_world.yaml", tmp_path)
+    assert said(execution.messages["greet"]) == [("INFO", "Hello World!")]
+    assert execution.messages["greet"].outputs == {"length": 5}
+
+
+def test_pip_dependency(tmp_path, web):
+    """The script uses a package of its own to ask an API."""
+    web.answer = {"stargazers_count": 12_345}
+    execution = Execution(FROM_AIRFLOW / "pip_dependency.yaml", tmp_path, url=web.url)
+    assert execution.messages["count_stars"].outputs == {"stars": 12_345}
+
+
+def test_old_python(tmp_path):
+    """A frame that is printed by hand is read by the next task."""
+    execution = Execution(FROM_AIRFLOW / "old_python.yaml", tmp_path)
+    assert execution.log == [f"Python {platform.python_version()}"]
+    version, _ = execution.flow["tasks"]
+    minor = int(re.search(r"python:3\.(\d+)", version["containerImage"])[1])
+    assert minor < 10
+    ast.parse(version["script"], feature_version=(3, minor))
+
+
+def test_export_value(tmp_path):
+    """An exported value is read by the next step."""
+    assert Execution(FROM_PIPEDREAM / "export_value.yaml", tmp_path).log == ["80.5"]
+
+
+def test_read_step_data(tmp_path):
+    """A script reads an earlier step's data and the inputs from the execution context."""
+    execution = Execution(FROM_PIPEDREAM / "read_step_data.yaml", tmp_path, customer="Jane")
+    assert said(execution.messages["invoice"]) == [("INFO", "Order 7 for Jane")]
+    assert execution.messages["invoice"].outputs == {"gross": 96.6}
+
+
+def test_read_step_data_without_a_server():
+    """The command in the flow's comment finds the data in the file beside it."""
+    text = (FROM_PIPEDREAM / "read_step_data.yaml").read_text()
+    (command,) = re.findall(r"^#   (python -m kestra .*\\\n#     .*)", text, re.MULTILINE)
+    words = command.replace("\\\n#", "").split()
+    assert words[-1] == "examples/from_pipedream/read_step_data.py"
+    process = subprocess.run(
+        [sys.executable, *words[1:4], "--json", *words[4:]],
+        cwd=EXAMPLES.parent,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(process.stdout)["outputs"] == {"gross": 96.6}
+
+
+@pytest.mark.parametrize(
+    ("orders", "log"), [([], []), ([{"id": 7}, {"id": 8}], ["Working on 2 orders"])]
+)
+def test_end_early(orders, log, tmp_path, web):
+    """Without orders the execution ends in SUCCESS, and the steps after that do not run."""
+    web.answer = orders
+    execution = Execution(FROM_PIPEDREAM / "end_early.yaml", tmp_path, url=web.url)
+    assert said(execution.messages["fetch"]) == [("INFO", f"{len(orders)} new orders")]
+    assert execution.log == log
+    assert execution.state == "SUCCESS"
+
+
+# --- from outside ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """An engine on the loopback that the environment points to; sleeping takes no time."""
+    for name in ("KESTRA_USER", "KESTRA_PASSWORD", "KESTRA_API_TOKEN", "KESTRA_TENANT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with Loopback() as server:
+        monkeypatch.setenv("KESTRA_HOSTNAME", server.url)
+        yield server
+
+
+def execute(name, server):
+    """Run a script that executes the flow once, and return the request that did it."""
+    runpy.run_path(str(CLIENT / name), run_name="__main__")
+    (creation,) = [request for request in server.requests if request.method == "POST"]
+    assert creation.path == "/api/v1/executions/company.team/report"
+    contents, filenames = creation.parts
+    declared = {
+        each["id"]: each for each in yaml.safe_load((CLIENT / "report.yaml").read_text())["inputs"]
+    }
+    assert set(contents) <= set(declared)
+    for id_, each in declared.items():
+        assert id_ in contents or "defaults" in each or not each.get("required", True)
+        assert (filenames.get(id_) is not None) == (each["type"] == "FILE" and id_ in contents)
+    return creation
+
+
+def test_with_inputs(server, capsys):
+    """Inputs arrive as the engine reads them; the end is waited for, and the log is shown."""
+    server.engine.states = ["CREATED", "RUNNING", "SUCCESS"]
+    contents, _ = execute("with_inputs.py", server).parts
+    assert contents == {
+        "day": b"2026-01-31",
+        "draft": b"true",
+        "regions": b'["north", "south"]',
+    }
+    assert capsys.readouterr().out.splitlines() == [
+        "SUCCESS",
+        *server.engine.logs[0].splitlines(),
+        "",
+    ]
+
+
+def test_with_file(server, capsys):
+    """The file arrives under the id of the input, as it is."""
+    contents, filenames = execute("with_file.py", server).parts
+    assert contents["orders"] == (IN_TASK / "orders.csv").read_bytes()
+    assert filenames["orders"] == "orders"
+    assert capsys.readouterr().out == "SUCCESS\n"
+
+
+def test_labels_from_inputs(server, capsys):
+    """Each input is a label too."""
+    labels = execute("labels_from_inputs.py", server).query["labels"]
+    assert {"day:2026-01-31", "draft:false"} <= set(labels)
+    assert capsys.readouterr().out == "SUCCESS\n"
+
+
+def test_fire_and_forget(server, capsys):
+    """One request, and no look at what becomes of it."""
+    execute("fire_and_forget.py", server)
+    assert server.methods() == {"POST": 1}
+    assert capsys.readouterr().out == "execution0 STARTED\n"
+
+
+def test_user_and_password(server, monkeypatch, capsys):
+    """User and password of the object are what every request bears."""
+    monkeypatch.setattr("getpass.getpass", lambda _: "s3cret")
+    execute("user_and_password.py", server)
+    pair = b64encode(b"jane@example.com:s3cret").decode()
+    assert {request.headers["authorization"] for request in server.requests} == {f"Basic {pair}"}
+    assert capsys.readouterr().out == "SUCCESS\n"
+
+
+def test_the_flow_that_is_executed(tmp_path):
+    """The flow of these scripts says which day it is about."""
+    assert Execution(CLIENT / "report.yaml", tmp_path, day="2026-01-31").log == [
+        "Report of 2026-01-31"
+    ]

@@ -4,6 +4,20 @@ Kept so that `from exceptions import FailedExponentialBackoff` goes on working. 
 the package imports it: a script may have an `exceptions.py` of its own beside it.
 """
 
-from kestra.exceptions import FailedExponentialBackoff
+from __future__ import annotations
 
-__all__ = ["FailedExponentialBackoff"]
+from typing import TYPE_CHECKING, Any
+
+import kestra.exceptions
+from kestra.exceptions import FailedExponentialBackoff as FailedExponentialBackoff
+
+if TYPE_CHECKING:
+    from kestra.exceptions import *  # noqa: F403  # at run time one by one: some import requests
+
+__all__ = kestra.exceptions.__all__
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(kestra.exceptions, name)

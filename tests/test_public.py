@@ -123,8 +123,11 @@ def test_unknown_names_raise_attribute_error():
 
 
 def test_exceptions_are_the_same_objects_wherever_they_are_imported_from():
-    """`exceptions`, `kestra.exceptions` and `kestra` give one `FailedExponentialBackoff`."""
-    assert exceptions.FailedExponentialBackoff is kestra.exceptions.FailedExponentialBackoff
+    """`exceptions` and `kestra.exceptions` give the same classes, and so does `kestra`."""
+    for name in kestra.exceptions.__all__:
+        assert getattr(exceptions, name) is getattr(kestra.exceptions, name)
+    with pytest.raises(AttributeError, match="has no attribute 'KestraErr'"):
+        _ = exceptions.KestraErr
     assert kestra.FailedExponentialBackoff is kestra.exceptions.FailedExponentialBackoff
 
 

@@ -1,0 +1,192 @@
+"""How long an answer may take as a whole: an adapter for `requests` that sees to it.
+
+The timeouts of `requests` bound the wait for the next bytes, so that a server which sends one byte
+now and then holds a request for ever. Here the time for all bytes is bounded, headers included, at
+the one place that they all pass: where they are read from the socket.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from http.client import HTTPResponse
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+if TYPE_CHECKING:
+    import socket
+
+    from urllib3 import PoolManager
+
+# A download may be long, but not slow.
+_SLOWEST = 1_000  # bytes a second
+_WINDOW = 60.0  # seconds
+# A firewall or a proxy may have forgotten a connection that was idle for longer, in seconds. What
+# is sent there is lost, or worse: carried out, and not answered.
+_LONGEST_IDLE = 30.0
+
+
+class Deadline:
+    """An answer has to be complete within the read timeout."""
+
+    def __init__(self, timeout: float) -> None:
+        self._end = time.monotonic() + timeout
+
+    def remaining(self) -> float:
+        """Return how many seconds the next read may take."""
+        return self._end - time.monotonic()
+
+    def received(self, count: int) -> None:
+        """Take note of bytes that came."""
+
+
+class Pace:
+    """A download has to keep up 1 kB/s, over every minute of it."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._open_window()
+
+    def _open_window(self) -> None:
+        self._end = time.monotonic() + _WINDOW
+        self._missing = _SLOWEST * _WINDOW
+
+    def remaining(self) -> float:
+        """Return how many seconds the next read may take."""
+        left = self._end - time.monotonic()
+        if self._missing > 0:
+            return min(self._timeout, left)
+        if left <= 0:
+            self._open_window()
+        return self._timeout
+
+    def received(self, count: int) -> None:
+        """Take note of bytes that came."""
+        self._missing -= count
+
+
+class Unhurried:
+    """A stream of events lasts as long as what it tells of; only its silence is bounded."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+
+    def remaining(self) -> float:
+        """Return how many seconds the next read may take."""
+        return self._timeout
+
+    def received(self, count: int) -> None:
+        """Take note of bytes that came."""
+
+
+Bound = Deadline | Pace | Unhurried
+_BOUNDS: dict[str, type[Bound]] = {"download": Pace, "file": Pace, "follow": Unhurried}
+
+
+def bound_of(url: str) -> type[Bound]:
+    """Return the bound for the answer to a URL: logs and files are downloads."""
+    return _BOUNDS.get(urlsplit(url).path.rpartition("/")[2], Deadline)
+
+
+class _BoundedReads(io.RawIOBase):
+    """A socket's stream whose every read takes what is left of the time for the whole answer."""
+
+    def __init__(self, stream: io.RawIOBase, sock: socket.socket, bound: Bound) -> None:
+        self._stream = stream
+        self._sock = sock
+        self._bound = bound
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self._bound.remaining()
+        if remaining <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(remaining)
+        count = self._stream.readinto(buffer)
+        self._bound.received(count or 0)
+        return count
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class Wire(threading.local):
+    """Whether this thread has sent anything over a real connection since it last asked."""
+
+    used = False
+
+
+wire = Wire()
+
+
+class _BoundedConnection(HTTPConnection):
+    """A connection whose answers are read within a bound that the request's path decides."""
+
+    _bound: type[Bound] = Deadline
+    _last_used = 0.0
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        now = time.monotonic()
+        if now - self._last_used > _LONGEST_IDLE:
+            self.close()  # `send` opens it again
+        self._last_used = now
+        self._bound = bound_of(url)
+        super().request(method, url, *args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        wire.used = True
+        super().send(data)
+
+    # `http.client` only ever calls it, once the request is sent.
+    def response_class(  # type: ignore[override]
+        self, sock: socket.socket, *args: Any, **kwargs: Any
+    ) -> HTTPResponse:
+        """Return the reader of an answer."""
+        response = HTTPResponse(sock, *args, **kwargs)
+        timeout = sock.gettimeout()
+        if timeout is not None:
+            reads = _BoundedReads(response.fp.detach(), sock, self._bound(timeout))
+            response.fp = io.BufferedReader(reads)
+        return response
+
+
+class _BoundedTLSConnection(_BoundedConnection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _BoundedConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _BoundedTLSConnection
+
+
+class BoundedAdapter(HTTPAdapter):
+    """The transport adapter of `requests`, with bounds for whole answers."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _bound_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        _bound_pools(manager)
+        return manager
+
+
+def _bound_pools(manager: PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}

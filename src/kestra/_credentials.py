@@ -1,0 +1,166 @@
+"""What a request proves its caller's identity with, and what must never be shown of it. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+MASK = "***"
+
+# A shorter value is masked only where it stands alone, or "a" would blacken every sentence.
+_SHORTEST_ANYWHERE = 8
+# Parsers quote the beginning of a long value: so many equal characters are no coincidence.
+_TELLING_START = 16
+# No message of a server repeats a file.
+_LONGEST_ECHO = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Credentials of one request.
+
+    Attributes:
+        kind: What they are, in words fit for an error.
+        authorization: The header's value, `None` to send none.
+        secrets: What has to be masked wherever it turns up.
+    """
+
+    kind: str
+    authorization: str | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    basic: tuple[str, str] | None = field(default=None, repr=False)
+
+
+NO_CREDENTIALS = Credentials("no credentials; set api_token, or user and password")
+
+
+def basic(user: str, password: str, kind: str) -> Credentials:
+    """Return Basic credentials; UTF-8, as RFC 7617 has it and as the server reads them."""
+    pair = b64encode(f"{user}:{password}".encode()).decode()
+    return Credentials(kind, f"Basic {pair}", (password, pair), (user, password))
+
+
+def credentials(
+    api_token: str | None,
+    user: str | None,
+    password: str | None,
+    userinfo: tuple[str, str] | None = None,
+) -> Credentials:
+    """Choose what to send: the token before user and password before those of the hostname.
+
+    An empty string counts as none.
+
+    Raises:
+        ValueError: Half of a pair is missing, the user name cannot be sent, or the token holds a
+            character that no token has. The message never holds the value.
+    """
+    if api_token and api_token.strip(" "):
+        if not re.fullmatch(r"[!-~]+", api_token):
+            raise ValueError(
+                "api_token: the token holds a control character, a space or a character that is "
+                "not ASCII; it was perhaps read from a file together with its line end (strip it)"
+            )
+        return Credentials("an API token", f"Bearer {api_token}", (api_token,))
+    if user and password:
+        if ":" in user:
+            raise ValueError("user: a user name with a colon cannot be sent (RFC 7617)")
+        return basic(user, password, "user and password")
+    if user or password:
+        given, missing = ("user", "password") if user else ("password", "user")
+        raise ValueError(
+            f"{missing}: only the {given} is set; set both (flow.user and flow.password, or "
+            "KESTRA_USER and KESTRA_PASSWORD), or neither"
+        )
+    if userinfo is not None:
+        return basic(*userinfo, "user and password of the hostname")
+    return NO_CREDENTIALS
+
+
+def without_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
+    """Return a URL without `user:password@`, and that pair; of what is no URL nothing is left."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return MASK, None
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    user, _, password = userinfo.partition(":")
+    pair = (unquote(user), unquote(password))
+    return urlunsplit(parts._replace(netloc=host)), pair if any(pair) else None
+
+
+def submitted_values(url: str, request: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the input values that a request carries: those a server may echo in its message.
+
+    Args:
+        url: Its URL; labels made from inputs are in the query.
+        request: The keyword arguments for `requests`: `files`, `data` and `json` count.
+    """
+    for _, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        yield value
+        yield value.partition(":")[2]
+    files = request.get("files") or ()
+    for name, part in files.items() if hasattr(files, "items") else files:
+        filename, content = part[:2] if isinstance(part, tuple | list) else (None, part)
+        yield from _leaves(content)
+        if filename != name:
+            yield from _leaves(filename)
+    yield from _leaves(request.get("data"))
+    yield from _leaves(request.get("json"))
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Yield a value as text, and every scalar in it; JSON text is looked into."""
+    if isinstance(value, bytes | bytearray) and len(value) <= _LONGEST_ECHO:
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        yield value
+        if value[:1] in {"[", "{"}:
+            try:
+                yield from _leaves(json.loads(value))
+            except ValueError:
+                return
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _leaves(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield str(value)
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Mask every secret in a text that somebody else wrote.
+
+    Long secrets are masked anywhere, and their beginning too; short ones where they stand alone.
+    """
+    for secret in sorted({s.strip() for s in secrets} - {""}, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_ANYWHERE:
+            text = text.replace(secret, MASK)
+            text = text.replace(json.dumps(secret)[1:-1], MASK)
+            text = _without_start(text, secret)
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    return text
+
+
+def _without_start(text: str, secret: str) -> str:
+    """Mask the beginning of a secret that is cut short in a text."""
+    start = text.find(secret[:_TELLING_START]) if len(secret) > _TELLING_START else -1
+    while start >= 0:
+        length = next(
+            (i for i, (a, b) in enumerate(zip(text[start:], secret, strict=False)) if a != b),
+            min(len(text) - start, len(secret)),
+        )
+        text = text[:start] + MASK + text[start + length :]
+        start = text.find(secret[:_TELLING_START], start)
+    return text

@@ -1,0 +1,349 @@
+"""A server on the loopback that behaves like an engine, or misbehaves as it is told to."""
+
+import email
+import json
+import re
+import select
+import socket
+import struct
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, unquote, urlsplit
+
+# Everything that waits here gives up then, so that a test that goes wrong ends.
+DEADLINE = 10.0
+
+
+@dataclass
+class Request:
+    """A request as it came."""
+
+    method: str
+    target: str
+    headers: dict
+    body: bytes
+    connection: int
+
+    @property
+    def path(self):
+        return urlsplit(self.target).path
+
+    @property
+    def query(self):
+        return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+
+    @property
+    def parts(self):
+        """The parts of a multipart body: content by part name, and filenames likewise."""
+        head = f"Content-Type: {self.headers.get('content-type', '')}\r\n\r\n".encode()
+        message = email.message_from_bytes(head + self.body)
+        parts = message.get_payload() if message.is_multipart() else []
+        named = {p.get_param("name", header="content-disposition"): p for p in parts}
+        contents = {name: part.get_payload(decode=True) for name, part in named.items()}
+        return contents, {name: part.get_filename() for name, part in named.items()}
+
+
+@dataclass
+class Reply:
+    """An answer to send."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict = field(default_factory=dict)
+
+    def encode(self):
+        headers = {"Content-Length": len(self.body), **self.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"HTTP/1.1 {self.status} Whatever\r\n{head}\r\n".encode() + self.body
+
+
+def as_json(value, status=200, **headers):
+    """Return a reply whose body is JSON."""
+    body = json.dumps(value).encode()
+    return Reply(status, body, {"Content-Type": "application/json", **headers})
+
+
+class Engine:
+    """As much of an engine as `Flow` needs.
+
+    Attributes:
+        executions: By id, as the API shows them.
+        states: What the looks at an execution see, one after the other; the last one stays.
+        logs: What the downloads of a log bring, likewise.
+        root: The beginning of every path.
+        searchable: Whether there is a search.
+    """
+
+    def __init__(self):
+        self.executions = {}
+        self.states = ["SUCCESS"]
+        self.logs = ["2026-01-01T00:00:00.000Z INFO done\n"]
+        self.root = "/api/v1"
+        self.searchable = True
+        self.killed = []
+        self._lock = threading.Lock()
+
+    def __call__(self, request):
+        path = request.path.removeprefix(self.root)
+        if path == request.path:
+            return as_json({"message": "Not Found"}, 404)
+        routes = {
+            r"POST /executions/([^/]+)/([^/]+)": self.create,
+            r"GET /executions/search": self.search,
+            r"GET /executions/([^/]+)": self.status,
+            r"GET /logs/([^/]+)/download": self.log,
+            r"DELETE /executions/([^/]+)/kill": self.kill,
+        }
+        for pattern, route in routes.items():
+            if match := re.fullmatch(pattern, f"{request.method} {path}"):
+                with self._lock:
+                    return route(request, *map(unquote, match.groups()))
+        return as_json({"message": "Not Found"}, 404)
+
+    def create(self, request, namespace, flow):
+        number = len(self.executions)
+        labels = [label.partition(":") for label in request.query.get("labels", [])]
+        execution = {
+            "id": f"execution{number}",
+            "namespace": namespace,
+            "flowId": flow,
+            "labels": [{"key": key, "value": value} for key, _, value in labels],
+            "state": {"current": "CREATED", "startDate": f"2026-01-01T00:00:{number:02}.5Z"},
+        }
+        self.executions[execution["id"]] = execution
+        return as_json(execution)
+
+    def search(self, request):
+        if not self.searchable:
+            return as_json({"message": "Not Found"}, 404)
+        key, _, value = request.query["labels"][0].partition(":")
+        found = [x for x in self.executions.values() if {"key": key, "value": value} in x["labels"]]
+        return as_json({"results": found, "total": len(found)})
+
+    def status(self, request, execution_id):
+        if execution_id not in self.executions:
+            return as_json({"message": "Not Found"}, 404)
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return as_json({**self.executions[execution_id], "state": {"current": state}})
+
+    def log(self, request, execution_id):
+        log = self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
+        return Reply(200, log.encode(), {"Content-Type": "text/plain"})
+
+    def kill(self, request, execution_id):
+        self.killed.append(execution_id)
+        return Reply(202)
+
+
+class Loopback:
+    """A server for one test.
+
+    Attributes:
+        requests: What came, in the order of arrival.
+        connections: How many connections were accepted.
+    """
+
+    def __init__(self, handler=None, tls=None):
+        self.engine = handler or Engine()
+        self.requests = []
+        self.connections = 0
+        self.stopped = threading.Event()
+        self._faults = []
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self._tls = tls
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+
+    def __enter__(self):
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        # Wakes the thread that accepts.
+        socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE).close()
+        self._threads[0].join(DEADLINE)
+        self._listener.close()
+        for thread in self._threads[1:]:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+
+    def upset(self, request, *faults):
+        """Let the next requests that match, such as `POST` or `GET /logs`, meet these faults."""
+        self._faults += [(request, fault) for fault in faults]
+
+    def count(self, request):
+        """Return how many requests matched."""
+        return sum(_matches(request, each) for each in self.requests)
+
+    def methods(self):
+        """Return how many requests came, by method."""
+        return Counter(request.method for request in self.requests)
+
+    def _accept(self):
+        while True:
+            connection, _ = self._listener.accept()
+            if self.stopped.is_set():
+                connection.close()
+                return
+            self.connections += 1
+            thread = threading.Thread(target=self._serve, args=(connection, self.connections))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection, number):
+        connection.settimeout(DEADLINE)
+        try:
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+        except OSError:
+            connection.close()
+            return
+        with connection, connection.makefile("rb") as stream:
+            try:
+                while request := self._receive(connection, stream, number):
+                    with self._lock:
+                        self.requests.append(request)
+                        fault = self._fault_for(request)
+                    connection.settimeout(DEADLINE)
+                    if fault(Exchange(self, request, connection)):
+                        return
+            except OSError:  # the client has gone
+                return
+
+    def _fault_for(self, request):
+        for index, (pattern, fault) in enumerate(self._faults):
+            if _matches(pattern, request):
+                del self._faults[index]
+                return fault
+        return fine
+
+    def _receive(self, connection, stream, number):
+        while not _is_readable(connection):
+            if self.stopped.is_set():
+                return None
+        connection.settimeout(DEADLINE)
+        first = stream.readline().decode("latin-1")
+        if not first.endswith("HTTP/1.1\r\n"):
+            return None
+        method, target, _ = first.split()
+        headers = {}
+        while line := stream.readline().decode().strip():
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        body = stream.read(int(headers.get("content-length", 0)))
+        return Request(method, target, headers, body, number)
+
+
+def _matches(pattern, request):
+    return f"{request.method} {request.target}".find(pattern) >= 0
+
+
+def _is_readable(connection):
+    """Say whether something came, or the client has gone; wait for it for a moment."""
+    return bool(select.select([connection], [], [], 0.05)[0])
+
+
+# --- faults: each gets an exchange, and returns whether the connection is to be closed ---
+
+
+@dataclass
+class Exchange:
+    """What a fault has at hand."""
+
+    server: Loopback
+    request: Request
+    connection: socket.socket
+
+    def carry_out(self):
+        """Let the engine do what was asked for, and return its reply."""
+        return self.server.engine(self.request)
+
+    def send(self, data):
+        self.connection.sendall(data)
+
+
+def fine(exchange):
+    """No fault at all."""
+    exchange.send(exchange.carry_out().encode())
+    return False
+
+
+def answer(status=200, body=b"", **headers):
+    """Answer so, and do nothing."""
+    reply = Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def fault(exchange):
+        exchange.send(reply.encode())
+
+    return fault
+
+
+def carried_out(fault):
+    """Do what was asked for, and then let the fault happen."""
+
+    def late(exchange):
+        exchange.carry_out()
+        return fault(exchange)
+
+    return late
+
+
+def reset(exchange):
+    """Break the connection off."""
+    exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return True
+
+
+def close(exchange):
+    """Close the connection without a word."""
+    return True
+
+
+def garbage(exchange):
+    """Answer with something that is no HTTP."""
+    exchange.send(b"\x00\xff what?\r\n\r\n")
+    return True
+
+
+def hang(exchange):
+    """Say nothing until the client has gone, or the test is over."""
+    while not exchange.server.stopped.is_set():
+        if _is_readable(exchange.connection):
+            break
+    return True
+
+
+def drip(exchange, start=0):
+    """Send the answer byte by byte, and never finish."""
+    data = exchange.carry_out().encode()
+    exchange.send(data[:start])
+    for byte in (data + b" " * 10_000)[start:]:
+        exchange.send(bytes([byte]))
+        if exchange.server.stopped.wait(0.02):
+            break
+    return True
+
+
+def drip_body(exchange):
+    """Send the headers of the answer, then its body byte by byte, and never finish."""
+    reply = exchange.carry_out()
+    reply.headers["Content-Length"] = 10_000
+    head, _, body = reply.encode().partition(b"\r\n\r\n")
+    exchange.send(head + b"\r\n\r\n")
+    for byte in body + b" " * 9_000:
+        exchange.send(bytes([byte]))
+        if exchange.server.stopped.wait(0.02):
+            break
+    return True
+
+
+def truncate(exchange):
+    """Send half of the answer's body, and close the connection."""
+    reply = exchange.carry_out()
+    data = reply.encode()
+    exchange.send(data[: len(data) - len(reply.body) // 2])
+    return True

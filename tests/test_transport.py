@@ -1,0 +1,968 @@
+"""Requests with all their attempts, on real sockets."""
+
+import io
+import json
+import logging
+import os
+import pickle
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import requests
+import urllib3
+from loopback import (
+    Loopback,
+    answer,
+    as_json,
+    carried_out,
+    close,
+    drip,
+    drip_body,
+    fine,
+    garbage,
+    hang,
+    reset,
+    truncate,
+)
+from rest import exchanges
+
+from kestra._credentials import credentials
+from kestra._inputs import CORRELATION
+from kestra._session import Access, Sessions, within
+from kestra._transport import annotate, request
+from kestra.exceptions import (
+    APIError,
+    AuthenticationError,
+    Conflict,
+    ConnectionFailed,
+    ConnectTimeout,
+    FailedExponentialBackoff,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    RequestTimeout,
+    ServerError,
+)
+
+QUICK = Access(timeout=(5, 0.2))
+CREATE = f"/api/v1/executions/n/f?labels={CORRELATION}:c"
+
+
+@pytest.fixture
+def server():
+    with Loopback() as server:
+        yield server
+
+
+@pytest.fixture
+def sessions():
+    sessions = Sessions()
+    yield sessions
+    sessions.close()
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch):
+    """The pauses that were made, which take no time."""
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def send(server, sessions):
+    """Send a request to the server and return the answer."""
+
+    def send(method="GET", path="/api/v1/executions/search?labels=a:b", access=QUICK, **arguments):
+        return request(sessions, method, server.url + path, access, arguments)[0]
+
+    return send
+
+
+@contextmanager
+def handler(function):
+    with Loopback(function) as server:
+        yield server
+
+
+# --- reading ---
+
+
+@pytest.mark.parametrize("fault", [reset, close, garbage, truncate, hang, drip, drip_body])
+def test_reading_is_repeated_after_any_failure(server, send, slept, fault):
+    """A reset, a closed connection, garbage, half an answer, silence, dripping: once more."""
+    server.upset("GET", fault)
+    assert send().json() == {"results": [], "total": 0}
+    assert slept == [1]
+    assert server.count("GET") == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (reset, ConnectionFailed),
+        (close, ConnectionFailed),
+        (garbage, ConnectionFailed),
+        (truncate, ConnectionFailed),
+        (hang, RequestTimeout),
+        (drip, RequestTimeout),
+        (drip_body, RequestTimeout),
+    ],
+)
+def test_reading_that_keeps_failing_ends_in_an_error(server, send, slept, fault, error):
+    """After five attempts the error says how often, and why; `requests` has the same kind."""
+    server.upset("GET", *[fault] * 5)
+    with pytest.raises(error, match="GET /api/v1/executions/search failed after 5 attempts") as got:
+        send(access=Access(timeout=(5, 0.05)))
+    assert slept == [1, 2, 4, 8, 16]
+    assert (got.value.attempts, got.value.status, got.value.correlation_id) == (5, None, None)
+    assert isinstance(got.value.cause, urllib3.exceptions.HTTPError)
+
+
+def test_a_server_that_is_not_there_ends_in_an_error(sessions, slept):
+    """A refused connection is tried again; the error is a `requests.ConnectionError`."""
+    with pytest.raises(ConnectionFailed, match="Connection refused") as caught:
+        request(sessions, "GET", "http://127.0.0.1:1/api/v1/x", QUICK, {})
+    assert slept == [1, 2, 4, 8, 16]
+    assert isinstance(caught.value, requests.ConnectionError)
+
+
+def test_a_connection_that_takes_too_long_is_a_timeout(sessions, monkeypatch):
+    """A host that does not answer is both a connection error and a timeout."""
+
+    def too_late(*_, **__):
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", too_late)
+    with pytest.raises(ConnectTimeout, match="no connection in time"):
+        request(sessions, "GET", "http://127.0.0.1:1/", QUICK, {})
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_statuses_that_pass_are_waited_for(server, send, slept, status):
+    """Five attempts with pauses of 1, 2, 4, 8 and 16 s, then `FailedExponentialBackoff`."""
+    server.upset("GET", *[answer(status, b'{"message": "busy"}')] * 5)
+    with pytest.raises(FailedExponentialBackoff, match=f"5 attempts: {status} .*: busy") as caught:
+        send()
+    assert slept == [1, 2, 4, 8, 16]
+    assert server.count("GET") == 5
+    assert (caught.value.attempts, caught.value.status, caught.value.message) == (5, status, "busy")
+    assert caught.value.cause is None
+    assert type(caught.value) is FailedExponentialBackoff
+
+
+def test_retry_after_takes_the_place_of_the_pause(server, send, slept):
+    """What the server asks for is granted, up to a minute."""
+    server.upset("GET", answer(503, Retry_After="7"), answer(429, Retry_After="3600"), answer(503))
+    send()
+    assert slept == [7, 60, 4]
+
+
+def test_a_policy_of_the_caller_is_followed(server, send, slept):
+    """Attempts, backoff and statuses are those of the `urllib3.Retry` that was given."""
+    policy = urllib3.Retry(total=2, backoff_factor=3, status_forcelist=[418])
+    server.upset("GET", *[answer(418)] * 3)
+    with pytest.raises(FailedExponentialBackoff):
+        send(access=Access(policy=policy))
+    assert slept == [6]
+    assert server.count("GET") == 3
+    server.upset("GET", answer(503))
+    with pytest.raises(ServerError):
+        send(access=Access(policy=policy))
+
+
+def test_a_status_without_a_name_is_shown_as_its_number(send, server):
+    """Proxies have statuses of their own."""
+    server.upset("GET", answer(599))
+    with pytest.raises(ServerError, match=r"search: 599$"):
+        send()
+
+
+def test_no_request_goes_on_past_its_end(server, send, slept):
+    """Inside of `within`, attempts and pauses are cut to what is left of the time."""
+    server.upset("GET", *[hang] * 5)
+    with within(0.3), pytest.raises(RequestTimeout):
+        send(access=Access(timeout=(10, 60)))
+    assert server.count("GET") == 1
+    assert all(pause <= 0.3 for pause in slept)
+
+
+# --- creating ---
+
+
+# These three carry out what they then tell badly; the others need to be told to.
+BADLY_TOLD = [truncate, drip, drip_body]
+UNTOLD = [reset, close, garbage, hang, *map(answer, (408, 429, 500, 502, 503, 504, 501, 524, 204)),
+          *(answer(200, body) for body in (b"<html>welcome</html>", b"[]", b"{}"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", [*BADLY_TOLD, *map(carried_out, UNTOLD)])
+def test_an_execution_that_was_created_is_found_and_not_created_again(server, send, fault):
+    """Whatever happens to the answer: one POST, one execution, and its id."""
+    server.upset("POST", fault)
+    assert send("POST", CREATE).json()["id"] == "execution0"
+    assert len(server.engine.executions) == server.count("POST") == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_post_that_was_answered_and_left_nothing_is_sent_again(server, send, slept, status):
+    """A failure, and no execution: the POST is repeated, as published."""
+    server.upset("POST", answer(status))
+    assert send("POST", CREATE).json()["id"] == "execution0"
+    assert slept == [1]
+    assert (server.count("POST"), server.count("/search"), len(server.engine.executions)) == (
+        2,
+        1,
+        1,
+    )
+
+
+@pytest.mark.parametrize("fault", [reset, close, garbage, hang])
+def test_a_post_that_was_not_answered_is_never_sent_again(server, send, slept, fault):
+    """Nothing found proves nothing: it is searched for throughout, and the error says where."""
+    server.upset("POST", fault)
+    with pytest.raises(
+        FailedExponentialBackoff, match=f"may exist: .*n.f .*{CORRELATION}:c"
+    ) as got:
+        send("POST", CREATE)
+    assert got.value.correlation_id == "c"
+    assert got.value.attempts == 1
+    assert slept == [1, 2, 4, 8, 16]
+    assert (server.count("POST"), server.count("/search")) == (1, 5)
+
+
+def test_a_post_that_arrives_late_is_found(server, send):
+    """An execution that comes to light during the backoff is adopted."""
+    late = []
+
+    def slow(exchange):
+        late.append(exchange)
+        return reset(exchange)
+
+    def carried_out_now(exchange):
+        if server.count("/search") == 3:
+            late[0].carry_out()
+        return fine(exchange)
+
+    server.upset("POST", slow)
+    server.upset("/search", fine, fine, carried_out_now)
+    assert send("POST", CREATE).json()["id"] == "execution0"
+    assert server.count("POST") == 1
+
+
+def test_a_connection_that_was_never_made_is_tried_again_without_a_search(sessions, slept):
+    """What was never sent was not carried out."""
+    with pytest.raises(ConnectionFailed) as caught:
+        request(sessions, "POST", "http://127.0.0.1:1" + CREATE, QUICK, {})
+    assert (caught.value.attempts, caught.value.correlation_id) == (5, None)
+    assert slept == [1, 2, 4, 8, 16]
+
+
+def test_a_search_that_fails_proves_nothing(server, send, slept):
+    """While the search fails the POST is not repeated; once it answers, it is."""
+    server.upset("POST", answer(503))
+    server.upset("/search", answer(503), reset, answer(200, b"no json"))
+    assert send("POST", CREATE).json()["id"] == "execution0"
+    assert slept == [1, 2, 4, 8]
+    assert (server.count("POST"), server.count("/search")) == (2, 4)
+
+
+def test_a_search_that_never_answers_leaves_the_question_open(server, send):
+    """The execution may exist, and the error says so."""
+    server.upset("POST", answer(503))
+    server.upset("/search", *[answer(500)] * 5)
+    with pytest.raises(FailedExponentialBackoff, match="may exist") as caught:
+        send("POST", CREATE)
+    assert caught.value.status == 503
+    assert caught.value.correlation_id == "c"
+    assert server.count("POST") == 1
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_without_a_search_a_post_that_was_answered_is_sent_again(server, send, slept, status):
+    """Where there is nothing to ask, it goes on as published; it is asked once only."""
+    server.upset("/search", answer(status))
+    server.upset("POST", *[answer(503)] * 4)
+    assert send("POST", CREATE).json()["id"] == "execution0"
+    assert slept == [1, 2, 4, 8]
+    assert (server.count("POST"), server.count("/search")) == (5, 1)
+
+
+def test_without_a_search_a_post_that_was_not_answered_ends_in_an_error(server, send):
+    """A second POST could be a second execution."""
+    server.engine.searchable = False
+    server.upset("POST", carried_out(reset))
+    with pytest.raises(ConnectionFailed, match="may exist"):
+        send("POST", CREATE)
+    assert len(server.engine.executions) == server.count("POST") == 1
+
+
+def test_a_server_that_ignores_the_question_is_asked_in_its_own_words(server, send):
+    """A version that does not know `labels` shows everything; then `filters` is tried."""
+    everything = as_json({"results": [{"id": "x", "labels": []}], "total": 1})
+
+    def of_2_0(exchange):
+        exchange.carry_out = lambda: everything
+        return fine(exchange)
+
+    def filtered(exchange):
+        found = list(exchange.server.engine.executions.values())
+        exchange.carry_out = lambda: as_json({"results": found, "total": len(found)})
+        return fine(exchange)
+
+    server.upset("POST", carried_out(answer(504)))
+    server.upset("/search", of_2_0, filtered)
+    assert send("POST", CREATE).json()["id"] == "execution0"
+    assert "filters%5B" in server.requests[-1].target
+    assert len(server.engine.executions) == 1
+
+
+EVERYTHING = json.dumps({"results": [{"id": "x", "labels": []}]}).encode()
+
+
+@pytest.mark.parametrize("replies", [[answer(200, EVERYTHING)] * 2, [answer(400), answer(422)]])
+def test_a_server_that_answers_no_form_of_the_question_cannot_be_asked(server, send, replies):
+    """Where everything comes back, or a refusal, a failing answer is followed by another POST."""
+    server.upset("POST", answer(503))
+    server.upset("/search", *replies)
+    assert send("POST", CREATE).json()["id"] == "execution0"
+    assert (server.count("POST"), server.count("/search")) == (2, 2)
+
+
+def test_a_failure_that_is_not_retried_is_looked_into_too(server, send):
+    """After an unusual 5xx the execution is looked for once, and the error is the server's."""
+    server.upset("POST", answer(501, b'{"message": "what?"}'))
+    with pytest.raises(ServerError, match=r"501 Not Implemented: what?"):
+        send("POST", CREATE)
+    assert (server.count("POST"), server.count("/search")) == (1, 1)
+
+
+@pytest.mark.parametrize("reply", [answer(501), answer(200, b"<html>")])
+def test_an_unusual_answer_is_looked_into_until_the_search_answers(server, send, slept, reply):
+    """A search that fails is repeated; the execution that it finds at last is adopted."""
+    server.upset("POST", carried_out(reply))
+    server.upset("/search", answer(503), reset)
+    assert send("POST", CREATE).json()["id"] == "execution0"
+    assert slept == [1, 2]
+    assert server.count("POST") == 1
+
+
+@pytest.mark.parametrize("reply", [answer(501), answer(200, b"<html>")])
+def test_an_unusual_answer_that_stays_unexplained_is_an_error_that_says_so(server, send, reply):
+    """If the search fails throughout, the execution may exist."""
+    server.upset("POST", carried_out(reply))
+    server.upset("/search", *[answer(503)] * 9)
+    with pytest.raises(FailedExponentialBackoff, match="may exist") as caught:
+        send("POST", CREATE)
+    assert caught.value.correlation_id == "c"
+    assert (server.count("POST"), server.count("/search")) == (1, 6)
+
+
+def test_where_nothing_was_proven_the_error_says_so(server, send):
+    """Five failing answers and no search: one of the POSTs may have been carried out."""
+    server.engine.searchable = False
+    server.upset("POST", *[carried_out(answer(503))] * 5)
+    with pytest.raises(FailedExponentialBackoff, match=r"after 5 attempts: 503 .*may exist"):
+        send("POST", CREATE)
+
+
+def test_an_answer_without_an_id_is_handed_out_if_nothing_was_created(server, send):
+    """Whoever asked has to judge it."""
+    server.upset("POST", answer(200, b"<html>"))
+    assert send("POST", CREATE).text == "<html>"
+
+
+def test_other_posts_are_repeated_after_an_answer_only(server, send, slept):
+    """A POST that cannot be found again is sent again after a status, as published, only."""
+    path = "/api/v1/executions/n/f"
+    server.upset("POST", answer(503))
+    send("POST", path)
+    assert slept == [1]
+    server.upset("POST", reset)
+    with pytest.raises(ConnectionFailed, match=r"after 1 attempt: .*may have been carried out"):
+        send("POST", path)
+    assert server.count("POST") == 3
+
+
+def test_an_adopted_execution_is_a_response_like_any(server, send):
+    """`json`, `text` and the status are there."""
+    server.upset("POST", carried_out(answer(503)))
+    response = send("POST", CREATE)
+    assert (response.status_code, response.ok) == (200, True)
+    assert json.loads(response.text) == response.json()
+    assert response.url == server.url + CREATE
+
+
+def test_an_interruption_says_what_may_have_been_created(server, send, monkeypatch, caplog):
+    """Ctrl-C between a POST and its answer leaves a trace."""
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    server.upset("POST", carried_out(answer(503)))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        send("POST", CREATE)
+    notes = getattr(caught.value, "__notes__", caplog.messages)
+    assert any(f"{CORRELATION}:c" in note for note in notes)
+
+
+def test_an_interruption_of_anything_else_leaves_no_trace(server, send, monkeypatch):
+    """Reading leaves nothing behind."""
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    server.upset("GET", answer(503))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        send()
+    assert not getattr(caught.value, "__notes__", [])
+
+
+def test_an_exception_after_sending_says_what_may_have_been_created(server, caplog):
+    """A hook of the caller's session raises what it likes; the POST is not repeated for it."""
+
+    def hook(response, **_):
+        response.close()
+        raise KeyError("own")
+
+    with requests.Session() as own:
+        own.hooks["response"].append(hook)
+        with pytest.raises(KeyError) as caught:
+            request(Sessions(own), "POST", server.url + CREATE, QUICK, {})
+    notes = getattr(caught.value, "__notes__", caplog.messages)
+    assert any(f"{CORRELATION}:c" in note for note in notes)
+    assert len(server.requests) == 1
+
+
+# --- files ---
+
+
+def files(content, name="f"):
+    return {"t": (None, "text"), name: (name, content)}
+
+
+@pytest.mark.parametrize("content", [b"content", io.BytesIO(b"content"), io.StringIO("content")])
+def test_every_attempt_sends_the_whole_file(server, send, content):
+    """After a 503 the file is sent again, not an empty one."""
+    server.upset("POST", answer(503))
+    send("POST", CREATE, files=files(content))
+    posts = [each for each in server.requests if each.method == "POST"]
+    assert [each.parts for each in posts] == [
+        ({"t": b"text", "f": b"content"}, {"t": None, "f": "f"})
+    ] * 2
+
+
+def test_a_large_file_arrives(server, send, tmp_path):
+    """A file that does not go into memory is sent from the disk, and again."""
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(3_000_000))
+    server.upset("POST", answer(503))
+    with path.open("rb") as file:
+        send("POST", CREATE, Access(timeout=(5, 5)), files=files(file))
+    posts = [each for each in server.requests if each.method == "POST"]
+    assert [each.parts[0]["f"] == path.read_bytes() for each in posts] == [True, True]
+
+
+def unseekable(data):
+    read, write = os.pipe()
+    with os.fdopen(write, "wb") as end:
+        end.write(data)
+    return os.fdopen(read, "rb")
+
+
+@pytest.mark.parametrize("path", [CREATE, "/api/v1/executions/n/f"])
+def test_a_file_that_cannot_be_rewound_is_never_sent_twice(server, send, path):
+    """After a 503 there is an error that says why nothing was sent again."""
+    server.upset("POST", answer(503))
+    with (
+        unseekable(b"content") as pipe,
+        pytest.raises(
+            FailedExponentialBackoff, match=r"after 1 attempt: 503 .* cannot be read twice"
+        ),
+    ):
+        send("POST", path, files=files(pipe))
+    assert server.count("POST") == 1
+    assert server.requests[0].parts[0]["f"] == b"content"
+
+
+def test_a_file_that_cannot_be_rewound_is_sent_once_without_a_fault(server, send):
+    """A pipe will do where everything goes well."""
+    with unseekable(b"content") as pipe:
+        assert send("POST", CREATE, files=files(pipe)).json()["id"] == "execution0"
+
+
+def test_bodies_of_other_kinds_are_left_to_requests(server, send):
+    """`json`, and `data` together with `files`, go as they are."""
+    send("POST", CREATE, json={"a": 1})
+    assert json.loads(server.requests[-1].body) == {"a": 1}
+    send("POST", CREATE, data={"a": "1"}, files={"f": ("f", b"x")})
+    assert server.requests[-1].parts[0] == {"a": b"1", "f": b"x"}
+
+
+# --- redirects ---
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_post_follows_a_redirect_that_keeps_it_a_post(server, send, status):
+    """307 and 308 are followed, with the same body."""
+    server.upset("POST", answer(status, Location="/api/v1/executions/n/g?labels=a:b"))
+    response = send("POST", CREATE, files=files(io.BytesIO(b"content")))
+    assert response.json()["flowId"] == "g"
+    assert server.requests[-1].parts[0]["f"] == b"content"
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_a_post_never_becomes_a_get(server, send, status):
+    """Other redirects are an error that names the location, and shows no secret in it."""
+    location = "http://u:secret@elsewhere/login?next=secret"
+    server.upset("POST", answer(status, Location=location))
+    with pytest.raises(
+        APIError, match=f"{status} .*redirected to http://elsewhere/login"
+    ) as caught:
+        send("POST", CREATE)
+    assert "secret" not in str(caught.value)
+    assert caught.value.status == status
+    assert server.methods() == {"POST": 1}
+
+
+def test_a_location_that_is_none_is_an_error_that_does_not_show_it(server, send):
+    """A POST that is sent to nowhere ends there."""
+    server.upset("POST", answer(302, Location="http://u:secret@[oops"))
+    with pytest.raises(ValueError, match=r"IPv6|URL|Invalid") as caught:
+        send("POST", CREATE)
+    assert "secret" not in str(caught.value)
+    assert server.methods() == {"POST": 1}
+
+
+def test_a_redirect_is_not_followed_with_a_file_that_is_used_up(server, send):
+    """A pipe cannot be sent to the second address."""
+    server.upset("POST", answer(307, Location="/elsewhere"))
+    with unseekable(b"content") as pipe, pytest.raises(APIError, match="redirected to /elsewhere"):
+        send("POST", CREATE, files=files(pipe))
+    assert server.count("POST") == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_reading_follows_redirects(server, send, status):
+    """A GET goes where it is sent."""
+    server.upset("GET", answer(status, b"moved", Location="/api/v1/executions/search?labels=x:y"))
+    assert send().json()["total"] == 0
+    assert server.connections == 1
+
+
+def test_redirects_in_a_circle_end(server, send):
+    """Ten are enough."""
+    server.upset("GET", *[answer(302, Location="/again")] * 20)
+    with pytest.raises(requests.TooManyRedirects):
+        send()
+    assert server.count("GET") == 10
+
+
+def test_a_redirect_that_leads_nowhere_is_an_error(server, send):
+    """A 304, or a redirect without a location, is not what was asked for."""
+    server.upset("GET", answer(304))
+    with pytest.raises(APIError, match="304 Not Modified"):
+        send()
+
+
+def test_redirects_can_be_left_to_the_caller(server, send):
+    """`allow_redirects=False` hands the redirect out."""
+    server.upset("GET", answer(302, Location="/x"))
+    assert send(allow_redirects=False).status_code == 302
+
+
+def test_another_host_gets_no_credentials(server, sessions):
+    """Neither token nor configured headers, nor what is in the session, go to another host."""
+    with Loopback() as other:
+        server.upset(
+            "GET", answer(302, Location=f"{other.url}/api/v1/executions/search?labels=a:b")
+        )
+        access = Access(credentials=credentials("t0ken", None, None), headers={"X-Own": "key"})
+        url = f"{server.url}/api/v1/x"
+        request(sessions, "GET", url, access, {"headers": {"Authorization": "given"}})
+        assert server.requests[0].headers["authorization"] == "Bearer t0ken"
+        assert server.requests[0].headers["x-own"] == "key"
+        assert "authorization" not in other.requests[0].headers
+        assert "x-own" not in other.requests[0].headers
+
+
+def test_the_same_host_gets_the_credentials_again(server, send):
+    """A redirect on the same host keeps them."""
+    server.upset("GET", answer(302, Location="/api/v1/executions/search?labels=a:b"))
+    send(access=Access(credentials=credentials("t0ken", None, None)))
+    assert [each.headers["authorization"] for each in server.requests] == ["Bearer t0ken"] * 2
+
+
+# --- credentials ---
+
+
+@pytest.fixture
+def netrc(tmp_path, monkeypatch):
+    path = tmp_path / "netrc"
+    path.write_text("machine 127.0.0.1 login netrc password netrc\n")
+    monkeypatch.setenv("NETRC", str(path))
+
+
+@pytest.mark.usefixtures("netrc")
+@pytest.mark.parametrize(
+    ("access", "arguments", "sent"),
+    [
+        (Access(credentials=credentials("t", None, None)), {}, "Bearer t"),
+        (Access(credentials=credentials(None, "u", "€")), {}, "Basic dTrigqw="),
+        (Access(headers={"authorization": "Own x"}), {}, "Own x"),
+        (Access(), {"headers": {"Authorization": "Own y"}}, "Own y"),
+        (Access(), {"auth": ("a", "b")}, "Basic YTpi"),
+        (Access(), {}, "Basic bmV0cmM6bmV0cmM="),
+    ],
+)  # fmt: skip
+def test_netrc_never_overrides_what_was_given(send, server, access, arguments, sent):
+    """`.netrc` counts where nothing else is there, also after a redirect on the same host."""
+    server.upset("GET", answer(307, Location="/api/v1/executions/search?labels=a:b"))
+    send(access=access, **arguments)
+    assert [each.headers["authorization"] for each in server.requests] == [sent] * 2
+
+
+def test_headers_of_the_caller_are_sent(send, server):
+    """Headers for every request, and those of one request, go together."""
+    send(access=Access(headers={"X-A": "1", "X-B": "1"}), headers={"X-B": "2"})
+    headers = server.requests[0].headers
+    assert (headers["x-a"], headers["x-b"]) == ("1", "2")
+
+
+def test_proxies_and_verification_are_those_of_the_caller(server, sessions):
+    """`proxies` and `verify` go to `requests`; an argument goes before them."""
+    access = Access(proxies={"http": server.url}, verify=False)
+    url = "http://kestra.invalid/api/v1/executions/search?labels=a:b"
+    request(sessions, "GET", url, access, {})
+    assert server.requests[0].target == url
+
+
+# --- refusals ---
+
+
+@pytest.mark.parametrize(
+    ("case", "error"),
+    [
+        ("exec_unknown_flow", NotFound),
+        ("rev_99", NotFound),
+        ("exec_disabled", Conflict),
+        ("exec_missing_required", InvalidInput),
+        ("labels_empty_value", InvalidInput),
+        ("in_urlencoded", InvalidInput),
+        ("auth_other_tenant", InvalidInput),
+        ("exec_method_not_allowed", APIError),
+        ("auth_post_none", AuthenticationError),
+    ],
+)
+def test_recorded_refusals_are_told_in_the_servers_words(sessions, case, error):
+    """The error has the status, the message, method and path, of every engine."""
+    for _, sent, response in exchanges(case):
+        body = response["body"]
+        reply = as_json(body, response["status"])
+        with handler(lambda _, reply=reply: reply) as server:
+            with pytest.raises(error) as caught:
+                request(sessions, sent["method"], server.url + sent["path"], QUICK, {})
+            path = sent["path"].partition("?")[0]
+            said = body["message"] if body else None
+            assert (caught.value.status, caught.value.message) == (response["status"], said)
+            assert (caught.value.method, caught.value.path) == (sent["method"], path)
+            assert str(caught.value).startswith(f"{sent['method']} {path}: {response['status']} ")
+            assert said is None or said in str(caught.value)
+            assert caught.value.response.status_code == response["status"]
+            assert type(caught.value) is error
+            assert len(server.requests) == 1
+
+
+def test_single_problems_are_listed(sessions):
+    """`_embedded.errors` names the input."""
+    (_, sent, response), *_ = exchanges("exec_missing_required")
+    reply = as_json(response["body"], 422)
+    with handler(lambda _: reply) as server, pytest.raises(InvalidInput) as caught:
+        request(sessions, "POST", server.url + sent["path"], QUICK, {})
+    assert caught.value.errors == (
+        ("s", "Invalid input for `s`, missing required input, but received `null`"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"message": "no", "_embedded": {"errors": ["odd"]}}', "no"),
+        (b'{"message": null, "_embedded": null}', None),
+        (b'"The execution is not terminated"', "The execution is not terminated"),
+        (b"plain text", "plain text"),
+        (b"<html>a page</html>", None),
+        (b"[1]", None),
+        (b"", None),
+    ],
+)
+def test_a_message_is_taken_from_what_is_one(server, send, body, message):
+    """Text and JSON are messages, pages are not."""
+    server.upset("GET", answer(403, body))
+    with pytest.raises(PermissionDenied) as caught:
+        send()
+    assert caught.value.message == message
+    assert caught.value.errors == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (credentials("t0psecret", None, None), "an API token"),
+        (credentials(None, "u", "t0psecret"), "user and password"),
+        (credentials(None, None, None, ("u", "t0psecret")), "user and password of the hostname"),
+        (credentials(None, None, None), "no credentials; set api_token, or user and password"),
+    ],
+)
+def test_a_401_says_what_was_sent(server, send, given, kind):
+    """The kind of credentials is named, their value never shown, though the server repeats it."""
+    server.upset("GET", answer(401, b"unknown: t0psecret"))
+    with pytest.raises(AuthenticationError, match=rf"\(sent: {kind}\)") as caught:
+        send(access=Access(credentials=given))
+    assert given.secrets == () or "t0psecret" not in repr(caught.value)
+
+
+def test_input_values_are_masked_in_refusals(server, send, caplog):
+    """What the server repeats of an input is not in the error, nor in its parts."""
+    for _, _, response in exchanges("exec_int_bad"):
+        server.upset("POST", answer(422, json.dumps(response["body"]).encode()))
+        with pytest.raises(InvalidInput) as caught:
+            send("POST", CREATE, files={"i": (None, "abc")})
+        assert "`i`" in str(caught.value)
+        assert "abc" not in repr(caught.value) + repr(vars(caught.value)["errors"])
+    assert "abc" not in caplog.text
+
+
+def test_nothing_that_is_logged_or_chained_shows_a_secret(server, sessions, caplog):
+    """Neither log lines nor the causes of an error hold an input, a label or credentials."""
+    caplog.set_level(logging.DEBUG, logger="kestra")
+    access = Access(credentials=credentials("t0psecret", None, None), timeout=(5, 0.1))
+    arguments = {"files": {"i": (None, "inputvalue")}}
+    url = f"{server.url}{CREATE}&labels=i:inputvalue"
+    server.upset("POST", answer(503, b'"got inputvalue with t0psecret"'), hang)
+    with pytest.raises(RequestTimeout) as caught:
+        request(sessions, "POST", url, access, arguments)
+    shown, error = [], caught.value
+    while error is not None:
+        shown.append(repr(error) + str(error))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    text = "".join(shown) + "".join(r.getMessage() for r in caplog.records if r.name == "kestra")
+    assert "inputvalue" not in text
+    assert "t0psecret" not in text
+    assert len(shown) > 1
+
+
+# --- another place to try ---
+
+
+def other(server, sessions, method="GET", path="/api/v1/main/executions/x", **arguments):
+    first = server.url + path.replace("/main", "")
+    return request(sessions, method, first, QUICK, arguments, otherwise=server.url + path)
+
+
+def test_where_nothing_is_found_the_other_address_is_tried(server, sessions):
+    """A 404 leads there, and the caller learns which one it was."""
+    server.engine.root = "/api/v1/main"
+    server.engine.executions["x"] = {"id": "x"}
+    response, moved = other(server, sessions)
+    assert (response.json()["id"], moved) == ("x", True)
+
+
+def test_if_both_fail_the_first_error_counts(server, sessions):
+    """The second address was only a guess."""
+    server.upset("GET", answer(404, b"first"), answer(400, b"second"))
+    with pytest.raises(NotFound, match="first"):
+        other(server, sessions)
+    server.upset("GET", answer(404, b"first"), *[reset] * 5)
+    with pytest.raises(NotFound, match="first"):
+        other(server, sessions)
+
+
+def test_an_execution_that_may_exist_there_is_not_kept_back(server, sessions):
+    """If the POST to the other address is lost, that is what counts."""
+    server.upset("POST", answer(404), reset)
+    path = f"/api/v1/main/executions/n/f?labels={CORRELATION}:c"
+    with pytest.raises(ConnectionFailed, match="may exist"):
+        other(server, sessions, "POST", path)
+
+
+def test_a_file_that_is_used_up_is_not_sent_to_the_other_address(server, sessions):
+    """The first error counts."""
+    server.engine.root = "/api/v1/main"
+    with unseekable(b"content") as pipe, pytest.raises(NotFound):
+        other(server, sessions, "POST", "/api/v1/main/executions/n/f", files=files(pipe))
+    assert server.count("POST") == 1
+
+
+def test_a_file_is_rewound_for_the_other_address(server, sessions):
+    """What is sent there is what was sent first."""
+    server.engine.root = "/api/v1/main"
+    other(server, sessions, "POST", "/api/v1/main/executions/n/f", files=files(io.BytesIO(b"x")))
+    assert [each.parts[0]["f"] for each in server.requests] == [b"x", b"x"]
+
+
+# --- TLS ---
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for the loopback, and its key, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "tls.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+               "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path,
+               "-out", path.with_suffix(".crt")]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with Loopback(tls=context) as server:
+        yield server
+
+
+def test_tls_answers_are_read_and_bounded(tls_server, sessions, certificate):
+    """With the certificate that `verify` names; dripping ends here too."""
+    access = Access(verify=str(certificate), timeout=(5, 0.3))
+    tls_server.upset("GET", drip)
+    url = f"{tls_server.url}/api/v1/executions/search?labels=a:b"
+    assert request(sessions, "GET", url, access, {})[0].json()["total"] == 0
+    assert tls_server.count("GET") == 2
+
+
+def test_a_certificate_that_is_not_trusted_is_refused_at_once(tls_server, sessions, slept):
+    """It is not tried again, and nothing was sent."""
+    with pytest.raises(ConnectionFailed, match=r"after 1 attempt: no connection: .*CERTIFICATE"):
+        request(sessions, "POST", tls_server.url + CREATE, Access(), {})
+    assert slept == []
+    assert tls_server.requests == []
+
+
+def test_a_handshake_that_fails_leaves_no_doubt(server, sessions):
+    """TLS spoken to a server without it: nothing was sent, so no execution may exist."""
+    url = server.url.replace("http:", "https:") + CREATE
+    with pytest.raises(ConnectionFailed, match="after 5 attempts: no connection") as caught:
+        request(sessions, "POST", url, QUICK, {})
+    assert caught.value.correlation_id is None
+
+
+# --- sessions ---
+
+
+def test_all_requests_share_one_connection(send, server):
+    """Answers are read whole, so that their connection is used again."""
+    for _ in range(5):
+        send()
+    assert server.connections == 1
+
+
+def test_cookies_are_not_kept(send, server):
+    """One thread's answer does not change another thread's request."""
+    server.upset("GET", answer(200, b"{}", Set_Cookie="a=b"))
+    send()
+    send()
+    assert "cookie" not in server.requests[1].headers
+
+
+def test_a_hundred_threads_share_a_session(server, sessions):
+    """No error, and no more connections than threads."""
+    start = threading.Barrier(100)
+    results = []
+
+    def look():
+        start.wait(30)
+        url = f"{server.url}/api/v1/executions/search?labels=a:b"
+        results.append(request(sessions, "GET", url, Access(), {})[0].json()["total"])
+
+    threads = [threading.Thread(target=look) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert results == [0] * 100
+    assert server.connections <= 100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("given", [False, True])
+def test_a_forked_process_has_connections_of_its_own(server, given):
+    """Parent and child do not read each other's answers."""
+    own = requests.Session() if given else None
+    sessions = Sessions(own)
+    url = f"{server.url}/api/v1/executions/search?labels=a:b"
+    request(sessions, "GET", url, Access(), {})
+    child = os.fork()
+    if child == 0:
+        ok = request(sessions, "GET", url, Access(), {})[0].ok
+        os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert request(sessions, "GET", url, Access(), {})[0].ok
+    assert server.connections == 2
+    assert [each.connection for each in server.requests] == [1, 2, 1]
+    sessions.close()
+    if own is not None:
+        own.close()
+
+
+def test_a_session_that_was_given_is_used_and_left_open(server):
+    """Its headers and hooks apply, and closing is its owner's."""
+    with requests.Session() as own:
+        own.headers["X-Own"] = "1"
+        sessions = Sessions(own)
+        url = f"{server.url}/api/v1/executions/search?labels=a:b"
+        request(sessions, "GET", url, Access(), {})
+        sessions.close()
+        request(sessions, "GET", url, Access(), {})
+    assert [each.headers["x-own"] for each in server.requests] == ["1", "1"]
+    assert server.connections == 1
+
+
+def test_sessions_are_pickled_without_their_connections(server):
+    """What arrives elsewhere makes its own, and keeps the one that was given."""
+    sessions = Sessions()
+    sessions.current()
+    assert pickle.loads(pickle.dumps(sessions)).given is None
+    own = requests.Session()
+    own.headers["X-Own"] = "1"
+    again = pickle.loads(pickle.dumps(Sessions(own)))
+    assert again.current().headers["X-Own"] == "1"
+    sessions.close()
+
+
+def test_answers_can_be_streamed(send, server):
+    """With `stream` the body is the caller's to read."""
+    with send(stream=True) as response:
+        assert json.loads(b"".join(response.iter_content(7))) == {"results": [], "total": 0}
+
+
+def test_text_without_a_charset_is_utf8(send, server):
+    """Logs come without a charset, and in UTF-8; one that is named is respected."""
+    server.upset("GET", answer(200, "é".encode(), Content_Type="text/plain"))
+    assert send().text == "é"
+    server.upset("GET", answer(200, "é".encode(), Content_Type="application/octet-stream"))
+    assert send().text == "é"
+    server.upset(
+        "GET", answer(200, "é".encode("latin-1"), Content_Type="text/plain; charset=latin-1")
+    )
+    assert send().text == "é"
+
+
+def test_without_notes_there_is_a_line_in_the_log(caplog):
+    """Python 3.10 has no notes."""
+    annotate(object(), "where it is")
+    assert caplog.messages == ["object: where it is"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import kestra.exceptions
-from kestra.exceptions import FailedExponentialBackoff as FailedExponentialBackoff
 
 if TYPE_CHECKING:
     from kestra.exceptions import *  # noqa: F403  # at run time one by one: some import requests

@@ -132,7 +132,7 @@ def test_exceptions_are_the_same_objects_wherever_they_are_imported_from():
 
 
 def test_modules_that_tests_patch_resolve():
-    """`kestra.time`, `kestra.sys` and the like are the modules, for `patch("kestra.time.sleep")`."""
+    """`kestra.time`, `kestra.sys`, … are the modules, for `patch("kestra.time.sleep")`."""
     assert kestra.time is time
     assert kestra.requests is requests
     for name in ("base64", "json", "logging", "os", "re", "sys"):
@@ -196,7 +196,7 @@ def test_import_loads_nothing_else():
     ],
 )
 def test_a_task_pays_for_what_it_uses(code):
-    """Outputs and metrics load no HTTP library, no Ion, no logging, and not even `typing`."""
+    """Outputs and metrics load no HTTP library, no Ion, no logging, not even `typing` or `json`."""
     assert not loaded(code) & HEAVY
 
 

@@ -27,7 +27,7 @@ _DURATION = re.compile(
 )
 
 
-class Refused(ValueError):  # noqa: N818  # what the engine does; no error of this package
+class Refused(ValueError):  # what the engine does; no error of this package
     """Jackson raises on this: the engine drops the whole frame."""
 
 

@@ -20,7 +20,7 @@ _INSTANT = re.compile(
 )
 
 
-class ReaderDied(Exception):  # noqa: N818  # what happened; it is no error of this package
+class ReaderDied(Exception):  # what happened; it is no error of this package
     """The engine's reader of one stream ends here: all that follows on the stream is lost.
 
     Attributes:

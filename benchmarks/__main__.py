@@ -6,7 +6,8 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.measure import ROOT, Pair, write_results
+from benchmarks.chart import draw
+from benchmarks.measure import ROOT, Pair, kept
 
 NAMES = ("startup", "emission", "ion", "completion")
 
@@ -29,11 +30,8 @@ def main() -> None:
         for row in import_module(f"benchmarks.{name}").run(pair):
             rows.append(row)
             print(row.line(), flush=True)
-    if set(options.names or NAMES) == set(NAMES):
-        from benchmarks.chart import draw
-
-        write_results(rows, options.results / "results.json")
-        draw(rows, options.results / "chart.svg")
+    rows = kept(rows, options.results / "results.json")
+    draw(rows, options.results / "chart.svg")
 
 
 main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -56,7 +57,10 @@ class Row:
 
     def as_dict(self) -> dict[str, object]:
         """The row as one JSON object."""
-        return {**asdict(self), "ratio": round(self.ratio, 3)}
+        rounded = {
+            name: [round(it, 3) for it in getattr(self, name)] for name in ("published", "ours")
+        }
+        return {**asdict(self), **rounded, "ratio": round(self.ratio, 3)}
 
 
 def compare(name: str, unit: str, pair: Pair, *command: str, runs: int = 5) -> Row:
@@ -107,7 +111,17 @@ def _environment(folder: Path, requirement: str) -> Path:
     return python
 
 
-def write_results(rows: list[Row], file: Path) -> None:
-    """All rows as one JSON document."""
-    document = {"python": sys.version.split()[0], "rows": [row.as_dict() for row in rows]}
-    file.write_text(json.dumps(document, indent=2) + "\n")
+def kept(rows: list[Row], file: Path) -> list[Row]:
+    """Keep rows in a JSON document, in place of those of the same name; return all of it."""
+    by_name = {}
+    if file.exists():
+        for it in json.loads(file.read_text())["rows"]:
+            del it["ratio"]
+            by_name[it["name"]] = Row(**it)
+    by_name |= {row.name: row for row in rows}
+    document = {
+        "python": platform.python_version(),
+        "rows": [it.as_dict() for it in by_name.values()],
+    }
+    file.write_text(json.dumps(document, indent=1) + "\n")
+    return list(by_name.values())

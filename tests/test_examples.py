@@ -60,9 +60,11 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 
 @pytest.mark.parametrize("path", [*FLOWS, *SCRIPTS], ids=lambda path: path.name)
 def test_every_example_says_what_it_shows_and_is_run(path):
-    """An example begins with a comment, and a test in here names it."""
+    """An example begins with a comment, and a test, here or with the recipes, names it."""
     assert re.match(r"# [A-Z]", path.read_text())
-    assert path.name in Path(__file__).read_text()
+    here = Path(__file__)
+    tests = here.read_text() + here.with_name("test_logging_recipes.py").read_text()
+    assert path.name in tests
 
 
 @pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.name)

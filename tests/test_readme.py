@@ -94,10 +94,17 @@ def test_what_the_first_snippet_sends(tmp_path):
     assert said(messages) == [("WARN", "3 rows had no key")]
 
 
-def test_what_the_logging_snippet_sends(tmp_path):
-    """A record of a library's logger arrives at its own level."""
-    (code,) = [code for code, _ in IN_TASK if "configure_logging" in code]
-    assert said(run_snippet(code, tmp_path)) == [("INFO", "arrives as INFO")]
+def test_what_the_logging_snippets_send(tmp_path):
+    """Plain records arrive at their own levels, and with their fields through a JsonFormatter."""
+    (code,) = [code for code, _ in IN_TASK if "configure_logging()" in code]
+    info, warning, error = said(run_snippet(code, tmp_path))
+    assert (info, warning) == (("INFO", "6 orders read"), ("WARN", "order 3 has no amount"))
+    assert error[0] == "ERROR"
+    assert error[1].startswith("order 4 is left out\nTraceback")
+    (code,) = [code for code, _ in IN_TASK if "dictConfig" in code]
+    assert said(run_snippet(code, tmp_path)) == [
+        ("INFO", '{"message": "read", "name": "orders", "orders": 6}')
+    ]
 
 
 @pytest.fixture

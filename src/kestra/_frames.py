@@ -10,16 +10,20 @@ from __future__ import annotations
 from _collections_abc import Mapping
 
 from kestra._values import (
+    MAX_DIGITS,
     MAX_TEXT,
     RefusedError,
     converted,
     is_finite,
     json_text,
     key_text,
+    path_piece,
     quote,
     scalar_text,
     small_json_text,
+    two_keys,
     type_name,
+    utf16_length,
 )
 
 TYPE_CHECKING = False
@@ -54,39 +58,28 @@ def encode(message: Mapping[str, Any]) -> str:
         ValueError: A value that the engine drops, or dies of. Both name the path of the value,
             `outputs.stats[3].ratio`, and never show the value.
     """
-    usual = _usual_frame(message)
-    if usual is not None:
-        return usual
+    if type(message) is dict and len(message) == 1:
+        # What most calls send: a few outputs, one metric. Their speed is that of these lines.
+        for key, part in message.items():
+            if key == "outputs":
+                text = small_json_text(part)
+                if text is not None:
+                    return f'::{{"outputs": {text}}}::'
+            elif key == "metrics" and type(part) is list and len(part) == 1:
+                text = _usual_metric(part[0])
+                if text is not None:
+                    return f'::{{"metrics": [{text}]}}::'
     if not isinstance(message, Mapping):
         raise TypeError(
             f"the message is of type {type_name(message)}: it must be a dict, "
             'such as {"outputs": {"rows": 42}}'
         )
-    frame = ""
+    pieces = []  # joined once: they may be large
+    names: set[str] = set()
     for key, part in message.items():
-        write = _PARTS.get(key)
-        name, text = (f'"{key}"', write(part, key)) if write is not None else _other(key, part)
-        frame = f"{frame}, {name}: {text}" if frame else f"::{{{name}: {text}"
-    frame = frame or "::{"
-    frame += "}::"  # in place: it may be large
-    return frame
-
-
-def _usual_frame(message: Any) -> str | None:
-    """The frame of one part of which a glance shows that all is well; None of any other.
-
-    What most calls send: a few outputs, one metric. It is all that their speed depends on.
-    """
-    if type(message) is not dict or len(message) != 1:
-        return None
-    for key, part in message.items():
-        if key == "outputs":
-            text = small_json_text(part)
-            return text and f'::{{"outputs": {text}}}::'
-        if key == "metrics" and type(part) is list and len(part) == 1:
-            text = _usual_metric(part[0])
-            return text and f'::{{"metrics": [{text}]}}::'
-    return None
+        name = _key(key, names, "the message")
+        pieces += ", ", quote(name), ": ", _PARTS.get(name, json_text)(part, name)
+    return "".join(("::{", *pieces[1:], "}::"))
 
 
 def log_frame(level: str, message: str) -> str:
@@ -95,12 +88,16 @@ def log_frame(level: str, message: str) -> str:
     return f'::{{"logs": [{_usual_log(entry) or _log(entry, "logs[0]")}]}}::'
 
 
-def _other(key: Any, part: Any) -> tuple[str, str]:
+def _key(key: object, known: set[str], path: str) -> str:
+    """The text of a key of the object at `path`, which has the `known` ones before it."""
     try:
-        path = key_text(key)
+        text = key_text(key)
+        if text in known:
+            raise two_keys(text)
     except RefusedError as refusal:
-        raise refusal.at("the message") from None
-    return quote(path), json_text(part, path)
+        raise refusal.at(path) from None
+    known.add(text)
+    return text
 
 
 def _mapping(value: object, path: str) -> str:
@@ -180,13 +177,16 @@ def _object(item: object, path: str, rules: Mapping[str, Callable[[Any], str]]) 
     if not isinstance(item, Mapping):
         raise TypeError(f"{path} is of type {type_name(item)}: it must be a dict")
     members = []
+    names: set[str] = set()
     for key, value in item.items():
-        rule = rules.get(key)
+        name = _key(key, names, path)
+        where = f"{path}{path_piece(name)}"
+        rule = rules.get(name)
         try:
-            text = rule(value) if rule is not None else json_text(value, f"{path}.{key}", 3)
-            members.append(f"{quote(key_text(key))}: {text}")
+            text = rule(value) if rule is not None else json_text(value, where, 3)
         except RefusedError as refusal:
-            raise refusal.at(f"{path}.{key}") from None
+            raise refusal.at(where) from None
+        members.append(f"{quote(name)}: {text}")
     return f"{{{', '.join(members)}}}"
 
 
@@ -203,10 +203,11 @@ def _name(name: object) -> str:
     if not isinstance(name, str):
         raise RefusedError(TypeError, f"is of type {type_name(name)}: it must be text")
     text = scalar_text(name)
-    if not 0 < len(name.encode("utf-16-le")) // 2 <= MAX_NAME:
+    length = utf16_length(name)
+    if not 0 < length <= MAX_NAME:
         raise RefusedError(
             ValueError,
-            f"is {len(name):,} characters long: it must have 1 to {MAX_NAME} "
+            f"is {length:,} characters long: it must have 1 to {MAX_NAME} "
             "(the server goes down at a longer one)",
         )
     return text or ""
@@ -231,7 +232,9 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         import re
 
-        if not (re.fullmatch(_NUMBER, value) and is_finite(float(value))):
+        if not (
+            len(value) <= MAX_DIGITS and re.fullmatch(_NUMBER, value) and is_finite(float(value))
+        ):
             raise RefusedError(ValueError, "is text that is no finite number: convert it first")
         return quote(value)
     return _number_text(_number(value))
@@ -239,6 +242,8 @@ def _value(value: Any) -> str:
 
 def _seconds(value: Any) -> str:
     """A timer's: seconds, a timedelta, or text that is either (`"1.5"`, `"PT1.5S"`)."""
+    if type_name(value) == "numpy.timedelta64":
+        value = converted(value)
     if isinstance(value, str):
         seconds = _seconds_of_text(value)
         text = quote(value)
@@ -278,12 +283,12 @@ def _seconds_of_text(text: str) -> float:
 
 def _number(value: Any) -> int | float:
     """A finite number of any library: int, float, Decimal, Fraction, a NumPy scalar."""
-    if not hasattr(value, "as_integer_ratio"):  # all numbers have it but NumPy's integers
-        value = converted(value)
-    if isinstance(value, bool) or not hasattr(value, "as_integer_ratio"):
+    # All numbers have this method but NumPy's integers.
+    plain: Any = value if hasattr(value, "as_integer_ratio") else converted(value)
+    if isinstance(plain, bool) or not hasattr(plain, "as_integer_ratio"):
         raise RefusedError(TypeError, f"is of type {type_name(value)}: it must be a finite number")
     try:
-        number = value if isinstance(value, int) else float(value)
+        number = plain if isinstance(plain, int) else float(plain)
         if abs(number) <= _LARGEST_FLOAT:
             return number
     except (OverflowError, ValueError):  # a Fraction beyond it; a signalling NaN
@@ -300,30 +305,42 @@ def _tags(tags: object) -> str:
         return "null"
     if not isinstance(tags, Mapping):
         raise RefusedError(TypeError, f"is of type {type_name(tags)}: it must be a dict of scalars")
-    members = []
+    members: dict[str, str] = {}
     for key, value in tags.items():
         if type(value) is str and type(key) is str and value.isascii() and key.isascii() and key:
-            members.append(f"{quote(key)}: {quote(value)}")
+            members[key] = f"{quote(key)}: {quote(value)}"
             continue
-        plain = converted(value)
-        if plain is None:  # the task's reader would die of a null tag
-            continue
-        quoted = quote(key_text(key))
-        if quoted == '""':
+        name = key_text(key)
+        if not name:
             raise RefusedError(
                 ValueError,
                 "has a tag without a name, after which the engine reads nothing of the task "
                 "any more: name it",
             )
-        text = scalar_text(plain)
-        if text is None or text == "null":
-            raise RefusedError(
-                TypeError,
-                f"has a {quoted} of type {type_name(value)}: "
-                "a tag is text, a boolean or a finite number",
-            )
-        members.append(f"{quoted}: {text}")
-    return f"{{{', '.join(members)}}}"
+        if name in members or (not isinstance(key, str) and name in tags):
+            raise two_keys(name)
+        try:
+            text = _tag(value)
+        except RefusedError as refusal:
+            raise RefusedError(refusal.error, refusal.reason, path_piece(name)) from None
+        if text is not None:
+            members[name] = f"{quote(name)}: {text}"
+    text = ", ".join(members.values())
+    if len(text) >= MAX_TEXT:
+        raise RefusedError(ValueError, f"has {MAX_TEXT:,} characters or more: shorten them")
+    return f"{{{text}}}"
+
+
+def _tag(value: object) -> str | None:
+    """None for a null, of which the task's reader would die: such a tag is left out."""
+    plain = converted(value)
+    text = scalar_text(plain)
+    if plain is not None and text in {None, "null"}:
+        raise RefusedError(
+            TypeError,
+            f"is of type {type_name(value)}: a tag is text, a boolean or a finite number",
+        )
+    return None if plain is None else text
 
 
 def _message(message: object) -> str:

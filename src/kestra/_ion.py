@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from decimal import Decimal
-from io import BufferedReader, BytesIO, TextIOWrapper
-from pathlib import Path
+from io import BufferedReader, BytesIO, FileIO, TextIOWrapper
 
 from kestra.exceptions import IonError
 
@@ -69,7 +68,8 @@ def read(path: str | PathLike[str]) -> list[Any]:
             same length. And a wrong length inside a nested value of a binary file may keep the
             library's C extension busy for ever.
     """
-    data = Path(path).read_bytes()
+    with FileIO(path) as file:
+        data = file.readall()
     try:
         with _source(BytesIO(data)) as source:
             rows = _load(source, eagerly=True)
@@ -84,14 +84,14 @@ def read_rows(path: str | PathLike[str]) -> Iterator[Any]:
 
     Memory is bounded by the longest row, not by the file.
     """
-    with _source(Path(path).open("rb", buffering=0)) as source:
+    with _source(FileIO(path)) as source:
         for row in _numbered(source, path):
             yield _plain(row)
 
 
-def _source(raw: Any) -> BufferedReader | TextIOWrapper:
+def _source(raw: FileIO | BytesIO) -> BufferedReader | TextIOWrapper:
     """What the library reads from. Binary Ion begins with a marker, text does not."""
-    file = BufferedReader(raw)
+    file: BufferedReader = BufferedReader(raw)
     if file.peek(len(_BINARY_START)).startswith(_BINARY_START):
         return file
     # Decoded here, because the C extension crashes on a field name that is no UTF-8.

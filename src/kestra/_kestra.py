@@ -29,6 +29,7 @@ else:
 
 _UNSET: Any = object()
 _print = print
+_write = _sink.stdout.write
 _types: dict[Any, str] = {}  # of the metrics that this process has sent
 
 
@@ -57,9 +58,10 @@ class Kestra:
         frame = Kestra.format(map_)
         if "metrics" in map_:
             for metric in map_["metrics"]:
-                _claim_type(metric)
+                if metric.get("tags") or _types.get(metric["name"]) != metric["type"]:
+                    _claim_type(metric)
         if print is _print:
-            _sink.stdout.write(frame)
+            _write(frame)
         else:  # a test has replaced it, and expects the frame there, as 2.0.0 did it
             print(frame)  # noqa: T201
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
-from functools import lru_cache, partial
+import traceback
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter as _FieldsFormatter
@@ -13,10 +15,11 @@ from pythonjsonlogger.json import JsonFormatter as _FieldsFormatter
 from kestra import _frames, _sink
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from logging import LogRecord
 
 MAX_MESSAGE = 5_000_000  # characters; the engine drops a frame with 20,000,000, and 5 MB are fine
+_KEPT_END = 100_000  # of a longer one: a traceback stands there
 
 
 def level_name(levelno: int) -> str:
@@ -33,7 +36,8 @@ def level_name(levelno: int) -> str:
 def frame(record: LogRecord, message: str) -> str:
     """The log frame of a record; a message beyond `MAX_MESSAGE` is cut, and says so."""
     if len(message) > MAX_MESSAGE:
-        message = f"{message[:MAX_MESSAGE]}… (cut: {len(message):,} characters)"
+        cut = f"\n… (cut: {len(message):,} characters) …\n"
+        message = f"{message[: MAX_MESSAGE - _KEPT_END]}{cut}{message[-_KEPT_END:]}"
     return _frames.log_frame(level_name(record.levelno), message)
 
 
@@ -43,11 +47,29 @@ def _utc_second(second: int) -> str:
 
 
 def _utc(created: float) -> str:
-    second = int(created)  # `datetime` takes longer for this than all the rest of a record
-    return f"{_utc_second(second)}.{int((created - second) * 1000):03d}Z"
+    # `datetime` takes longer for this than all the rest of a record.
+    second, microseconds = divmod(round(created * 1e6), 1_000_000)
+    return f"{_utc_second(second)}.{microseconds // 1000:03d}Z"
 
 
-class LogFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's
+        """The traceback; at the end of the interpreter one that needs no import any more."""
+        try:
+            return super().formatException(ei)
+        except Exception:  # noqa: BLE001  # whatever: an entry without it is the worst of all
+            return _bare_traceback(*ei)
+
+
+def _bare_traceback(_kind: object, error: BaseException, trace: Any) -> str:
+    frames = traceback.walk_tb(trace)
+    lines = [
+        f'  File "{it.f_code.co_filename}", line {n}, in {it.f_code.co_name}' for it, n in frames
+    ]
+    return "\n".join(["Traceback (most recent call last):", *lines, _shown(error)])
+
+
+class LogFormatter(_Formatter):
     """Formats the time of a record in UTC, with milliseconds and `Z`."""
 
     def formatTime(self, record: LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802  # logging's
@@ -71,7 +93,8 @@ class JsonFormatter(_FieldsFormatter):
     _formatter: logging.Formatter = _TIMED
 
     def __init__(self, fmt: str | Sequence[str] | None = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(fmt, *args, **kwargs)
+        # Escapes are the frame's own business; the text of an entry is read by people.
+        super().__init__(fmt, *args, **{"json_ensure_ascii": False, **kwargs})
         self._has_fields = fmt is not None or bool(kwargs.keys() - _PLAIN_ARGUMENTS)
 
     @staticmethod
@@ -92,14 +115,20 @@ class KestraHandler(logging.Handler):
 
     For any logger, also through `dictConfig`, `fileConfig` and `QueueListener`. The text of an
     entry is what the formatter makes of the record; by default its message with the traceback,
-    because the engine adds the time. Nothing that a record holds makes it raise: the entry then
-    says what went wrong.
+    because the engine adds the time. (`logging.basicConfig` gives a handler that has none a
+    formatter of its own, unless told `format="%(message)s"`.)
+
+    Nothing that a record holds makes it raise: the entry then says what went wrong. Where its
+    standard stream is closed, the other one is written to.
 
     Args:
         stream: Where to; default: standard output, whatever that is when a record is emitted.
         level: The least level that is delivered.
         split: Records from WARNING on go to standard error instead, as `Kestra.logger()` does.
             (An engine before 1.0 ends a task that wrote there in WARNING.)
+
+    Raises:
+        ValueError: `split` with a `stream` that is no standard one.
     """
 
     def __init__(
@@ -110,8 +139,11 @@ class KestraHandler(logging.Handler):
         split: bool = False,
     ) -> None:
         super().__init__(level)
-        self._stream = None if stream in (sys.stdout, sys.stderr) else stream
-        low = _sink.stderr if stream is sys.stderr and stream is not None else _sink.stdout
+        is_stderr = stream is sys.stderr and stream is not None
+        self.stream = None if is_stderr or stream is sys.stdout else stream  # None: a standard one
+        if split and self.stream is not None:
+            raise ValueError("split is between standard output and error: leave stream out")
+        low = _sink.stderr if is_stderr else _sink.stdout
         self._sinks = low, _sink.stderr if split else low
 
     def handle(self, record: LogRecord) -> bool:
@@ -122,20 +154,40 @@ class KestraHandler(logging.Handler):
         """
         passed: Any = self.filter(record) if self.filters else True
         if passed:  # a filter may give another record, from Python 3.12 on
-            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+            self.emit(passed if isinstance(passed, type(record)) else record)
         return bool(passed)
 
     def emit(self, record: LogRecord) -> None:
-        """Deliver one record; a stream that fails is reported by `handleError`."""
+        """Deliver one record; that a `stream` fails is reported by `handleError`."""
         try:
-            if self._stream is not None:
-                self._stream.write(f"{self._line(record)}\n")
-                self._stream.flush()
+            if self.stream is not None:
+                self._write(self.stream, self._line(record))
             elif _DELIVERED not in record.__dict__:
+                line = self._line(record)
+                sink = self._sinks[record.levelno >= logging.WARNING]
+                try:
+                    sink.write(line)
+                except (OSError, RuntimeError, ValueError):  # gone, never there, or closed
+                    (_sink.stderr if sink is _sink.stdout else _sink.stdout).write(line)
                 record.__dict__[_DELIVERED] = True
-                self._sinks[record.levelno >= logging.WARNING].write(self._line(record))
         except Exception:  # noqa: BLE001  # a handler never raises into the script
             self.handleError(record)
+
+    def handleError(self, record: LogRecord) -> None:  # noqa: N802  # logging's
+        """Report on standard error, as `logging` does, unless that is closed too."""
+        try:
+            if _MESSAGE:  # else the interpreter has taken this module apart already
+                super().handleError(record)
+        except Exception:  # noqa: BLE001, S110  # there is nobody left to tell
+            pass
+
+    def _write(self, stream: TextIO, line: str) -> None:
+        self.acquire()  # unlike a sink, a stream may mix up what several threads write
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        finally:
+            self.release()
 
     def _line(self, record: LogRecord) -> str:
         try:
@@ -146,55 +198,119 @@ class KestraHandler(logging.Handler):
 
 
 def _what_went_wrong(record: LogRecord, error: Exception) -> str:
-    try:
-        reason = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  # an error that cannot be shown itself
-        reason = type(error).__name__
-    unformatted = f" {record.msg!r}" if isinstance(record.msg, str) else ""
+    message = _tried(lambda: f" {record.msg!r}") if isinstance(record.msg, str) else ""
+    trace = f"\n{_MESSAGE.formatException(record.exc_info)}" if record.exc_info else ""
     return (
         f"A record of the logger {record.name!r} cannot be formatted "
-        f"({record.pathname}:{record.lineno}, {reason}):{unformatted}"
+        f"({record.pathname}:{record.lineno}, {_shown(error)}):{message}{trace}"
     )
+
+
+def _shown(error: BaseException) -> str:
+    name = type(error).__name__
+    return _tried(lambda: f"{name}: {error}") or name
+
+
+def _tried(text: Callable[[], str]) -> str:
+    try:
+        return text()
+    except Exception:  # noqa: BLE001  # a `__str__` or `__repr__` of the script's
+        return ""
+
+
+class SoleHandler(KestraHandler):
+    """Keeps what it has delivered from the console handlers of a logger.
+
+    They would print it once more, as plain text: after `logging.basicConfig()`, or with a handler
+    that a library adds. Files, caplog and others see it as ever.
+
+    Args:
+        logger: That with the other handlers, this one's own or one above.
+        level: The least level that is delivered.
+        split: As of a `KestraHandler`.
+    """
+
+    _deliver = KestraHandler.handle  # takes less time than `super()`
+
+    def __init__(self, logger: logging.Logger, level: int = 0, *, split: bool = False) -> None:
+        super().__init__(level=level, split=split)
+        self._logger = logger
+        self._known: list[logging.Handler] = []
+
+    def handle(self, record: LogRecord) -> bool:
+        """As that of any handler."""
+        if self._logger.handlers != self._known and _MESSAGE:  # as in `handleError`
+            self._known = [*self._logger.handlers]
+            for handler in filter(is_console, self._known):
+                handler.addFilter(_is_undelivered)
+        return self._deliver(record)
+
+
+def _is_undelivered(record: LogRecord) -> bool:
+    return _DELIVERED not in record.__dict__
+
+
+class _NeverDisabled:
+    """`fileConfig` and `dictConfig` disable all loggers that exist; a task's is to be heard."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, False if name == "disabled" else value)
+
+
+def _never_disabled(kind: type[logging.Logger]) -> type[logging.Logger]:
+    return type("TaskLogger", (_NeverDisabled, kind), {})
 
 
 def task_logger() -> logging.Logger:
-    """The logger of `Kestra.logger()`, with one handler however often it is made."""
-    logger = logging.getLogger("Kestra")
-    logger.setLevel(1)  # every level; 0 would ask the root logger
+    """The logger of `Kestra.logger()`, with one handler however often it is made.
+
+    What somebody has configured for a logger of this name (its level, a `KestraHandler`) stays.
+    """
+    logger = _get_logger("Kestra")
+    if not logger.level:
+        logger.setLevel(1)  # every level; 0 would ask the root logger
     for handler in [*logger.handlers]:
-        if isinstance(handler, KestraHandler):
+        if isinstance(handler, SoleHandler):
             logger.removeHandler(handler)
-    handler = KestraHandler(split=True)
-    handler.setFormatter(JsonFormatter())
-    logger.addHandler(handler)
-    logger.callHandlers = partial(_call_handlers, logger)  # type: ignore[method-assign]
+    if not any(isinstance(it, KestraHandler) for it in logger.handlers):
+        handler = SoleHandler(logging.getLogger(), split=True)
+        handler.setFormatter(JsonFormatter())
+        logger.addHandler(handler)
     return logger
 
 
-def _call_handlers(logger: logging.Logger, record: LogRecord) -> None:
-    """`Logger.callHandlers`, but past the console handlers of its ancestors.
-
-    The record has reached the engine already; through `logging.basicConfig()` it would once more,
-    as plain text. Files, caplog and other handlers of the ancestors see it as ever.
-    """
-    current: logging.Logger | None = logger
-    while current is not None:
-        for handler in current.handlers:
-            if record.levelno >= handler.level and (current is logger or not is_console(handler)):
-                handler.handle(record)
-        current = current.parent if current.propagate else None
+def _get_logger(name: str) -> logging.Logger:
+    kind = logging.getLoggerClass()
+    logging.setLoggerClass(_never_disabled(kind))
+    try:
+        logger = logging.getLogger(name)
+    finally:
+        logging.setLoggerClass(kind)
+    if not isinstance(logger, _NeverDisabled):  # somebody has made it before
+        logger.__class__ = _never_disabled(type(logger))  # slows each attribute down a little
+        logger.disabled = False
+    return logger
 
 
 def is_console(handler: logging.Handler) -> bool:
-    """Whether what it writes goes to standard output or standard error."""
-    console = getattr(handler, "console", handler)  # a RichHandler keeps its stream in there
-    stream = getattr(console, "file" if console is not handler else "stream", None)
-    consoles = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    return isinstance(handler, KestraHandler) or any(
-        stream is it for it in consoles if it is not None
-    )
+    """Whether what it writes goes to standard output or standard error, but not through a sink."""
+    console = getattr(handler, "console", None)  # a RichHandler keeps its stream in there
+    streams = getattr(handler, "stream", None), getattr(console, "file", None)
+    return any(map(_is_standard, streams))
 
 
-_DELIVERED = "_kestra_delivered"  # marks a record that a handler further down has sent already
+def _is_standard(stream: Any) -> bool:
+    if stream is None:
+        return False
+    if any(stream is it for it in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)):
+        return True
+    try:  # another object for the same pipe: a wrapper, a file `/dev/stderr`
+        descriptor = stream.fileno()
+        return any(os.path.sameopenfile(descriptor, it) for it in (1, 2))
+    except Exception:  # noqa: BLE001  # no descriptor, or closed
+        return False
+
+
+_DELIVERED = "_kestra_delivered"  # marks a record that the engine has
 _PLAIN_ARGUMENTS = {"datefmt", "style", "validate"}  # what logging.config passes to any formatter
-_MESSAGE = logging.Formatter()
+_MESSAGE = _Formatter()

@@ -6,31 +6,41 @@ import logging
 import os
 import sys
 import threading
+import warnings
+from contextlib import contextmanager
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from kestra._logging import KestraHandler, is_console
+from kestra._logging import KestraHandler, SoleHandler, is_console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LEVEL_VARIABLE = "KESTRA_LOGGING_LEVEL"
+_NAMES = {"TRACE": 5}  # besides those that `logging` knows
 
 _undo: list[Callable[[], object]] = []  # what `restore` does, last first
 
 
 def configure(level: int | str | None, *, capture_warnings: bool, capture_exceptions: bool) -> None:
     """See `Kestra.configure_logging`."""
+    number = _level(level)
     root = logging.getLogger()
-    _change(root.setLevel, root.level, _level(level))
-    for logger in [root, *map(logging.getLogger, logging.root.manager.loggerDict)]:
-        _route(logger)
-    if capture_warnings and logging._warnings_showwarning is None:  # type: ignore[attr-defined]  # noqa: SLF001  # how `logging` itself tells
-        _change(logging.captureWarnings, False, True)
+    _undo.append(partial(root.setLevel, root.level))
+    root.setLevel(number)
+    for logger in [root, *root.manager.loggerDict.values()]:
+        if isinstance(logger, logging.Logger):  # else the place of one that nobody asked for yet
+            _route(logger)
+    if capture_warnings:
+        before = warnings.showwarning
+        logging.captureWarnings(capture=True)
+        if warnings.showwarning is not before:
+            _undo.append(partial(logging.captureWarnings, capture=False))
     if capture_exceptions:
-        _hook(sys, "excepthook", sys.__excepthook__, _log_uncaught)
-        _hook(threading, "excepthook", threading.__excepthook__, _log_uncaught_in_thread)
-        _hook(sys, "unraisablehook", sys.__unraisablehook__, _log_unraisable)
+        _hook(sys, "excepthook", _log_uncaught)
+        _hook(threading, "excepthook", _log_uncaught_in_thread)
+        _hook(sys, "unraisablehook", _log_unraisable)
 
 
 def restore() -> None:
@@ -39,13 +49,13 @@ def restore() -> None:
         _undo.pop()()
 
 
-def _level(level: int | str | None) -> int | str:
+def _level(level: int | str | None) -> int:
     source = "level"
     if level is None:
         source, level = LEVEL_VARIABLE, os.environ.get(LEVEL_VARIABLE) or logging.INFO
     if isinstance(level, str):
         name = level.strip().upper()
-        level = int(name) if name.isdigit() else {"TRACE": 5}.get(name, logging.getLevelName(name))
+        level = int(name) if name.isdecimal() else _NAMES.get(name, logging.getLevelName(name))
     if not isinstance(level, int):
         raise ValueError(  # noqa: TRY004  # a name that is none
             f"{source} names no level: use TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number"
@@ -53,53 +63,99 @@ def _level(level: int | str | None) -> int | str:
     return level
 
 
-def _change(change: Callable[[Any], object], before: Any, after: Any) -> None:
-    _undo.append(partial(change, before))
-    change(after)
-
-
 def _route(logger: logging.Logger) -> None:
-    """Set the console handlers of a logger aside, and ours where its records would end else."""
-    consoles = [
-        it for it in logger.handlers if is_console(it) and not isinstance(it, KestraHandler)
-    ]
+    """Set the console handlers of a logger aside, and put ours where its records end."""
+    consoles = [it for it in logger.handlers if is_console(it)]
     for handler in consoles:
+        _undo.append(partial(_put_back, logger, logger.handlers.index(handler), handler))
         logger.removeHandler(handler)
-        _undo.append(partial(logger.addHandler, handler))
-    is_end = logger.parent is None or (consoles and not logger.propagate)
-    if is_end and not any(isinstance(it, KestraHandler) for it in logger.handlers):
-        handler = KestraHandler()
+    is_root = logger.parent is None
+    is_end = is_root or (consoles and not logger.propagate)
+    ours = [it for it in logger.handlers if isinstance(it, KestraHandler) and it.stream is None]
+    if is_end and not ours:
+        # What a library's own handlers were to print is what it takes for worth seeing.
+        handler = SoleHandler(logger, 0 if is_root else min(it.level for it in consoles))
         logger.addHandler(handler)
         _undo.append(partial(logger.removeHandler, handler))
 
 
-def _hook(module: Any, name: str, default: Any, log: Callable[..., None]) -> None:
-    """Log what a hook of the interpreter is told; one that somebody set is called after that."""
-    before = getattr(module, name)
-    if getattr(before, "func", None) is _log_and_pass_on:
+def _put_back(logger: logging.Logger, place: int, handler: logging.Handler) -> None:
+    if handler not in logger.handlers:
+        logger.handlers.insert(place, handler)
+
+
+def _hook(module: Any, name: str, log: Callable[..., None]) -> None:
+    hook = getattr(module, name)
+    if not (isinstance(hook, _Hook) and hook.is_set):
+        _undo.append(_Hook(module, name, log).unset)
+
+
+class _Hook:
+    """Stands in for a hook of the interpreter: logs, then calls the one that somebody had set."""
+
+    def __init__(self, module: Any, name: str, log: Callable[..., None]) -> None:
+        self._module, self._name, self._log = module, name, log
+        self._default = getattr(module, f"__{name}__")
+        self._before = getattr(module, name)
+        self.is_set = True
+        setattr(module, name, self)
+
+    def unset(self) -> None:
+        self.is_set = False
+        if getattr(self._module, self._name) is self:
+            setattr(self._module, self._name, self._before)
+
+    def __call__(self, *args: Any) -> None:
+        if not self.is_set:  # but called by one that was set around it
+            self._before(*args)
+            return
+        error = id(args[1] if len(args) > 1 else args[0].exc_value)
+        try:
+            if error not in _logged:
+                self._log(*args)
+        except Exception:  # noqa: BLE001  # what cannot be logged is at least printed
+            self._default(*args)
+        if self._before is not self._default:
+            _logged.add(error)
+            try:
+                with _traceback_held_back():
+                    self._before(*args)
+            finally:
+                _logged.discard(error)
+
+
+_logged: set[int] = set()  # exceptions, while a hook that was set before is told of them
+
+
+@contextmanager
+def _traceback_held_back() -> Iterator[None]:
+    """Keep a hook from printing the traceback once more, each line an entry of its own.
+
+    Error trackers call the default hook; Rich and Typer print it in a frame. Other text passes.
+    """
+    stream: Any = sys.stderr
+    if not hasattr(stream, "__dict__"):  # None, or what cannot be told to hold anything back
+        yield
         return
-    hook = partial(_log_and_pass_on, log, default, None if before is default else before)
-    setattr(module, name, hook)
-    _undo.append(partial(_unhook, module, name, hook, before))
+    thread, held, write, own = get_ident(), list[str](), stream.write, vars(stream).get("write")
 
+    def hold(text: str, /) -> Any:
+        if get_ident() != thread or text.startswith("::{"):  # a frame, to what is no file
+            return write(text)
+        held.append(text)
+        return len(text)
 
-def _unhook(module: Any, name: str, hook: object, before: object) -> None:
-    if getattr(module, name) is hook:  # else somebody has set another one since, around ours
-        setattr(module, name, before)
-
-
-def _log_and_pass_on(
-    log: Callable[..., None],
-    default: Callable[..., Any],
-    before: Callable[..., Any] | None,
-    *args: Any,
-) -> None:
+    stream.write = hold
     try:
-        log(*args)
-    except Exception:  # noqa: BLE001  # what cannot be logged is at least printed
-        default(*args)
-    if before is not None:
-        before(*args)
+        yield
+    finally:
+        if own is None:
+            del stream.write
+        else:
+            stream.write = own
+        text = "".join(held)
+        if text and "Traceback (most recent call last)" not in text:
+            write(text)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
@@ -117,7 +173,12 @@ def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
 
 def _log_unraisable(args: Any) -> None:
     message = args.err_msg or "Exception ignored in"
-    _error(f"{message}: {args.object!r}", (args.exc_type, args.exc_value, args.exc_traceback))
+    if args.object is not None:
+        try:
+            message = f"{message}: {args.object!r}"
+        except Exception:  # noqa: BLE001  # a `__repr__` of the script's
+            message = f"{message}: {type(args.object).__name__}"
+    _error(message, (args.exc_type, args.exc_value, args.exc_traceback))
 
 
 def _error(message: str, exc_info: Any) -> None:

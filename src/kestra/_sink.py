@@ -6,9 +6,9 @@ processes where others may write to the same pipe, and after a line break where 
 left a line open (`print("…", end="")`).
 
 **The side effect of this import.** To know of open lines, and to keep the text of other threads
-out of a frame, a hook is set on `sys.stdout.write` and `sys.stderr.write`: on these two objects
-only, and it comes off when the stream is replaced. `KESTRA_STDOUT_HOOK=0` in the environment
-leaves it out. It cannot see text that was printed before it was set, that goes to
+out of a frame, a hook is set on `write` and `flush` of `sys.stdout` and `sys.stderr`: on these two
+objects only, and it comes off when the stream is replaced. `KESTRA_STDOUT_HOOK=0` in the
+environment leaves it out. It cannot see text that was printed before it was set, that goes to
 `sys.stdout.buffer` or to the descriptor, or that another process writes.
 """
 
@@ -32,6 +32,11 @@ _writev = getattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, 
 _lock = RLock()  # around every line of either stream; signal handlers and __del__ re-enter it
 _has_forked = False  # or been forked
 
+# What a signal handler or `__del__` finds that runs inside a write of the same thread:
+_IDLE = 0  # nothing is being written (and false)
+_WHOLE = 1  # a frame that the kernel takes as a whole: another may still go first, text may not
+_INSIDE = 2  # a line that may be out in part: all has to wait for its end
+
 
 class Sink:
     """One of the two standard streams, as what it is when a frame is written.
@@ -46,11 +51,11 @@ class Sink:
         self._descriptor: int | None = None  # None: the stream has none, and takes text
         self._at_once = 0  # the most bytes that the kernel takes as a whole
         self._flush: Callable[[], object] = lambda: None
-        self._hooked: object = None
+        self._hooks: dict[str, object] = {}
         self._line_is_open = False
         self._has_broken_line = False  # by a frame: the line's own end would leave a blank line
-        self._is_inside_line = False  # between the first and the last byte of a write
-        self._deferred: list[str] = []
+        self._stage = _IDLE
+        self._deferred: list[tuple[Callable[..., object], tuple[str, ...]]] = []
         stream = getattr(sys, name)
         if stream is not None and not stream.closed:
             self._bind(stream)
@@ -68,14 +73,16 @@ class Sink:
             RuntimeError: There is no such stream (`sys.stdout` is None).
         """
         is_locked = _lock.acquire(False) or _wait_for_lock()
+        stage = self._stage if is_locked else _IDLE
         try:
-            if self._is_inside_line:
-                self._deferred.append(frame)
+            if stage == _INSIDE:
+                self._deferred.append((self.write, (frame,)))
             else:
                 self._deliver(frame)
         finally:
-            if self._deferred and not self._is_inside_line:
-                self._deliver_deferred()
+            self._stage = stage
+            if self._deferred and not stage:
+                self._catch_up()
             if is_locked:
                 _lock.release()
 
@@ -83,13 +90,15 @@ class Sink:
         """Hand text that was printed before to the kernel."""
         self._flush()
 
-    def _deliver_deferred(self) -> None:
+    def _catch_up(self) -> None:
         while self._deferred:
+            waiting, self._deferred = self._deferred, []
             try:
-                frame = self._deferred.pop(0)
-            except IndexError:  # a signal handler has been quicker
-                return
-            self._deliver(frame)
+                while waiting:
+                    call, arguments = waiting.pop(0)
+                    call(*arguments)
+            finally:
+                self._deferred[:0] = waiting
 
     def _deliver(self, frame: str) -> None:
         stream = getattr(sys, self._name)
@@ -98,12 +107,12 @@ class Sink:
         descriptor = self._descriptor
         if descriptor is None:
             stream.write(f"{frame}\n")
-            stream.flush()
+            if hasattr(stream, "flush"):
+                stream.flush()
             return
         try:
-            self._is_inside_line = True  # where a flush has text to write
+            self._stage = _INSIDE  # where a flush has text to write
             self._flush()
-            self._is_inside_line = False
             line = f"\n{frame}" if self._line_is_open else frame
             if (
                 len(line) >= self._at_once
@@ -111,8 +120,9 @@ class Sink:
                 or "subprocess" in _modules
                 or "multiprocessing" in _modules
             ):
-                self._write_exclusively(descriptor, line.encode())
+                _write_exclusively(descriptor, line.encode())
             else:
+                self._stage = _WHOLE
                 data = f"{line}\n".encode()
                 written = _write(descriptor, data)  # a pipe takes all of it or nothing,
                 if written < len(data):  # a terminal or a file may take less
@@ -120,69 +130,97 @@ class Sink:
             self._has_broken_line = self._line_is_open
             self._line_is_open = False
         except BlockingIOError:  # the mode has changed, and nothing of the frame is out yet
-            self._flush = _patient_flush(stream, descriptor)
-            self._at_once = 0
+            if self._stage == _INSIDE:  # the flush, which may have cut a line of text short
+                self._line_is_open = True
+            self._expect_blocking(descriptor)
             self._deliver(frame)
         except BrokenPipeError:
             _discard_from_now_on(descriptor)
             raise
-        finally:
-            self._is_inside_line = False
-
-    def _write_exclusively(self, descriptor: int, line: bytes) -> None:
-        self._is_inside_line = True
-        has_lock = _lock_between_processes(descriptor)
-        was_open, self._line_is_open = self._line_is_open, True
-        try:
-            _write_all(descriptor, line, b"\n")
-            self._line_is_open = was_open
-        finally:  # an exception of a signal handler may have cut it short: the line stays open
-            if has_lock:
-                _unlock_between_processes(descriptor)
+        except BaseException:  # a full disk, an exception of a signal handler: it may be cut short
+            self._line_is_open = True
+            raise
 
     def _bind(self, stream: Any) -> None:
         if stream is None:
             raise RuntimeError(f"sys.{self._name} is None: there is nowhere to send a frame to")
-        if self._descriptor is not None:
-            self._unhook()
+        self._unhook("write")
+        self._unhook("flush")
+        # A stream that was not hooked before has printed who knows what, and a blank line is better
+        # than a lost frame.
+        self._line_is_open = self._stream is not None
+        self._has_broken_line = False
         self._stream = stream
         self._descriptor = _descriptor_of(stream)
-        self._line_is_open = self._has_broken_line = False
         if self._descriptor is not None:
-            is_blocking = not hasattr(os, "get_blocking") or os.get_blocking(self._descriptor)
-            self._at_once = _pipe_buf(self._descriptor) if is_blocking else 0
-            self._flush = stream.flush if is_blocking else _patient_flush(stream, self._descriptor)
+            self._at_once = _pipe_buf(self._descriptor)
+            self._flush = stream.flush
+            if not _is_blocking(self._descriptor):
+                self._expect_blocking(self._descriptor)
             if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
                 self._hook(stream)
 
-    def _hook(self, stream: Any) -> None:
-        write = stream.write
+    def _expect_blocking(self, descriptor: int) -> None:
+        self._at_once = 0
+        self._flush = _patient_flush(self._stream.buffer, self._flush, descriptor)
 
-        def write_and_note(text: str, /) -> int:
+    def _hook(self, stream: Any) -> None:
+        self._hooks = {
+            "write": self._noting_write(stream.write, _line_ends(stream.encoding)),
+            "flush": self._exclusive_flush(stream.flush),
+        }
+        vars(stream).update(self._hooks)
+
+    def _noting_write(self, write: Callable[[str], int], ends: str) -> Callable[[str], int]:
+        def noting_write(text: str, /) -> int:
             is_locked = _lock.acquire(False) or _wait_for_lock()
-            was_inside_line = self._is_inside_line
-            self._is_inside_line = True
+            stage = self._stage if is_locked else _IDLE
             try:
+                if stage:
+                    self._deferred.append((noting_write, (text,)))
+                    return len(text)
                 if self._has_broken_line:
                     self._has_broken_line = False
                     if text == "\n":
                         return 1
-                count: int = write(text)
+                self._stage = _INSIDE
+                count = write(text)
+            except BaseException:  # it may have been cut short
+                self._line_is_open = True
+                raise
+            else:
                 if text:
-                    self._line_is_open = text[-1] not in "\r\n"
+                    self._line_is_open = text[-1] not in ends
                 return count
             finally:
-                self._is_inside_line = was_inside_line
-                if self._deferred and not was_inside_line:
-                    self._deliver_deferred()
+                self._stage = stage
+                if self._deferred and not stage:
+                    self._catch_up()
                 if is_locked:
                     _lock.release()
 
-        stream.write = self._hooked = write_and_note
+        return noting_write
 
-    def _unhook(self) -> None:
-        if vars(self._stream).get("write") is self._hooked:
-            del self._stream.write
+    def _exclusive_flush(self, flush: Callable[[], None]) -> Callable[[], None]:
+        def exclusive_flush() -> None:
+            with _lock:
+                stage, self._stage = self._stage, _INSIDE
+                try:
+                    if not stage:
+                        flush()
+                    else:
+                        self._deferred.append((exclusive_flush, ()))
+                finally:
+                    self._stage = stage
+                    if self._deferred and not stage:
+                        self._catch_up()
+
+        return exclusive_flush
+
+    def _unhook(self, name: str) -> None:
+        hook = self._hooks.pop(name, None)
+        if hook is not None and vars(self._stream).get(name) is hook:
+            delattr(self._stream, name)
 
     def leave_flushing_to(self, thread: int) -> None:
         """From here on flush in one thread only.
@@ -191,6 +229,7 @@ class Sink:
         """
         flush = self._flush
         self._flush = lambda: flush() if get_ident() == thread else None
+        self._unhook("flush")  # the last flush is by an interpreter that has lost most modules
 
 
 def _wait_for_lock() -> bool:
@@ -210,6 +249,18 @@ def _descriptor_of(stream: Any) -> int | None:
     return raw.fileno() if type(raw) is FileIO else None
 
 
+def _line_ends(encoding: str) -> str:
+    """The characters after which a frame can follow: none where zeros do, as in UTF-16."""
+    return "\r\n" if "\n".encode(encoding).endswith(b"\n") else ""
+
+
+def _is_blocking(descriptor: int) -> bool:
+    try:
+        return os.get_blocking(descriptor)
+    except (AttributeError, OSError):  # on Windows there is none, or only for pipes
+        return True
+
+
 def _pipe_buf(descriptor: int) -> int:
     try:
         return os.fpathconf(descriptor, "PC_PIPE_BUF")
@@ -217,20 +268,20 @@ def _pipe_buf(descriptor: int) -> int:
         return 512  # the least that POSIX allows
 
 
-def _patient_flush(stream: Any, descriptor: int) -> Callable[[], None]:
+def _patient_flush(buffer: Any, flush: Callable[[], object], descriptor: int) -> Callable[[], None]:
     """How to flush a stream whose descriptor does not block."""
 
-    def flush() -> None:
+    def patient_flush() -> None:
         while True:
             try:
-                stream.buffer.flush()  # first: the text layer drops what finds no room in there
-                stream.flush()
+                buffer.flush()  # first: the text layer drops what finds no room in there
+                flush()
             except BlockingIOError:
                 _wait_until_writable(descriptor)
             else:
                 return
 
-    return flush
+    return patient_flush
 
 
 def _write_all(descriptor: int, *pieces: bytes) -> None:
@@ -245,6 +296,15 @@ def _write_all(descriptor: int, *pieces: bytes) -> None:
             written -= len(rest.pop(0))
         if rest:
             rest[0] = rest[0][written:]
+
+
+def _write_exclusively(descriptor: int, line: bytes) -> None:
+    has_lock = _lock_between_processes(descriptor)
+    try:
+        _write_all(descriptor, line, b"\n")
+    finally:
+        if has_lock:
+            _unlock_between_processes(descriptor)
 
 
 def _wait_until_writable(descriptor: int) -> None:

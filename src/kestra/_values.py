@@ -17,6 +17,7 @@ from __future__ import annotations
 from _collections_abc import Iterator, Mapping, Sequence, ValuesView
 from _collections_abc import Set as AbstractSet
 from itertools import chain, islice
+from sys import getrecursionlimit
 
 try:
     from _json import encode_basestring_ascii as quote
@@ -27,21 +28,25 @@ except ImportError:  # an interpreter without the accelerator
     make_encoder = None  # type: ignore[assignment, misc]
 
 __all__ = [
+    "MAX_DIGITS",
     "MAX_TEXT",
     "RefusedError",
     "converted",
     "is_finite",
     "json_text",
     "key_text",
+    "path_piece",
     "quote",
     "scalar_text",
     "small_json_text",
+    "two_keys",
     "type_name",
+    "utf16_length",
 ]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
 
 # The limits of Jackson, the engine's JSON reader: it drops the frame that passes one of them.
@@ -54,8 +59,11 @@ _CONTAINERS = frozenset({dict, list, tuple})
 _PLAIN = _SCALARS | _CONTAINERS
 _TEXT = frozenset({str})
 _FIRST_LONG_INTEGER = 10**MAX_DIGITS
+_LARGE = 1 << 64
 _INFINITY = float("inf")
+_PIECE = 1 << 16
 _SMALL = 6  # members
+_USUAL_RECURSION = 10_000
 _SHOWN_PIECES = 20  # of a path in an error
 
 
@@ -67,10 +75,12 @@ def _not_plain(_: object) -> NoReturn:
     raise _NotPlainError
 
 
-# `json.dumps` without the construction of an encoder for every call, and without NaN.
-_encode: Callable[[object, int], tuple[str, ...]] | None = None
-if make_encoder is not None:
-    _encode = make_encoder(None, _not_plain, quote, None, ": ", ", ", False, False, False)
+def _encoder(open_containers: dict[int, object] | None) -> Callable[[object, int], tuple[str, ...]]:
+    """`json.dumps`, without NaN. Only with a dict for the open containers it notices circles."""
+    return make_encoder(open_containers, _not_plain, quote, None, ": ", ", ", False, False, False)
+
+
+_encode = _encoder(None) if make_encoder is not None else None  # not constructed for every call
 
 
 def is_finite(number: float) -> bool:
@@ -91,8 +101,10 @@ def json_text(value: object, path: str, depth: int = 1) -> str:
         ValueError: One that JSON could hold, but the engine would drop, or die of.
     """
     if _encode is not None:
+        # A circle ends at the recursion limit: where a script has raised that, with a crash.
+        encode = _encode if getrecursionlimit() <= _USUAL_RECURSION else _encoder({})
         try:
-            text = "".join(_encode(value, 0))
+            text = "".join(encode(value, 0))
         except (_NotPlainError, TypeError, ValueError, RecursionError):
             pass  # the walk converts it, or says what is wrong with it
         else:
@@ -110,9 +122,9 @@ def small_json_text(value: Any) -> str | None:
     members = []
     for key, item in value.items():
         kind = type(item)
-        if kind is str:
+        if kind is str and len(item) <= MAX_DIGITS:
             text = quote(item)
-        elif kind is int or (kind is float and is_finite(item)):
+        elif (kind is int and -_LARGE < item < _LARGE) or (kind is float and is_finite(item)):
             text = repr(item)
         elif kind is bool:
             text = "true" if item else "false"
@@ -160,16 +172,19 @@ def _is_safe(text: str, value: Any) -> bool:
 
         if (_is_flat(value) or re.search(r"\\ud[89a-f]", text)) and not _is_unicode(value):
             return False
-    return len(text) <= MAX_DIGITS or _has_no_long_part(text)
+    if len(text) <= MAX_DIGITS:
+        return True
+    has_long_text = len(text) >= MAX_TEXT and _longest_text(value) >= MAX_TEXT // 2
+    return not has_long_text and not _has_long_number(text)
 
 
-def _has_no_long_part(text: str) -> bool:
+def _has_long_number(text: str) -> bool:
     import re
 
-    # A long number shows in three neighbours of the samples taken every quarter of the limit.
-    step = MAX_DIGITS // 4
+    # A long number holds five neighbouring samples, and so a whole match of three.
+    step = MAX_DIGITS // 5
     digits = re.compile(f"[0-9]{{{step * 2}}}")
-    return len(text) < MAX_TEXT and not any(
+    return any(
         digits.match(text, sample.start() * step)
         for sample in re.finditer("[0-9]{3}", text[::step])
     )
@@ -178,16 +193,33 @@ def _has_no_long_part(text: str) -> bool:
 def _is_unicode(value: Any) -> bool:
     """Whether no text in it, of exact JSON types, has a surrogate."""
     try:
-        if type(value) is str:
-            value.encode()
-            return True
-        for dicts, lists in _levels(value):
-            texts = [item for item in _children(dicts, lists) if type(item) is str]
-            for _ in map(str.encode, chain(texts, chain.from_iterable(dicts))):
+        for texts in _texts(value):
+            is_any_large = max(map(len, texts), default=0) > _PIECE  # no second copy of that
+            for _ in map(str.encode, _pieces(texts) if is_any_large else texts):
                 pass
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _pieces(texts: Iterable[str]) -> Iterator[str]:
+    return (text[n : n + _PIECE] for text in texts for n in range(0, len(text), _PIECE))
+
+
+def _longest_text(value: Any) -> int:
+    return max(max(map(len, texts), default=0) for texts in _texts(value))
+
+
+def _texts(value: Any) -> Iterator[list[str]]:
+    """All texts, keys among them, of a value of exact JSON types: a level of nesting at a time."""
+    if type(value) is str:
+        yield [value]
+        return
+    for dicts, lists in _levels(value):
+        yield [
+            *(item for item in _children(dicts, lists) if type(item) is str),
+            *chain.from_iterable(dicts),
+        ]
 
 
 def _levels(value: Any) -> Iterator[tuple[list[dict[str, Any]], list[Any]]]:
@@ -209,16 +241,22 @@ def _children(dicts: list[dict[str, Any]], lists: list[Any]) -> Iterator[Any]:
 
 
 class RefusedError(Exception):
-    """Why a value cannot be sent, as the rest of a sentence that its path begins."""
+    """Why a value, or a `piece` of it, cannot be sent: a sentence that its path begins."""
 
-    def __init__(self, error: type[Exception], reason: str) -> None:
+    def __init__(self, error: type[Exception], reason: str, piece: str = "") -> None:
         super().__init__(reason)
         self.error = error
         self.reason = reason
+        self.piece = piece
 
     def at(self, path: str) -> Exception:
         """The error to raise for the value at `path`."""
-        return self.error(f"{path} {self.reason}")
+        return self.error(f"{path}{self.piece} {self.reason}")
+
+
+def two_keys(text: str) -> RefusedError:
+    """Why an object cannot be sent in which two keys become the same text."""
+    return RefusedError(ValueError, f"has two keys that become {_short(quote(text))}: rename one")
 
 
 class _Container:
@@ -280,7 +318,7 @@ class _Walk:
             raise RefusedError(
                 ValueError, "contains itself (a circular reference): send a copy without it"
             )
-        if self._depth + len(self._open) > MAX_DEPTH:
+        if self._depth + len(self._open) >= MAX_DEPTH:
             raise RefusedError(
                 ValueError, f"is nested deeper than {MAX_DEPTH:,} levels: flatten it"
             )
@@ -295,12 +333,15 @@ def _members(mapping: Mapping[Any, Any]) -> Iterator[tuple[str, str, Any]]:
     seen = set()
     for key, value in mapping.items():
         text = key_text(key)
-        quoted = quote(text)
         if text in seen:
-            raise RefusedError(ValueError, f"has two keys that become {_short(quoted)}: rename one")
+            raise two_keys(text)
         seen.add(text)
-        is_name = text.isascii() and text.isidentifier()
-        yield f".{text}" if is_name else f"[{_short(quoted)}]", f"{quoted}: ", value
+        yield path_piece(text), f"{quote(text)}: ", value
+
+
+def path_piece(key: str) -> str:
+    """A key as a part of a path: `.ratio`, or `["a b"]`."""
+    return f".{key}" if key.isascii() and key.isidentifier() else f"[{_short(quote(key))}]"
 
 
 def _items(values: Any) -> Iterator[tuple[str, str, Any]]:
@@ -329,7 +370,7 @@ def key_text(key: object) -> str:
     """
     plain = key if type(key) is str else _converted(key, _KEY_READINGS)
     if isinstance(plain, str):
-        _refuse_lone_surrogates(plain, "has a key with")
+        _refuse_unreadable(plain, "has a key with", "has a key of")
         return plain
     if isinstance(plain, float) and not is_finite(plain):
         return {"inf": "Infinity", "-inf": "-Infinity"}.get(float.__repr__(plain), "NaN")
@@ -346,13 +387,7 @@ def scalar_text(value: object) -> str | None:
         RefusedError: The engine would drop the frame, or die of it.
     """
     if isinstance(value, str):
-        _refuse_lone_surrogates(value, "has")
-        if len(value) >= MAX_TEXT // 2 and len(value.encode("utf-16-le")) // 2 >= MAX_TEXT:
-            raise RefusedError(
-                ValueError,
-                f"is a text of {MAX_TEXT:,} characters or more, which the engine drops: "
-                "write it to a file and declare that in outputFiles",
-            )
+        _refuse_unreadable(value, "has", "is a text of")
         return quote(value)
     if value is None:
         return "null"
@@ -369,15 +404,26 @@ def scalar_text(value: object) -> str | None:
     return None
 
 
-def _refuse_lone_surrogates(text: str, verb: str) -> None:
+def utf16_length(text: str) -> int:
+    """The length of a text as the engine, a Java program, counts it."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _refuse_unreadable(text: str, has: str, is_of: str) -> None:
     try:
         text.isascii() or text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError:
         raise RefusedError(
             ValueError,
-            f"{verb} a lone surrogate, which takes the engine down: "
+            f"{has} a lone surrogate, which takes the engine down: "
             'replace it (text.encode("utf-8", "replace").decode())',
         ) from None
+    if len(text) >= MAX_TEXT // 2 and utf16_length(text) >= MAX_TEXT:
+        raise RefusedError(
+            ValueError,
+            f"{is_of} {MAX_TEXT:,} characters or more, which the engine drops: "
+            "write it to a file and declare that in outputFiles",
+        )
 
 
 def converted(value: object) -> object:
@@ -418,16 +464,20 @@ def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def duration_text(value: Any) -> str:
-    """A timedelta as ISO 8601, in the hours, minutes and seconds that `java.time` writes."""
-    microseconds = (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
-    sign = "-" if microseconds < 0 else ""
-    seconds, fraction = divmod(abs(microseconds), 1_000_000)
+def _duration(value: Any) -> str:
+    seconds = value.days * 86_400 + value.seconds
+    return duration_text(seconds * 1_000_000_000 + value.microseconds * 1_000)
+
+
+def duration_text(nanoseconds: int) -> str:
+    """A duration as ISO 8601, in the hours, minutes and seconds that `java.time` writes."""
+    sign = "-" if nanoseconds < 0 else ""
+    seconds, fraction = divmod(abs(nanoseconds), 1_000_000_000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     text = f"{hours}H" * bool(hours) + f"{minutes}M" * bool(minutes)
     if seconds or fraction or not text:
-        text += f"{seconds}.{fraction:06d}".rstrip("0").rstrip(".") + "S"
+        text += f"{seconds}.{fraction:09d}".rstrip("0").rstrip(".") + "S"
     return f"{sign}PT{text}"
 
 
@@ -450,13 +500,18 @@ def _numpy_moment(value: Any) -> object:
 
 
 def _numpy_duration(value: Any) -> object:
-    return None if str(value) == "NaT" else value.astype("timedelta64[us]").item()
+    count, _, unit = str(value).partition(" ")
+    if count == "NaT":
+        return None
+    if unit not in _NANOSECONDS:  # a month has no length, an attosecond no ISO 8601 text
+        raise RefusedError(TypeError, 'is of an unusual unit: send value.astype("timedelta64[ns]")')
+    return duration_text(int(count) * _NANOSECONDS[unit])
 
 
 def _numpy_array(value: Any) -> object:
-    if value.ndim == 0:
-        return value[()]
-    return value.tolist() if value.dtype.kind in "biufU" else list(value)
+    if value.dtype.kind not in "mM":
+        return value.tolist()  # of an array without dimensions: its one element
+    return list(value) if value.ndim else value[()]  # not bare numbers of nanoseconds
 
 
 def _pydantic_model(value: Any) -> object:
@@ -469,6 +524,17 @@ def _refused(reason: str) -> Callable[[Any], NoReturn]:
 
     return refuse
 
+
+_NANOSECONDS = {
+    "weeks": 604_800_000_000_000,
+    "days": 86_400_000_000_000,
+    "hours": 3_600_000_000_000,
+    "minutes": 60_000_000_000,
+    "seconds": 1_000_000_000,
+    "milliseconds": 1_000_000,
+    "microseconds": 1_000,
+    "nanoseconds": 1,
+}
 
 _AS_FILE = "write it to a file and declare that in outputFiles"
 _binary = _refused(f"which JSON cannot hold: decode it to text, or {_AS_FILE}")
@@ -486,9 +552,10 @@ _READINGS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("builtins", "bytearray"): _binary,
     ("builtins", "memoryview"): _binary,
     ("builtins", "complex"): _complex,
+    ("collections", "UserString"): str,
     ("datetime", "date"): _isoformat,
     ("datetime", "time"): _isoformat,
-    ("datetime", "timedelta"): duration_text,
+    ("datetime", "timedelta"): _duration,
     ("decimal", "Decimal"): _decimal,
     ("enum", "Enum"): lambda member: member.value,
     ("pathlib", "PurePath"): str,

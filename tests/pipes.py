@@ -1,0 +1,78 @@
+"""Scripts in processes of their own, as tasks are, with real pipes for their streams."""
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+DEADLINE = 60
+
+_START = "import os, sys\nfrom kestra import Kestra\n"
+_MATTERS = ("KESTRA_", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONUTF8")
+
+
+def run(script, *arguments, options=(), stdout=subprocess.PIPE, **variables):
+    """Run a script, code or a file, to its end; its status and the bytes of its streams."""
+    return subprocess.run(
+        _command(script, arguments, options),
+        env=_environment(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def started(script, *arguments, options=(), **variables):
+    """A script that runs; when the block ends, it does not."""
+    with subprocess.Popen(
+        _command(script, arguments, options),
+        env=_environment(variables),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run_unread(script, *arguments, notes=1, options=(), **variables):
+    """Run a script whose stdout is not read before it has written some `!` to stderr.
+
+    The notes are not in the stderr that is returned.
+    """
+    with started(script, *arguments, options=options, **variables) as process:
+        stderr = b""
+        while stderr.count(b"!") < notes:
+            assert select.select([process.stderr], [], [], DEADLINE)[0], "the script hangs"
+            chunk = os.read(process.stderr.fileno(), 4096)
+            assert chunk, stderr
+            stderr += chunk
+        out, rest = process.communicate(timeout=DEADLINE)
+    stderr = (stderr + rest).replace(b"!", b"")
+    return subprocess.CompletedProcess(process.args, process.returncode, out, stderr)
+
+
+def said(script, status=0):
+    """The lines of stdout of a script that ended as it should, and complained of nothing."""
+    assert script.stderr == b""
+    assert script.returncode == status
+    assert script.stdout[-1:] in {b"", b"\n"}
+    return script.stdout.decode("ascii").split("\n")[:-1]
+
+
+def _command(script, arguments, options):
+    code = [str(script)] if isinstance(script, Path) else ["-c", _START + script]
+    return [sys.executable, *options, *code, *map(str, arguments)]
+
+
+def _environment(variables):
+    """That of this process, without what changes how a script prints."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(_MATTERS)}
+    return {**inherited, **variables}

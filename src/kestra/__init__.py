@@ -18,9 +18,10 @@ if TYPE_CHECKING:
         ExecutionContext,
         load_execution_context,
     )
-    from kestra._flow import Flow, FlowExecution
+    from kestra._flow import Flow
     from kestra._kestra import Kestra
     from kestra._logging import JsonFormatter, KestraHandler, LogFormatter
+    from kestra._results import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
     from kestra.exceptions import FailedExponentialBackoff
 
     context: ExecutionContext
@@ -36,7 +37,12 @@ __all__ = [
     "JsonFormatter",
     "Kestra",
     "KestraHandler",
+    "LogEntry",
     "LogFormatter",
+    "Metric",
+    "State",
+    "StateChange",
+    "TaskRun",
     "__version__",
     "context",
     "load_execution_context",
@@ -47,11 +53,16 @@ _HOMES = {
     "ExecutionContext": "kestra._execution_context",
     "FailedExponentialBackoff": "kestra.exceptions",
     "Flow": "kestra._flow",
-    "FlowExecution": "kestra._flow",
+    "FlowExecution": "kestra._results",
     "JsonFormatter": "kestra._logging",
     "Kestra": "kestra._kestra",
     "KestraHandler": "kestra._logging",
+    "LogEntry": "kestra._results",
     "LogFormatter": "kestra._logging",
+    "Metric": "kestra._results",
+    "State": "kestra._results",
+    "StateChange": "kestra._results",
+    "TaskRun": "kestra._results",
     "load_execution_context": "kestra._execution_context",
 }
 # Modules that tests reach through this one, as they could in 2.0.0: `kestra.time.sleep`.

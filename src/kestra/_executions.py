@@ -77,23 +77,28 @@ def base_url(hostname: object) -> str:
     return urlunsplit(parts).rstrip("/")
 
 
+def root(tenant: str | None) -> str:
+    """Return the beginning of every path of the API."""
+    return API if tenant is None else f"{API}{segment('tenant', tenant)}/"
+
+
 def endpoints(tenant: str | None) -> tuple[str, str, str]:
     """Return the templates of the paths to create an execution, to see it, and to get its log."""
-    root = API if tenant is None else f"{API}{segment('tenant', tenant)}/"
+    start = root(tenant)
     return (
-        f"{root}executions/{{namespace}}/{{flow_id}}",
-        f"{root}executions/{{execution_id}}",
-        f"{root}logs/{{execution_id}}/download",
+        f"{start}executions/{{namespace}}/{{flow_id}}",
+        f"{start}executions/{{execution_id}}",
+        f"{start}logs/{{execution_id}}/download",
     )
 
 
 def under_main(url: str, base: str) -> str | None:
     """Return a URL's counterpart under the tenant `main`, `None` if there is no such thing."""
-    root = base + API
-    rest = url.removeprefix(root)
+    start = base + API
+    rest = url.removeprefix(start)
     if rest == url or rest.startswith(f"{MAIN}/"):
         return None
-    return f"{root}{MAIN}/{rest}"
+    return f"{start}{MAIN}/{rest}"
 
 
 def ui_url(base: str, tenant: str | None, namespace: str, flow: str, execution_id: str) -> str:
@@ -116,14 +121,24 @@ def creation_query(
     """
     query = [("labels", f"{key}:{value}") for key, value in labels.items()]
     if revision is not None:
-        if isinstance(revision, bool) or not isinstance(revision, int):
-            raise TypeError(f"revision: an integer, not {type(revision).__name__}")
-        if revision < 1:
-            raise ValueError("revision: revisions count from 1")
-        query.append(("revision", str(revision)))
+        query.append(("revision", checked_revision(revision)))
     if schedule_date is not None:
         query.append(("scheduleDate", _schedule_date(schedule_date)))
     return "?" + "&".join(f"{k}={quote(v, safe=':')}" for k, v in query) if query else ""
+
+
+def checked_revision(revision: int) -> str:
+    """Return a revision as text.
+
+    Raises:
+        TypeError: It is no integer. (The server would ignore it, and run the latest.)
+        ValueError: It is not positive.
+    """
+    if isinstance(revision, bool) or not isinstance(revision, int):
+        raise TypeError(f"revision: an integer, not {type(revision).__name__}")
+    if revision < 1:
+        raise ValueError("revision: revisions count from 1")
+    return str(revision)
 
 
 def _schedule_date(value: datetime | str) -> str:

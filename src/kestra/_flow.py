@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import requests
 import urllib3
 
-from kestra._api_errors import APIError, MalformedResponse
+from kestra._answers import json_object, malformed
+from kestra._api_errors import APIError
 from kestra._credentials import credentials, without_userinfo
 from kestra._executions import (
     MAIN,
@@ -21,14 +19,18 @@ from kestra._executions import (
     base_url,
     creation_query,
     endpoints,
+    root,
     segment,
     state_of,
     ui_url,
     under_main,
 )
 from kestra._inputs import CORRELATION, checked_labels, form, labels_of
+from kestra._reading import Reading
+from kestra._results import FlowExecution
 from kestra._retry import published_retry
 from kestra._session import Access, Sessions, is_replaced, within
+from kestra._steering import Steering
 from kestra._transport import annotate, request
 from kestra._waiting import last_state, settled_log
 from kestra.exceptions import ExecutionTimeout, FailedExponentialBackoff, KestraError
@@ -38,35 +40,20 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
+    import requests
     from typing_extensions import Self
 
 logger = logging.getLogger("kestra")
 
 _DEFAULT_HOSTNAME = "http://localhost:8080"
 _LONGEST_KILL = 10.0  # seconds that a timeout may take longer for it
+_ERRORS_SETTLE = 2.0  # seconds after the end, by which what failed is in the log
 _LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.INFO,
            "FAILED": logging.ERROR}  # fmt: skip
 
 
-@dataclass(slots=True)
-class FlowExecution:
-    """What became of an execution.
-
-    Attributes:
-        execution_id: Its id.
-        status: The terminal state that it ended in, or `STARTED` if nobody waited.
-        log: Its log, one line an entry; `None` if it was not fetched or could not be.
-        error: Always `None`; part of the published interface.
-    """
-
-    execution_id: str
-    status: str | None
-    log: str | None
-    error: str | None
-
-
-class Flow:
-    """Starts executions of flows, and waits for them.
+class Flow(Reading, Steering):
+    """Starts executions of flows, waits for them, reads what they produce, and steers them.
 
     An execution is created once, however often a request has to be repeated, and every wait ends.
     One object serves any number of threads, and keeps its connections open between calls: `with`
@@ -229,17 +216,21 @@ class Flow:
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         if not (connect > 0 and read > 0):
             raise ValueError("request_timeout: seconds, and more than none")
-        policy = published_retry() if self.retries is None else self.retries
-        if not isinstance(policy, urllib3.Retry):
-            raise TypeError(f"retries: a urllib3.Retry, not {type(policy).__name__}")
         return Access(
             credentials=credentials(self.api_token, self.user, self.password, userinfo),
             headers=self.headers or {},
             verify=self.verify,
             proxies=self.proxies,
             timeout=(connect, read),
-            policy=policy,
+            policy=self._policy(),
         )
+
+    def _policy(self) -> urllib3.Retry:
+        """Return how often to try, and how long to wait in between."""
+        policy = published_retry() if self.retries is None else self.retries
+        if not isinstance(policy, urllib3.Retry):
+            raise TypeError(f"retries: a urllib3.Retry, not {type(policy).__name__}")
+        return policy
 
     def _move_to_main(self) -> None:
         """Remember that paths need the tenant `main`; those that somebody has changed stay."""
@@ -252,6 +243,14 @@ class Flow:
     def _url(self, template: str, **names: object) -> str:
         base, _ = without_userinfo(base_url(self.hostname))
         return base + template.format(**{k: segment(k, v) for k, v in names.items()})
+
+    def _api(self, template: str, **names: object) -> str:
+        """Return the URL of what the attributes have no path of."""
+        return self._url(root(self._root_tenant) + template, **names)
+
+    @property
+    def _root_tenant(self) -> str | None:
+        return self.tenant or (MAIN if self._needs_main else None)
 
     def check_status(self, execution_id: str) -> requests.Response:
         """Get an execution as the server has it: `id`, `state`, `taskRunList`, and more.
@@ -333,6 +332,7 @@ class Flow:
             TypeError: An argument is of the wrong type.
             ValueError: An argument cannot be sent.
         """
+        _check_timeout(timeout)
         inputs = {} if inputs is None else inputs
         with ExitStack() as opened:
             files = form(inputs, opened)
@@ -341,29 +341,77 @@ class Flow:
             # The published package sends no `files` at all where there are no inputs.
             body: dict[str, Any] = {"files": files} if files else {}
             response = self._make_request("post", url + query, **body)
-        created = _json_object(response, "post", url)
+        created = json_object(response, "post", url)
         execution_id = created.get("id")
         if not execution_id:
-            raise _malformed("post", url, response, "lacks the id of the execution")
-        address = self._address(created, namespace, flow)
+            raise malformed("post", url, response, "lacks the id of the execution")
+        address = self._address({**created, "namespace": namespace, "flowId": flow})
         logger.info("Execution %s of %s.%s created: %s", execution_id, namespace, flow, address)
         if not self.wait_for_completion:
-            return FlowExecution(execution_id, "STARTED", None, None)
+            return FlowExecution(execution_id, "STARTED", None, None, url=address)
         with _noted(execution_id, address):
-            state = self._wait(execution_id, timeout, kill=kill_on_timeout)
-            logger.log(
-                _LEVELS.get(state, logging.WARNING),
-                "Execution %s of %s.%s ended: %s", execution_id, namespace, flow, state,
-            )  # fmt: skip
-            log = None
-            if fetch_log:
-                log = settled_log(
-                    execution_id,
-                    lambda: str(self.get_logs(execution_id).text),
-                    poll_interval=self.poll_interval,
-                    settle=self.log_settle,
-                )
-        return FlowExecution(execution_id, state, log, None)
+            ended = self._wait(execution_id, timeout, kill=kill_on_timeout)
+            name = f"{execution_id} of {namespace}.{flow}"
+            return self._ended(execution_id, ended, name, url=address, fetch_log=fetch_log)
+
+    def wait(
+        self,
+        execution_id: str,
+        timeout: float | None = None,
+        *,
+        kill_on_timeout: bool = False,
+        fetch_log: bool = True,
+    ) -> FlowExecution:
+        """Wait until an execution has ended, whoever started it.
+
+        Args:
+            execution_id: The id of the execution.
+            timeout: How long to wait for the end, in seconds.
+            kill_on_timeout: Whether to kill the execution when that time is over.
+            fetch_log: Whether to fetch the log at the end.
+
+        Returns:
+            The result, as that of `execute`.
+
+        Raises:
+            ExecutionTimeout: It has not ended in time.
+            NotFound: There is no such execution; for `poll_interval`, it may be about to be.
+            MalformedResponse: An answer is not what a Kestra server sends.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed.
+            TypeError: The timeout is no number.
+            ValueError: The timeout is negative, or the id cannot be one.
+        """
+        _check_timeout(timeout)
+        address = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
+        with _noted(execution_id, address):
+            ended = self._wait(execution_id, timeout, kill=kill_on_timeout)
+            return self._ended(execution_id, ended, execution_id, fetch_log=fetch_log)
+
+    def _ended(
+        self,
+        execution_id: str,
+        execution: dict[str, Any],
+        name: str,
+        *,
+        url: str | None = None,
+        fetch_log: bool,
+    ) -> FlowExecution:
+        """Return the result of an execution that has ended, as the last look showed it."""
+        state = state_of(execution)
+        logger.log(_LEVELS.get(str(state), logging.WARNING), "Execution %s ended: %s", name, state)
+        log = None
+        if fetch_log:
+            log = settled_log(
+                execution_id,
+                lambda: str(self.get_logs(execution_id).text),
+                poll_interval=self.poll_interval,
+                settle=self.log_settle,
+            )
+        # Where there is a log, what was logged as ERROR is stored by now.
+        wait_for_errors = log is None and state == "FAILED"
+        settle = min(self.log_settle, _ERRORS_SETTLE) if wait_for_errors else 0
+        return self._result(execution_id, execution, log=log, url=url, settle=settle)
 
     def _labels(
         self, explicit: Mapping[str, Any] | None, inputs: Mapping[str, Any]
@@ -375,68 +423,61 @@ class Flow:
             labels = {CORRELATION: str(uuid4()), **labels}
         return labels
 
-    def _address(self, created: Mapping[str, Any], namespace: str, flow: str) -> str:
+    def _address(self, execution: dict[str, Any]) -> str | None:
         """Return where an execution is shown; the server knows best."""
-        address = created.get("url")
+        address = execution.get("url")
         if isinstance(address, str):
             return without_userinfo(address)[0]
+        names = [execution.get(key) for key in ("namespace", "flowId", "id")]
+        if not all(names):
+            return None
         base, _ = without_userinfo(base_url(self.hostname))
-        tenant = self.tenant or (MAIN if self._needs_main else None)
-        return ui_url(base, tenant, namespace, flow, created["id"])
+        return ui_url(base, self._root_tenant, *map(str, names))
 
-    def _wait(self, execution_id: str, timeout: float | None, *, kill: bool) -> str:
-        """Wait until an execution has ended, and return the state that it ended in."""
-        state = last_state(
-            execution_id,
-            lambda: self._state(execution_id),
-            poll_interval=self.poll_interval,
-            timeout=timeout,
-        )
+    def _wait(self, execution_id: str, timeout: float | None, *, kill: bool) -> dict[str, Any]:
+        """Wait until an execution has ended, and return it as the last look showed it."""
+        seen: list[dict[str, Any]] = []
+
+        def look() -> str:
+            seen[:] = [self._look(execution_id)]
+            return str(state_of(seen[0]))
+
+        state = last_state(execution_id, look, poll_interval=self.poll_interval, timeout=timeout)
         if state not in TERMINAL_STATES:
             raise self._timed_out(execution_id, timeout, state, kill=kill)
-        return state
-
-    def _state(self, execution_id: str) -> str:
-        response = self.check_status(execution_id)
-        url = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
-        state = state_of(_json_object(response, "get", url))
-        if state is None:
-            raise _malformed("get", url, response, "lacks the state of the execution")
-        return state
+        return seen[0]
 
     def _timed_out(
         self, execution_id: str, timeout: float | None, state: str | None, *, kill: bool
     ) -> ExecutionTimeout:
         text = f"execution {execution_id} has not ended after {timeout:g} s"
         text += "" if state is None else f"; its last state is {state}"
-        killed = kill and self._kill(execution_id)
+        killed = kill and self._is_killed(execution_id)
         if kill:
             text += "; it is being killed" if killed else "; it could not be killed"
         return ExecutionTimeout(
             text, execution_id=execution_id, state=state, timeout=timeout, killed=killed
         )
 
-    def _kill(self, execution_id: str) -> bool:
+    def _is_killed(self, execution_id: str) -> bool:
         """Ask the server to kill an execution; say whether it will."""
-        url = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
-        for path in ("/kill", "/actions/kill"):  # until 1.x, and from 2.0 on
-            try:
-                with within(_LONGEST_KILL):
-                    self._make_request("delete", url + path)
-            except APIError as error:
-                if error.status in {404, 405}:
-                    continue
-                logger.warning("Execution %s could not be killed: %s", execution_id, error)
-            except FailedExponentialBackoff as error:
-                logger.warning("Execution %s could not be killed: %s", execution_id, error)
-            else:
-                return True
-            break
-        return False
+        try:
+            with within(_LONGEST_KILL):
+                self.kill(execution_id)
+        except (APIError, FailedExponentialBackoff) as error:
+            logger.warning("Execution %s could not be killed: %s", execution_id, error)
+            return False
+        return True
+
+
+def _check_timeout(timeout: float | None) -> None:
+    """Refuse a timeout that is none, before anything is started."""
+    if timeout is not None and not timeout >= 0:
+        raise ValueError("timeout: seconds, and not less than none")
 
 
 @contextmanager
-def _noted(execution_id: str, address: str) -> Iterator[None]:
+def _noted(execution_id: str, address: str | None) -> Iterator[None]:
     """Let every exception say which execution it left behind."""
     try:
         yield
@@ -445,26 +486,3 @@ def _noted(execution_id: str, address: str) -> Iterator[None]:
             error.execution_id = execution_id
         annotate(error, f"Execution {execution_id}: {address}")
         raise
-
-
-def _json_object(response: Any, method: str, url: str) -> dict[str, Any]:
-    """Return the JSON object that an answer is."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise _malformed(method, url, response, "is no JSON object")
-    return body
-
-
-def _malformed(method: str, url: str, response: Any, what: str) -> MalformedResponse:
-    path = urlsplit(url).path
-    status = getattr(response, "status_code", None)
-    return MalformedResponse(
-        f"{method.upper()} {path}: the answer {what}; is this the address of a Kestra server?",
-        status=status if isinstance(status, int) else None,
-        method=method.upper(),
-        path=path,
-        response=response if isinstance(response, requests.Response) else None,
-    )

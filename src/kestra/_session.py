@@ -36,6 +36,7 @@ _NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
 _original_request = requests.api.request
 _end: ContextVar[float] = ContextVar("kestra_end", default=math.inf)
+_once: ContextVar[bool] = ContextVar("kestra_once", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,21 @@ def within(seconds: float) -> Iterator[None]:
 def remaining() -> float:
     """Return how many seconds are left in the block of `within`; outside of one, endless many."""
     return max(_end.get() - time.monotonic(), 0.0)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Let no request that is made in this block be sent a second time."""
+    token = _once.set(True)
+    try:
+        yield
+    finally:
+        _once.reset(token)
+
+
+def is_once() -> bool:
+    """Say whether this is a block of `once`."""
+    return _once.get()
 
 
 def send(  # noqa: PLR0913, PLR0917 - what makes up a request

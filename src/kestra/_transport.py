@@ -31,7 +31,15 @@ from kestra._retry import (
     is_retried,
     next_attempt,
 )
-from kestra._session import Access, Sessions, is_replaced, remaining, send, send_as_published
+from kestra._session import (
+    Access,
+    Sessions,
+    is_once,
+    is_replaced,
+    remaining,
+    send,
+    send_as_published,
+)
 from kestra.exceptions import FailedExponentialBackoff, KestraError
 
 if TYPE_CHECKING:
@@ -110,6 +118,7 @@ class _Exchange:
         self._access = access
         self._arguments = arguments
         self._replaced = is_replaced()
+        self._once = is_once()
         own_body = "data" in arguments or "json" in arguments
         self._upload = Upload(None if own_body else arguments.get("files"))
         self.move(url)
@@ -161,6 +170,8 @@ class _Exchange:
 
     def _is_settled(self, outcome: Answer | Failure, policy: urllib3.Retry) -> bool:
         """Say whether another attempt is out of the question."""
+        if self._once:
+            return True
         if isinstance(outcome, Failure):
             return outcome.final
         return not is_retried(policy, self._method, outcome.status)
@@ -182,7 +193,8 @@ class _Exchange:
         if isinstance(outcome, Failure):
             if outcome.error is outcome.reason:
                 raise outcome.error
-            raise self._failed(outcome, Doubt.NONE) from _reason(outcome)
+            doubt = doubt_after(self._method, outcome) if self._once else Doubt.NONE
+            raise self._failed(outcome, doubt) from _reason(outcome)
         doubt = doubt_after(self._method, outcome)
         fine = self._is_fine(outcome)
         if self._sought is not None and fine and not _is_readable(outcome.response):

@@ -15,6 +15,8 @@ from kestra.exceptions import FailedExponentialBackoff, KestraError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kestra._results import LogEntry
+
 logger = logging.getLogger("kestra")
 
 _SHORTEST_PAUSE = 0.02  # at most 50 looks a second
@@ -164,3 +166,25 @@ def settled_log(
             "The log of execution %s could not be fetched%s: %s", execution_id, again, why
         )
     return log
+
+
+def logged_errors(look: Callable[[], list[LogEntry]], settle: float) -> list[LogEntry]:
+    """Return what an execution that has ended logged as ERROR, as soon as there is something.
+
+    Args:
+        look: Returns the entries as they are now.
+        settle: How long to go on looking, in seconds; with zero it is done once.
+
+    Returns:
+        The entries; none if they cannot be had. They explain a result, and are not worth losing it.
+    """
+    watch = Stopwatch()
+    try:
+        while True:
+            entries = look()
+            if entries or watch.elapsed + _LOG_AGAIN > settle:
+                return entries
+            watch.sleep(_LOG_AGAIN)
+    except Exception as error:  # noqa: BLE001 - whatever a caller's own `_make_request` raises
+        logger.debug("What went wrong is not known: %s", type(error).__name__)
+        return []

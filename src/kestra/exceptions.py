@@ -16,13 +16,14 @@
     │   ├── ServerError                   5xx
     │   └── MalformedResponse             an answer that makes no sense (also a ValueError)
     ├── ExecutionTimeout                  an execution outlasted its timeout (also a TimeoutError)
+    ├── ExecutionFailed                   an execution ended badly, and the caller asked to be told
     ├── ExecutionContextError             no usable execution context
     │   ├── ExecutionContextNotFound      (also a FileNotFoundError)
     │   └── InvalidExecutionContext       (also a ValueError)
     └── IonError                          an Ion file that cannot be read (also a ValueError)
 
 Bad arguments raise the built-in `TypeError` and `ValueError`. No message holds a credential or an
-input value.
+input value of its own accord; `ExecutionFailed` repeats what a task has logged.
 
 The classes that are also errors of `requests` are made on first use, so that importing this module
 does not import `requests`.
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         RequestTimeout,
         ServerError,
     )
+    from kestra._results import FlowExecution
 
 __all__ = [
     "APIError",
@@ -55,6 +57,7 @@ __all__ = [
     "ConnectionFailed",
     "ExecutionContextError",
     "ExecutionContextNotFound",
+    "ExecutionFailed",
     "ExecutionTimeout",
     "FailedExponentialBackoff",
     "InvalidExecutionContext",
@@ -132,6 +135,31 @@ class ExecutionTimeout(KestraError, TimeoutError):
         self.state = state
         self.timeout = timeout
         self.killed = killed
+
+
+class ExecutionFailed(KestraError):
+    """An execution ended in another state than SUCCESS or WARNING: see `raise_for_status`.
+
+    Attributes:
+        status: The state that it ended in.
+        error: Which task failed in which state, and the last message that it logged as ERROR;
+            `None` if the server says nothing of it.
+        result: The whole result: log, outputs, task runs, address, and more.
+    """
+
+    def __init__(
+        self,
+        *args: object,
+        execution_id: str | None = None,
+        status: str | None = None,
+        error: str | None = None,
+        result: FlowExecution | None = None,
+    ) -> None:
+        super().__init__(*args)
+        self.execution_id = execution_id
+        self.status = status
+        self.error = error
+        self.result = result
 
 
 class ExecutionContextError(KestraError):

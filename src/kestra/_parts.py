@@ -1,0 +1,38 @@
+"""What the parts of `Flow` have in common."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kestra.exceptions import KestraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import requests
+    import urllib3
+
+
+class FlowPart:
+    """A part of `Flow`, which provides what stands here."""
+
+    if TYPE_CHECKING:
+        API_ENDPOINT_EXECUTION_STATUS: str
+
+        def check_status(self, execution_id: str) -> requests.Response: ...
+        def _make_request(self, method: str, url: str, **kwargs: Any) -> requests.Response: ...
+        def _url(self, template: str, **names: object) -> str: ...
+        def _api(self, template: str, **names: object) -> str: ...
+        def _address(self, execution: dict[str, Any]) -> str | None: ...
+        def _policy(self) -> urllib3.Retry: ...
+
+
+@contextmanager
+def about(execution_id: str) -> Iterator[None]:
+    """Let every error say which execution it is about."""
+    try:
+        yield
+    except KestraError as error:
+        error.execution_id = execution_id
+        raise

@@ -71,6 +71,10 @@ class Engine:
         executions: By id, as the API shows them.
         states: What the looks at an execution see, one after the other; the last one stays.
         logs: What the downloads of a log bring, likewise.
+        shown: What else the looks at an execution see.
+        metrics: The metrics of every execution.
+        entries: The log entries of every execution.
+        file: The content of every file.
         root: The beginning of every path.
         searchable: Whether there is a search.
     """
@@ -79,6 +83,10 @@ class Engine:
         self.executions = {}
         self.states = ["SUCCESS"]
         self.logs = ["2026-01-01T00:00:00.000Z INFO done\n"]
+        self.shown = {}
+        self.metrics = []
+        self.entries = []
+        self.file = b""
         self.root = "/api/v1"
         self.searchable = True
         self.killed = []
@@ -92,6 +100,9 @@ class Engine:
             r"POST /executions/([^/]+)/([^/]+)": self.create,
             r"GET /executions/search": self.search,
             r"GET /executions/([^/]+)": self.status,
+            r"GET /executions/([^/]+)/file": lambda *_: Reply(200, self.file),
+            r"GET /metrics/([^/]+)": lambda *_: as_json({"results": self.metrics}),
+            r"GET /logs/([^/]+)": lambda *_: as_json(self.entries),
             r"GET /logs/([^/]+)/download": self.log,
             r"DELETE /executions/([^/]+)/kill": self.kill,
         }
@@ -125,7 +136,8 @@ class Engine:
         if execution_id not in self.executions:
             return as_json({"message": "Not Found"}, 404)
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        return as_json({**self.executions[execution_id], "state": {"current": state}})
+        execution = self.executions[execution_id]
+        return as_json({**execution, **self.shown, "state": {"current": state}})
 
     def log(self, request, execution_id):
         log = self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
@@ -134,6 +146,23 @@ class Engine:
     def kill(self, request, execution_id):
         self.killed.append(execution_id)
         return Reply(202)
+
+
+class Routes:
+    """A server with nothing but fixed answers, by method and path; whatever else is 404.
+
+    Attributes:
+        replies: What to answer to `GET /a/path`, or how to find that out from the request.
+    """
+
+    def __init__(self, replies=()):
+        self.replies = dict(replies)
+
+    def __call__(self, request):
+        reply = self.replies.get(f"{request.method} {request.path}")
+        if reply is None:
+            return as_json({"message": "Not Found"}, 404)
+        return reply(request) if callable(reply) else reply
 
 
 class Loopback:

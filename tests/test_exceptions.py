@@ -10,12 +10,13 @@ import pytest
 import requests
 
 import exceptions as published
-from kestra import exceptions
+from kestra import FlowExecution, exceptions
 from kestra.exceptions import (
     APIError,
     AuthenticationError,
     ConnectionFailed,
     ConnectTimeout,
+    ExecutionFailed,
     ExecutionTimeout,
     FailedExponentialBackoff,
     KestraError,
@@ -106,6 +107,13 @@ def test_every_error_can_be_made_with_a_message_only(error):
         ConnectionFailed("c", attempts=5),
         ConnectTimeout("t", attempts=1),
         ExecutionTimeout("e", execution_id="x", state="RUNNING", timeout=3.5, killed=True),
+        ExecutionFailed(
+            "e",
+            execution_id="x",
+            status="FAILED",
+            error="m",
+            result=FlowExecution("x", "y", "", ""),
+        ),
         NotFound("n", status=404, message="m", errors=(("i", "m"),), method="GET", path="/p"),
         MalformedResponse("m", status=200, method="GET", path="/p"),
     ],

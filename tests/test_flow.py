@@ -57,32 +57,7 @@ STATUS = f"{HOST}/api/v1/executions/id1"
 LOG = f"{HOST}/api/v1/logs/id1/download"
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    """No variable of the machine gets into a test."""
-    for name in ("HOSTNAME", "USER", "PASSWORD", "API_TOKEN", "TENANT"):
-        monkeypatch.delenv(f"KESTRA_{name}", raising=False)
-
-
-@pytest.fixture
-def slept(monkeypatch):
-    """The pauses that were made, which take no time."""
-    slept = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    return slept
-
-
-@pytest.fixture
-def server():
-    with Loopback() as server:
-        yield server
-
-
-@pytest.fixture
-def flow(server, slept):
-    """A client of the server, for which no pause takes any time."""
-    with Flow(hostname=server.url, request_timeout=(5, 0.2)) as flow:
-        yield flow
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def run(flow, *args, **kwargs):

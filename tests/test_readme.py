@@ -117,6 +117,12 @@ def server(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _: None)
     with Loopback() as server:
         monkeypatch.setenv("KESTRA_HOSTNAME", server.url)
+        rendered = {"outputFiles": {"report.pdf": "kestra:///company/team/report.pdf"}}
+        run = {"id": "run1", "taskId": "render", "outputs": rendered}
+        server.engine.shown = {"taskRunList": [run], "outputs": {"pages": 3}}
+        server.engine.metrics = [{"name": "render", "type": "timer", "value": 1500.0}]
+        server.engine.entries = [{"level": "WARN", "message": "no logo", "taskId": "render"}]
+        server.engine.file = b"%PDF"
         yield server
 
 
@@ -133,6 +139,18 @@ def test_client_snippets(code, server, tmp_path, monkeypatch):
     created = [x["flowId"] for x in server.engine.executions.values()]
     assert created == ["report"] * code.count(".execute(")
     assert server.count("GET /api/v1/executions/execution") >= len(created)
+
+
+def test_what_the_snippet_about_results_shows(server, tmp_path, monkeypatch, capsys):
+    """Outputs, metrics in seconds, log entries and a file arrive."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = [code for code in CLIENT if "raise_for_status" in code]
+    execute(code, server)
+    printed = capsys.readouterr().out
+    assert "{'pages': 3}" in printed
+    assert "render render 1.5" in printed
+    assert "render no logo" in printed
+    assert Path("report.pdf").read_bytes() == b"%PDF"
 
 
 def test_credentials_of_the_snippet(server):

@@ -192,9 +192,9 @@ class Steering(FlowPart):
                     self._place = place
                     raise
                 missing.append(error)
+                upload.rewind()
                 if not upload.repeatable:
                     break
-                upload.rewind()
             else:
                 self._place = place
                 return response

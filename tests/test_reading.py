@@ -2,13 +2,24 @@
 
 import re
 import stat
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 import requests
 import requests_mock
 import responses
-from loopback import Loopback, Reply, Routes, answer, as_json, close, drip_body, reset, truncate
+from loopback import (
+    Loopback,
+    Reply,
+    Routes,
+    answer,
+    as_json,
+    close,
+    drip_body,
+    hang,
+    reset,
+    truncate,
+)
 from rest import exchanges
 
 from kestra import Flow, FlowExecution, LogEntry, Metric
@@ -172,6 +183,25 @@ def test_a_mock_of_responses_without_error_entries(slept, more):
     assert (result.status, result.log) == ("FAILED", "a log\n")
     assert len(responses.calls) == 3 + bool(more)
     assert sum(slept) < 1
+
+
+def test_an_explanation_that_hangs_is_not_waited_for(server, flow, routes, monkeypatch):
+    """The result is there after ten seconds at the latest, whatever `request_timeout` is."""
+    monkeypatch.setattr("kestra._reading._LONGEST_ASKING", 0.2)
+    flow.request_timeout = 60
+    routes["GET /api/v1/executions/id1"] = as_json(execution("FAILED", taskRunList=[FAILED_RUN]))
+    server.upset("GET /api/v1/logs", hang)
+    assert flow.get_execution("id1").error == "task load ended in the state FAILED"
+
+
+def test_a_replaced_request_function_may_fail_at_the_explanation(slept):
+    """A fake that has answers for create, status and log only brings the result."""
+    bodies = [{"id": "id1"}, execution("FAILED", taskRunList=[FAILED_RUN]), {}]
+    answers = [Mock(status_code=200, json=Mock(return_value=body), text="a log") for body in bodies]
+    with patch("requests.request", side_effect=answers):
+        result = run(Flow(poll_interval=0))
+    assert (result.status, result.log) == ("FAILED", "a log")
+    assert result.error == "task load ended in the state FAILED"
 
 
 def test_nobody_waited_and_the_address_is_there(server, flow):

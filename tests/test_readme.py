@@ -120,7 +120,8 @@ def server(monkeypatch):
         rendered = {"outputFiles": {"report.pdf": "kestra:///company/team/report.pdf"}}
         run = {"id": "run1", "taskId": "render", "outputs": rendered}
         server.engine.shown = {"taskRunList": [run], "outputs": {"pages": 3}}
-        server.engine.metrics = [{"name": "render", "type": "timer", "value": 1500.0}]
+        timer = {"name": "pdf", "type": "timer", "value": 1500.0, "taskId": "render"}
+        server.engine.metrics = [timer]
         server.engine.entries = [{"level": "WARN", "message": "no logo", "taskId": "render"}]
         server.engine.file = b"%PDF"
         yield server
@@ -148,7 +149,7 @@ def test_what_the_snippet_about_results_shows(server, tmp_path, monkeypatch, cap
     execute(code, server)
     printed = capsys.readouterr().out
     assert "{'pages': 3}" in printed
-    assert "render render 1.5" in printed
+    assert "render pdf 1.5" in printed
     assert "render no logo" in printed
     assert Path("report.pdf").read_bytes() == b"%PDF"
 

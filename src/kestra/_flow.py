@@ -299,7 +299,8 @@ class Flow(Reading, Steering):
     ) -> FlowExecution:
         """Start an execution and, unless `wait_for_completion` is off, wait until it has ended.
 
-        An execution that fails is no error here: its state says so.
+        An execution that fails is no error here: its state says so. `raise_for_status` of the
+        result makes it one.
 
         Args:
             namespace: The namespace of the flow.
@@ -318,7 +319,8 @@ class Flow(Reading, Steering):
             fetch_log: Whether to fetch the log at the end.
 
         Returns:
-            The id and the terminal state, and the log if it could be fetched.
+            The id and the terminal state, the log if it could be fetched, and what else the last
+            look showed.
 
         Raises:
             ExecutionTimeout: It has not ended in time.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kestra._answers import body_of, json_list, json_object, malformed
 from kestra._api_errors import APIError, NotFound
 from kestra._download import save
+from kestra._executions import state_of
 from kestra._parts import FlowPart, about
 from kestra._results import (
     LEVELS,
@@ -202,7 +203,7 @@ class Reading(FlowPart):
         response = self.check_status(execution_id)
         url = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
         execution = json_object(response, "get", url)
-        if whole_state(execution).current is None:
+        if state_of(execution) is None:
             raise malformed("get", url, response, "lacks the state of the execution")
         return execution
 

@@ -74,7 +74,7 @@ def encode(message: Mapping[str, Any]) -> str:
             f"the message is of type {type_name(message)}: it must be a dict, "
             'such as {"outputs": {"rows": 42}}'
         )
-    pieces = []  # joined once: they may be large
+    pieces: list[str] = []  # joined once: they may be large
     names: set[str] = set()
     for key, part in message.items():
         name = _key(key, names, "the message")
@@ -164,7 +164,7 @@ def _usual_log(entry: Any) -> str | None:
     if type(entry) is not dict or tuple(entry) != ("level", "message"):
         return None
     level, message = entry.values()
-    if level not in LOG_LEVELS or type(message) is not str:
+    if type(level) is not str or level not in LOG_LEVELS or type(message) is not str:
         return None
     text = quote(message)
     if "\\ud" in text or len(text) >= MAX_TEXT:
@@ -224,7 +224,7 @@ def _level(level: object) -> str:
 def _one_of(choices: tuple[str, ...], value: object) -> str:
     if not isinstance(value, str) or value not in choices:
         raise RefusedError(ValueError, f"must be one of {', '.join(choices)}")
-    return f'"{value}"'
+    return quote(value)
 
 
 def _value(value: Any) -> str:

@@ -120,7 +120,7 @@ CLASHES = [
     ("counter", {}, "timer", {}),
     ("timer", None, "gauge", {}),
     ("gauge", {}, "counter", {"a": None}),
-    ("counter", {"a": 1, "b": 2}, "gauge", {"b": 3, "a": "c"}),
+    ("counter", {"a": 1, "b": "c"}, "gauge", {"b": "c", "a": 1}),
     ("counter", {"a": 1}, "timer", {"a": 1, "b": None}),
 ]
 
@@ -143,6 +143,14 @@ def test_the_engine_would_lose_lines(first, tags, second, other_tags):
         for type_, with_tags in ((first, tags), (second, other_tags), (first, tags))
     ]
     assert [line.line_number for line in testing.parse(frames).rejected] == [2, 3]
+
+
+def test_other_values_of_the_same_tags_are_refused_too(capsys):
+    """A server that registers metrics by their tag keys is not put to the test."""
+    Kestra.counter("rows", 1, {"a": 1})
+    with pytest.raises(ValueError, match="counter before, and now as a timer"):
+        Kestra.timer("rows", 1, {"a": 2})
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_different_tag_keys_are_different_metrics(kept):

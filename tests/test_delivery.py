@@ -6,7 +6,10 @@ from pipes import run, said
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and pipes that hold little")
+pytestmark = [
+    pytest.mark.load,
+    pytest.mark.skipif(sys.platform == "win32", reason="forks, and pipes that hold little"),
+]
 
 SMALL, LARGE = 160, 10_000  # characters of padding: a frame of 200 B, and one above PIPE_BUF
 SIZES = pytest.mark.parametrize(("size", "count"), [(SMALL, 10_000), (LARGE, 2_000)])

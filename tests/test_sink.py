@@ -365,7 +365,7 @@ import atexit
 class Last:
     def __del__(self):
         Kestra.outputs({"del": 1})
-        print("text")
+        print("text", flush=True)
 
 last = Last()
 atexit.register(Kestra.outputs, {"atexit": 1})

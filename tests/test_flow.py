@@ -839,11 +839,12 @@ def test_ctrl_c_tells_the_execution(server, flow, monkeypatch, caplog):
 def test_ctrl_c_in_a_terminal_shows_the_execution(server):
     """Whoever stops a script sees what goes on running."""
     server.engine.states = ["RUNNING"]
-    code = (
+    code = (  # a job in the background ignores SIGINT, and hands that on
+        "import signal\n"
         "from kestra import Flow\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"Flow(hostname={server.url!r}, poll_interval=0.05).execute('n', 'f')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     looked = threading.Event()
 
     def see(exchange):
@@ -851,9 +852,15 @@ def test_ctrl_c_in_a_terminal_shows_the_execution(server):
         return fine(exchange)
 
     server.upset("GET /api/v1/executions/execution0", see)
-    assert looked.wait(30)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert looked.wait(30)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode != 0
     assert f"Execution execution0: {server.url}/ui/executions/n/f/execution0" in errors
 

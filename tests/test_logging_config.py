@@ -630,8 +630,16 @@ def test_exit_status(script, code, status):
     assert (ran.status, ran.stdout) == (status, "")
 
 
+INTERRUPTED = """
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has none
+os.kill(os.getpid(), signal.SIGINT)
+while True:
+    pass
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("code", ["raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGINT)"])
+@pytest.mark.parametrize("code", ["raise KeyboardInterrupt", INTERRUPTED])
 def test_interrupted(script, code):
     """A script that is interrupted is ended by SIGINT, after one ERROR entry."""
     ran = script(CONFIGURED + code)

@@ -46,37 +46,39 @@ _ISO_DURATION = (
 )
 
 
-def encode(message: Mapping[str, Any]) -> str:
-    """The frame of a message, without its line end.
+def encode(map_: Mapping[str, Any]) -> str:
+    """The frame of a message, without its line end; nothing is printed.
 
     Args:
-        message: `outputs`, `metrics`, `logs` and `assets`, each optional, in the shapes that the
-            engine reads. It ignores other keys; they are carried along.
+        map_: `{"outputs": {…}}`, `{"metrics": […]}`, `{"logs": […]}`, `{"assets": {…}}`, or
+            several of them in one, in the shapes that the engine reads. It ignores other keys;
+            they are carried along.
 
     Raises:
         TypeError: A value of a type that JSON cannot hold, or that the engine drops there.
         ValueError: A value that the engine drops, or dies of. Both name the path of the value,
             `outputs.stats[3].ratio`, and never show the value.
     """
-    if type(message) is dict and len(message) == 1:
+    if type(map_) is dict and len(map_) == 1:
         # What most calls send: a few outputs, one metric. Their speed is that of these lines.
-        for key, part in message.items():
-            if key == "outputs":
-                text = small_json_text(part)
-                if text is not None:
-                    return f'::{{"outputs": {text}}}::'
-            elif key == "metrics" and type(part) is list and len(part) == 1:
+        if "outputs" in map_:
+            text = small_json_text(map_["outputs"])
+            if text is not None:
+                return f'::{{"outputs": {text}}}::'
+        elif "metrics" in map_:
+            part = map_["metrics"]
+            if type(part) is list and len(part) == 1:
                 text = _usual_metric(part[0])
                 if text is not None:
                     return f'::{{"metrics": [{text}]}}::'
-    if not isinstance(message, Mapping):
+    if not isinstance(map_, Mapping):
         raise TypeError(
-            f"the message is of type {type_name(message)}: it must be a dict, "
+            f"the message is of type {type_name(map_)}: it must be a dict, "
             'such as {"outputs": {"rows": 42}}'
         )
     pieces: list[str] = []  # joined once: they may be large
     names: set[str] = set()
-    for key, part in message.items():
+    for key, part in map_.items():
         name = _key(key, names, "the message")
         pieces += ", ", quote(name), ": ", _PARTS.get(name, json_text)(part, name)
     return "".join(("::{", *pieces[1:], "}::"))
@@ -148,15 +150,23 @@ def _usual_metric(metric: Any) -> str | None:
         and -MAX_SECONDS <= value <= MAX_SECONDS
         and type(tags) is dict
     ):
-        try:
-            tags_text = _tags(tags) if tags else "{}"
-        except RefusedError:
-            return None
-        return (
-            f'{{"name": {quote(name)}, "type": "{metric_type}", '
-            f'"value": {value!r}, "tags": {tags_text}}}'
-        )
+        tags_text = _usual_tags(tags) if tags else "{}"
+        if tags_text is not None:
+            return (
+                f'{{"name": {quote(name)}, "type": "{metric_type}", '
+                f'"value": {value!r}, "tags": {tags_text}}}'
+            )
     return None
+
+
+def _usual_tags(tags: dict[Any, Any]) -> str | None:
+    """As `_usual_metric`, of tags that are all text."""
+    text = ""
+    for key, value in tags.items():
+        if not (type(key) is type(value) is str and key and key.isascii() and value.isascii()):
+            return None
+        text += f", {quote(key)}: {quote(value)}"
+    return f"{{{text[2:]}}}" if len(text) < MAX_TEXT else None
 
 
 def _usual_log(entry: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from kestra import _frames, _sink
+from kestra._values import converted, key_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ else:
 _UNSET: Any = object()
 _print = print
 _write = _sink.stdout.write
-_types: dict[Any, str] = {}  # of the metrics that this process has sent
+# Of the metrics that this process has sent: the type by name and tag keys, as `(name, {keys})`;
+# and the calls that agree with it, as `(name, type, key, …)`.
+_types: dict[tuple[object, ...], str] = {}
+_NEVER_NULL = frozenset({str, int, bool})
 
 
 class Kestra:
@@ -58,8 +62,7 @@ class Kestra:
         frame = Kestra.format(map_)
         if "metrics" in map_:
             for metric in map_["metrics"]:
-                if metric.get("tags") or _types.get(metric["name"]) != metric["type"]:
-                    _claim_type(metric)
+                _claim_type(metric)
         if print is _print:
             _write(frame)
         else:  # a test has replaced it, and expects the frame there, as 2.0.0 did it
@@ -67,19 +70,7 @@ class Kestra:
 
     send = _send
 
-    @staticmethod
-    def format(map_: Mapping[str, Any]) -> str:
-        """The frame of a message, without its line end; nothing is printed.
-
-        Args:
-            map_: `{"outputs": {…}}`, `{"metrics": […]}`, `{"logs": […]}`, `{"assets": {…}}`, or
-                several of them in one.
-
-        Raises:
-            TypeError: A value of a type that JSON cannot hold, or that the engine drops there.
-            ValueError: A value that the engine drops, or dies of.
-        """
-        return _frames.encode(map_)
+    format = staticmethod(_frames.encode)
 
     @staticmethod
     def _metrics(name: str, type_: str, value: Any, tags: Tags = None) -> None:
@@ -307,12 +298,18 @@ def _claim_type(metric: Mapping[str, Any]) -> None:
 
     It keeps them until it is restarted: the clash outlives the execution.
     """
-    name, type_, tags = metric["name"], metric["type"], metric.get("tags")
-    keys = tags and frozenset(key for key, value in tags.items() if value is not None)
-    first = _types.setdefault((name, keys) if keys else name, type_)
+    name, type_, tags = metric["name"], metric["type"], metric.get("tags") or {}
+    claim = (name, type_, *tags)
+    may_be_null = tags and not _NEVER_NULL.issuperset(map(type, tags.values()))
+    if claim in _types and not may_be_null:
+        return
+    keys = frozenset(key_text(key) for key, tag in tags.items() if converted(tag) is not None)
+    first = _types.setdefault((name, keys), type_)
     if first != type_:
         raise ValueError(
             f'the metric "{name}" with the same tags was sent as a {first} before, and now as a '
             f"{type_}: the engine would lose every later line of the task, and of later runs; "
             "give one of them another name"
         )
+    if not may_be_null:
+        _types[claim] = type_

@@ -29,7 +29,9 @@ _modules = sys.modules
 _write = os.write
 # One call for a line and its end; where there is none (Windows), one for each of them.
 _writev = getattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, pieces[0]))
+_streams = vars(sys)
 _lock = RLock()  # around every line of either stream; signal handlers and __del__ re-enter it
+_acquire, _release = _lock.acquire, _lock.release
 _has_forked = False  # or been forked
 
 # What a signal handler or `__del__` finds that runs inside a write of the same thread:
@@ -48,10 +50,11 @@ class Sink:
     def __init__(self, name: str) -> None:
         self._name = name
         self._stream: Any = None
-        self._descriptor: int | None = None  # None: the stream has none, and takes text
+        self._descriptor: Any = None  # an integer; None: the stream has none, and takes text
         self._at_once = 0  # the most bytes that the kernel takes as a whole
         self._flush: Callable[[], object] = lambda: None
         self._hooks: dict[str, object] = {}
+        self._has_text = True  # or may have some, since the last frame
         self._line_is_open = False
         self._has_broken_line = False  # by a frame: the line's own end would leave a blank line
         self._stage = _IDLE
@@ -72,19 +75,26 @@ class Sink:
                 message follows at exit.
             RuntimeError: There is no such stream (`sys.stdout` is None).
         """
-        is_locked = _lock.acquire(False) or _wait_for_lock()
+        is_locked = _acquire(False) or _wait_for_lock()
         stage = self._stage if is_locked else _IDLE
         try:
             if stage == _INSIDE:
                 self._deferred.append((self.write, (frame,)))
+            elif self._has_text or _streams.get(self._name) is not self._stream:
+                self._write_after_text(frame)
             else:
-                self._deliver(frame)
+                self._write_line(frame)
+        except BaseException as error:
+            if not self._can_go_on(error):
+                raise
+            self._stage = stage
+            self.write(frame)
         finally:
             self._stage = stage
             if self._deferred and not stage:
                 self._catch_up()
             if is_locked:
-                _lock.release()
+                _release()
 
     def flush(self) -> None:
         """Hand text that was printed before to the kernel."""
@@ -100,46 +110,56 @@ class Sink:
             finally:
                 self._deferred[:0] = waiting
 
-    def _deliver(self, frame: str) -> None:
+    def _write_after_text(self, frame: str) -> None:
         stream = getattr(sys, self._name)
         if stream is not self._stream:
             self._bind(stream)
-        descriptor = self._descriptor
-        if descriptor is None:
+        if self._descriptor is None:
             stream.write(f"{frame}\n")
             if hasattr(stream, "flush"):
                 stream.flush()
             return
-        try:
-            self._stage = _INSIDE  # where a flush has text to write
-            self._flush()
-            line = f"\n{frame}" if self._line_is_open else frame
-            if (
-                len(line) >= self._at_once
-                or _has_forked
-                or "subprocess" in _modules
-                or "multiprocessing" in _modules
-            ):
-                _write_exclusively(descriptor, line.encode())
-            else:
-                self._stage = _WHOLE
-                data = f"{line}\n".encode()
-                written = _write(descriptor, data)  # a pipe takes all of it or nothing,
-                if written < len(data):  # a terminal or a file may take less
-                    _write_all(descriptor, data[written:])
-            self._has_broken_line = self._line_is_open
-            self._line_is_open = False
-        except BlockingIOError:  # the mode has changed, and nothing of the frame is out yet
-            if self._stage == _INSIDE:  # the flush, which may have cut a line of text short
-                self._line_is_open = True
-            self._expect_blocking(descriptor)
-            self._deliver(frame)
-        except BrokenPipeError:
-            _discard_from_now_on(descriptor)
-            raise
-        except BaseException:  # a full disk, an exception of a signal handler: it may be cut short
-            self._line_is_open = True
-            raise
+        self._stage = _INSIDE
+        self._flush()
+        self._write_line(f"\n{frame}" if self._line_is_open else frame)
+        self._has_broken_line = self._line_is_open
+        self._line_is_open = False
+        self._has_text = not self._hooks
+
+    def _write_line(self, line: str) -> None:
+        descriptor = self._descriptor
+        if (
+            len(line) >= self._at_once
+            or _has_forked
+            or "subprocess" in _modules
+            or "multiprocessing" in _modules
+        ):
+            self._stage = _INSIDE
+            _write_exclusively(descriptor, line.encode())
+        else:
+            self._stage = _WHOLE
+            data = f"{line}\n".encode()
+            written = _write(descriptor, data)  # a pipe takes all of it or nothing,
+            if written < len(data):  # a terminal or a file may take less
+                _write_all(descriptor, data[written:])
+
+    def _can_go_on(self, error: BaseException) -> bool:
+        """Make the best of what has interrupted a write; say whether it can be made again."""
+        if self._descriptor is None:
+            return False
+        if isinstance(error, BrokenPipeError):
+            _discard_from_now_on(self._descriptor)
+            return False
+        if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
+            if self._stage == _INSIDE:  # but the flush may have cut a line of text short
+                self._leave_line_open()
+            self._expect_blocking(self._descriptor)
+            return True
+        self._leave_line_open()  # a full disk, an exception of a signal handler: cut short, maybe
+        return False
+
+    def _leave_line_open(self) -> None:
+        self._line_is_open = self._has_text = True
 
     def _bind(self, stream: Any) -> None:
         if stream is None:
@@ -150,6 +170,7 @@ class Sink:
         # than a lost frame.
         self._line_is_open = self._stream is not None
         self._has_broken_line = False
+        self._has_text = True
         self._stream = stream
         self._descriptor = _descriptor_of(stream)
         if self._descriptor is not None:
@@ -173,7 +194,7 @@ class Sink:
 
     def _noting_write(self, write: Callable[[str], int], ends: str) -> Callable[[str], int]:
         def noting_write(text: str, /) -> int:
-            is_locked = _lock.acquire(False) or _wait_for_lock()
+            is_locked = _acquire(False) or _wait_for_lock()
             stage = self._stage if is_locked else _IDLE
             try:
                 if stage:
@@ -184,6 +205,7 @@ class Sink:
                     if text == "\n":
                         return 1
                 self._stage = _INSIDE
+                self._has_text = True
                 count = write(text)
             except BaseException:  # it may have been cut short
                 self._line_is_open = True
@@ -197,7 +219,7 @@ class Sink:
                 if self._deferred and not stage:
                     self._catch_up()
                 if is_locked:
-                    _lock.release()
+                    _release()
 
         return noting_write
 

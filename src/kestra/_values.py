@@ -119,22 +119,20 @@ def small_json_text(value: Any) -> str | None:
     """`json_text` of a small dict of plain scalars, sooner than the C encoder; None of others."""
     if type(value) is not dict or len(value) > _SMALL:
         return None
-    members = []
+    text = ""
     for key, item in value.items():
         kind = type(item)
-        if kind is str and len(item) <= MAX_DIGITS:
-            text = quote(item)
-        elif (kind is int and -_LARGE < item < _LARGE) or (kind is float and is_finite(item)):
-            text = repr(item)
-        elif kind is bool:
-            text = "true" if item else "false"
-        else:
-            return None
         if type(key) is not str:
             return None
-        members.append(f"{quote(key)}: {text}")
-    text = ", ".join(members)
-    return f"{{{text}}}" if len(text) <= MAX_DIGITS and "\\ud" not in text else None
+        if kind is str and len(item) <= MAX_DIGITS:
+            text += f", {quote(key)}: {quote(item)}"
+        elif (kind is int and -_LARGE < item < _LARGE) or (kind is float and item - item == 0):
+            text += f", {quote(key)}: {item!r}"
+        elif kind is bool:
+            text += f", {quote(key)}: true" if item else f", {quote(key)}: false"
+        else:
+            return None
+    return f"{{{text[2:]}}}" if len(text) <= MAX_DIGITS and "\\ud" not in text else None
 
 
 def _is_flat(value: object) -> bool:

@@ -12,23 +12,31 @@ pytestmark = [
 ]
 
 SMALL, LARGE = 160, 10_000  # characters of padding: a frame of 200 B, and one above PIPE_BUF
-SIZES = pytest.mark.parametrize(("size", "count"), [(SMALL, 10_000), (LARGE, 2_000)])
+SIZES = pytest.mark.parametrize(("sizes", "count"), [([SMALL], 10_000), ([LARGE], 2_000)])
+MIXED_SIZES = pytest.mark.parametrize(
+    ("sizes", "count"), [([SMALL], 10_000), ([LARGE], 2_000), ([SMALL, LARGE], 2_000)]
+)
 UNBUFFERED = pytest.mark.parametrize("options", [(), ("-u",)], ids=["buffered", "unbuffered"])
 WORKERS = 8
 PROCESSES = 4
 
 EMIT = """
-def emit(worker, size, count):
-    for number in range(count):
-        Kestra.outputs({"id": f"{worker}-{number}", "padding": "x" * size})
+import json
+import sys
+from kestra import Kestra
 
-size, count = map(int, sys.argv[1:3])
+def emit(worker, sizes, count):
+    for number in range(count):
+        padding = "x" * sizes[worker % len(sizes)]
+        Kestra.outputs({"id": f"{worker}-{number}", "padding": padding})
+
+sizes, count = json.loads(sys.argv[1]), int(sys.argv[2])
 """
 
 THREADS = f"""
 from threading import Thread
 
-threads = [Thread(target=emit, args=(worker, size, count)) for worker in range({WORKERS})]
+threads = [Thread(target=emit, args=(worker, sizes, count)) for worker in range({WORKERS})]
 """
 
 RUN_THREADS = """
@@ -39,10 +47,11 @@ for thread in threads:
 """
 
 
-def frames(workers, size, count):
-    padding = "x" * size
+def frames(workers, sizes, count):
+    frame = '::{"outputs": {"id": "%d-%d", "padding": "%s"}}::'
+    paddings = ["x" * size for size in sizes]
     return Counter(
-        f'::{{"outputs": {{"id": "{worker}-{number}", "padding": "{padding}"}}}}::'
+        frame % (worker, number, paddings[worker % len(sizes)])
         for worker in range(workers)
         for number in range(count)
     )
@@ -50,14 +59,14 @@ def frames(workers, size, count):
 
 @UNBUFFERED
 @SIZES
-def test_threads(size, count, options):
+def test_threads(sizes, count, options):
     """Eight threads lose no frame, and print nothing but frames."""
-    script = run(EMIT + THREADS + RUN_THREADS, size, count, options=options)
-    assert Counter(said(script)) == frames(WORKERS, size, count)
+    script = run(EMIT + THREADS + RUN_THREADS, sizes, count, options=options)
+    assert Counter(said(script)) == frames(WORKERS, sizes, count)
 
 
 @UNBUFFERED
-@pytest.mark.parametrize(("size", "count"), [(SMALL, 2_000), (LARGE, 400)])
+@pytest.mark.parametrize(("sizes", "count"), [([SMALL], 2_000), ([LARGE], 400)])
 @pytest.mark.parametrize(
     "talk",
     [
@@ -68,7 +77,7 @@ def test_threads(size, count, options):
         'print("two\\nlines, and ", end=""); sys.stdout.writelines(["more", "\\n"])',
     ],
 )
-def test_threads_among_text(size, count, options, talk):
+def test_threads_among_text(sizes, count, options, talk):
     """Four threads that print, and flush, whole lines or parts of lines break no frame."""
     script = f"""
 def talk():
@@ -82,37 +91,30 @@ for thread in [*threads, *talkers]:
     thread.join()
 print()
 """
-    lines = said(run(EMIT + THREADS + script, size, count, options=options))
-    assert Counter(line for line in lines if "::" in line) == frames(WORKERS, size, count)
+    lines = said(run(EMIT + THREADS + script, sizes, count, options=options))
+    assert Counter(line for line in lines if "::" in line) == frames(WORKERS, sizes, count)
 
 
-START_METHOD = (
-    """
+START_METHOD = """
 import multiprocessing
-import sys
 
-from kestra import Kestra
-"""
-    + EMIT
-    + """
 if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[3])
     processes = [
-        context.Process(target=emit, args=(worker, size, count)) for worker in range(4)
+        context.Process(target=emit, args=(worker, sizes, count)) for worker in range(4)
     ]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
 """
-)
 
 FORK = """
 children = []
 for worker in range(4):
     child = os.fork()
     if not child:
-        emit(worker, size, count)
+        emit(worker, sizes, count)
         os._exit(0)
     children.append(child)
 for child in children:
@@ -121,18 +123,40 @@ for child in children:
 
 
 @UNBUFFERED
-@SIZES
-def test_forks(size, count, options):
+@MIXED_SIZES
+def test_forks(sizes, count, options):
     """Four forked children lose no frame to each other."""
-    script = run(EMIT + FORK, size, count, options=options)
-    assert Counter(said(script)) == frames(PROCESSES, size, count)
+    script = run(EMIT + FORK, sizes, count, options=options)
+    assert Counter(said(script)) == frames(PROCESSES, sizes, count)
+
+
+def test_a_fork_and_its_child():
+    """A process that has forked loses none to its child, though their sizes differ."""
+    code = "child = os.fork()\nemit(int(bool(child)), sizes, count)\nif child: os.wait()"
+    script = run(EMIT + code, [LARGE, SMALL], 3_000)
+    assert Counter(said(script)) == frames(2, [LARGE, SMALL], 3_000)
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-@SIZES
-def test_multiprocessing(size, count, method, tmp_path):
+@MIXED_SIZES
+def test_multiprocessing(sizes, count, method, tmp_path):
     """Four processes of `multiprocessing` lose no frame, however they are started."""
     path = tmp_path / "script.py"
-    path.write_text(START_METHOD)
-    script = run(path, size, count, method)
-    assert Counter(said(script)) == frames(PROCESSES, size, count)
+    path.write_text(EMIT + START_METHOD)
+    script = run(path, sizes, count, method)
+    assert Counter(said(script)) == frames(PROCESSES, sizes, count)
+
+
+def test_a_script_that_a_script_runs(tmp_path):
+    """A script loses no frame to another one that it has started."""
+    path = tmp_path / "child.py"
+    path.write_text(EMIT + "emit(1, sizes, count)")
+    code = """
+import subprocess
+
+child = subprocess.Popen([sys.executable, *sys.argv[3:], *sys.argv[1:3]])
+emit(0, sizes, count)
+child.wait()
+"""
+    script = run(EMIT + code, [SMALL, LARGE], 3_000, path)
+    assert Counter(said(script)) == frames(2, [SMALL, LARGE], 3_000)

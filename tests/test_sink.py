@@ -174,6 +174,23 @@ def test_encodings(encoding, options):
 
 # Signal handlers and finalizers.
 
+
+def watch(action):
+    """Code that does something when the pipe is full, and who writes to it waits."""
+    return f"""
+import select, threading
+
+def watch():
+    while select.select([], [1], [], 0.02)[1]:
+        pass
+    {action}
+
+threading.Thread(target=watch).start()
+"""
+
+
+TELL_WHEN_FULL = watch('os.write(2, b"!")')
+
 HANDLER = """
 import itertools
 import signal
@@ -229,6 +246,24 @@ def test_signal_handlers(blocked, action, options):
         "log": lambda: sum(entry.message.endswith(" - tick") for entry in messages.logs),
     }.get(action, lambda: script.stdout.count(b"tick") - script.stdout.count(b'"ticks"'))
     assert told() == ticks
+
+
+def test_a_handler_that_ends_the_process():
+    """What a handler emits while a small frame waits for its reader outlives `os._exit`."""
+    code = f"""
+import signal
+
+def handler(*_):
+    os.write(2, b"!")
+    Kestra.outputs({{"last": 1}})
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, handler)
+{watch("os.kill(os.getpid(), signal.SIGTERM)")}
+for n in range(99_999):
+    Kestra.outputs({{"n": n}})
+"""
+    assert said(run_unread(code))[-1] == '::{"outputs": {"last": 1}}::'
 
 
 def test_a_handler_and_a_thread_do_not_wait_for_each_other():
@@ -429,17 +464,6 @@ thread.join()
 
 # Readers that are slow, or gone.
 
-WATCH = """
-import select, threading
-
-def watch():  # tells when the pipe is full
-    while select.select([], [1], [], 0)[1]:
-        pass
-    os.write(2, b"!")
-
-threading.Thread(target=watch).start()
-"""
-
 
 @UNBUFFERED
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -452,7 +476,7 @@ import os
 {change if when == "before" else ""}
 from kestra import Kestra
 {change if when == "after" else ""}
-{WATCH}
+{TELL_WHEN_FULL}
 for n in range(100):
     Kestra.outputs({{f"large {{n}}": "x" * 9_999}})
     Kestra.outputs({{f"small {{n}}": n}})
@@ -472,7 +496,7 @@ def test_text_before_frames_on_a_pipe_that_does_not_block(tmp_path):
 import os
 os.set_blocking(1, False)
 from kestra import Kestra
-{WATCH}
+{TELL_WHEN_FULL}
 for n in range(200):
     print(n, "x" * 999)
     Kestra.outputs({{"n": n}})
@@ -492,7 +516,7 @@ def test_text_that_a_pipe_had_no_room_for():
 print("x" * 60_000)
 print("y" * 8_000, end="\\n")
 os.set_blocking(1, False)
-{WATCH}
+{TELL_WHEN_FULL}
 Kestra.outputs({{"kept": "x" * 9_999}})
 Kestra.outputs({{"a": 1}})
 """

@@ -20,7 +20,7 @@ from kestra._values import (
     path_piece,
     quote,
     scalar_text,
-    small_json_text,
+    small_members,
     two_keys,
     type_name,
     utf16_length,
@@ -62,9 +62,9 @@ def encode(map_: Mapping[str, Any]) -> str:
     if type(map_) is dict and len(map_) == 1:
         # What most calls send: a few outputs, one metric. Their speed is that of these lines.
         if "outputs" in map_:
-            text = small_json_text(map_["outputs"])
-            if text is not None:
-                return f'::{{"outputs": {text}}}::'
+            members = small_members(map_["outputs"])
+            if members is not None:
+                return f'::{{"outputs": {{{members}}}}}::'
         elif "metrics" in map_:
             part = map_["metrics"]
             if type(part) is list and len(part) == 1:

@@ -38,7 +38,7 @@ __all__ = [
     "path_piece",
     "quote",
     "scalar_text",
-    "small_json_text",
+    "small_members",
     "two_keys",
     "type_name",
     "utf16_length",
@@ -59,7 +59,6 @@ _CONTAINERS = frozenset({dict, list, tuple})
 _PLAIN = _SCALARS | _CONTAINERS
 _TEXT = frozenset({str})
 _FIRST_LONG_INTEGER = 10**MAX_DIGITS
-_LARGE = 1 << 64
 _INFINITY = float("inf")
 _PIECE = 1 << 16
 _SMALL = 6  # members
@@ -115,24 +114,30 @@ def json_text(value: object, path: str, depth: int = 1) -> str:
     return _Walk(path, depth).text(value)
 
 
-def small_json_text(value: Any) -> str | None:
-    """`json_text` of a small dict of plain scalars, sooner than the C encoder; None of others."""
+def small_members(value: Any) -> str | None:
+    """The members of a small dict of plain scalars, sooner than the C encoder; None of others.
+
+    Between braces they are its `json_text`.
+    """
     if type(value) is not dict or len(value) > _SMALL:
         return None
     text = ""
-    for key, item in value.items():
-        kind = type(item)
-        if type(key) is not str:
-            return None
-        if kind is str and len(item) <= MAX_DIGITS:
-            text += f", {quote(key)}: {quote(item)}"
-        elif (kind is int and -_LARGE < item < _LARGE) or (kind is float and item - item == 0):
-            text += f", {quote(key)}: {item!r}"
-        elif kind is bool:
-            text += f", {quote(key)}: true" if item else f", {quote(key)}: false"
-        else:
-            return None
-    return f"{{{text[2:]}}}" if len(text) <= MAX_DIGITS and "\\ud" not in text else None
+    try:
+        for key, item in value.items():
+            kind = type(item)
+            if type(key) is not str:
+                return None
+            if kind is str and len(item) <= MAX_DIGITS:
+                text += f", {quote(key)}: {quote(item)}"
+            elif kind is int or (kind is float and item - item == 0):
+                text += f", {quote(key)}: {item!r}"
+            elif kind is bool:
+                text += f", {quote(key)}: true" if item else f", {quote(key)}: false"
+            else:
+                return None
+    except ValueError:  # an integer too long for `repr`
+        return None
+    return text[2:] if len(text) <= MAX_DIGITS and "\\ud" not in text else None
 
 
 def _is_flat(value: object) -> bool:

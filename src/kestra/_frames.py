@@ -36,6 +36,7 @@ METRIC_TYPES = ("counter", "timer", "gauge")
 MAX_NAME = 150  # characters of a metric's name; a longer one takes the server down
 MAX_SECONDS = 9_223_372_036  # of a timer: the engine counts its nanoseconds in 64 bits
 
+_MOST_HEADS = 1_000
 _LARGEST_FLOAT = 1.7976931348623157e308
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _NUMBER = rf"(?a:\s*{_DECIMAL}(?:[eE][+-]?[0-9]+)?\s*)"
@@ -140,23 +141,39 @@ def _usual_metric(metric: Any) -> str | None:
     if type(metric) is not dict or tuple(metric) != ("name", "type", "value", "tags"):
         return None
     name, metric_type, value, tags = metric.values()
+    head: str | None
+    try:
+        head = _heads[name, metric_type]
+    except (KeyError, TypeError):  # not seen before, or nothing that could be
+        head = _head(name, metric_type)
     if (
-        type(name) is str
-        and name.isascii()
-        and 0 < len(name) <= MAX_NAME
-        and type(metric_type) is str
-        and metric_type in METRIC_TYPES
+        head is not None
         and (type(value) is float or type(value) is int)
         and -MAX_SECONDS <= value <= MAX_SECONDS
         and type(tags) is dict
     ):
         tags_text = _usual_tags(tags) if tags else "{}"
         if tags_text is not None:
-            return (
-                f'{{"name": {quote(name)}, "type": "{metric_type}", '
-                f'"value": {value!r}, "tags": {tags_text}}}'
-            )
+            return f'{head}{value!r}, "tags": {tags_text}}}'
     return None
+
+
+_heads: dict[tuple[str, str], str] = {}  # a script sends few metrics, and each often
+
+
+def _head(name: object, metric_type: object) -> str | None:
+    """The text of a metric up to its value; None where its name or type is unusual."""
+    if not (
+        type(name) is type(metric_type) is str
+        and name.isascii()
+        and 0 < len(name) <= MAX_NAME
+        and metric_type in METRIC_TYPES
+    ):
+        return None
+    head = f'{{"name": {quote(name)}, "type": "{metric_type}", "value": '
+    if len(_heads) < _MOST_HEADS:
+        _heads[name, metric_type] = head
+    return head
 
 
 def _usual_tags(tags: dict[Any, Any]) -> str | None:

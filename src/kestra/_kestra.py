@@ -31,9 +31,9 @@ else:
 _UNSET: Any = object()
 _print = print
 _write = _sink.stdout.write
-# Of the metrics that this process has sent: the type by name and tag keys, as `(name, {keys})`;
-# and the calls that agree with it, as `(name, type, key, …)`.
-_types: dict[tuple[object, ...], str] = {}
+# Of the metrics that this process has sent: the type by `name`, or `(name, {tag keys})`; and the
+# calls that agree with it, as `(name, type, tag key, …)`.
+_types: dict[object, str] = {}
 _NEVER_NULL = frozenset({str, int, bool})
 
 
@@ -62,7 +62,8 @@ class Kestra:
         frame = Kestra.format(map_)
         if "metrics" in map_:
             for metric in map_["metrics"]:
-                _claim_type(metric)
+                if metric.get("tags") or _types.get(metric["name"]) != metric["type"]:
+                    _claim_type(metric)
         if print is _print:
             _write(frame)
         else:  # a test has replaced it, and expects the frame there, as 2.0.0 did it
@@ -304,7 +305,7 @@ def _claim_type(metric: Mapping[str, Any]) -> None:
     if claim in _types and not may_be_null:
         return
     keys = frozenset(key_text(key) for key, tag in tags.items() if converted(tag) is not None)
-    first = _types.setdefault((name, keys), type_)
+    first = _types.setdefault((name, keys) if keys else name, type_)
     if first != type_:
         raise ValueError(
             f'the metric "{name}" with the same tags was sent as a {first} before, and now as a '

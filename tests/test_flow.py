@@ -807,7 +807,7 @@ def test_a_timeout_holds_while_the_server_does_not_answer(server, flow, monkeypa
     """A look that hangs is cut short; the timeout is what is raised."""
     flow.request_timeout = 60
     server.upset("GET /api/v1/executions", *[hang] * 20)
-    monkeypatch.setattr(kestra._waiting, "_LAST_LOOK", 0.2)
+    monkeypatch.setattr(kestra._waiting, "LAST_LOOK", 0.2)
     with pytest.raises(ExecutionTimeout, match=r"not ended after 0.1 s\b") as caught:
         run(flow, timeout=0.1)
     assert caught.value.state is None

@@ -53,6 +53,8 @@ PUBLISHED = {
 NAMES = {
     "CONTEXT_FILE",
     "ExecutionContext",
+    "ExecutionOutcome",
+    "ExecutionRequest",
     "FailedExponentialBackoff",
     "Flow",
     "FlowExecution",

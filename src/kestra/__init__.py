@@ -13,6 +13,7 @@ TYPE_CHECKING = False  # `typing` costs more to import than the rest of this pac
 if TYPE_CHECKING:
     from typing import Any
 
+    from kestra._batch import ExecutionOutcome, ExecutionRequest
     from kestra._execution_context import (
         CONTEXT_FILE,
         ExecutionContext,
@@ -31,6 +32,8 @@ __version__ = "3.0.0"
 __all__ = [
     "CONTEXT_FILE",
     "ExecutionContext",
+    "ExecutionOutcome",
+    "ExecutionRequest",
     "FailedExponentialBackoff",
     "Flow",
     "FlowExecution",
@@ -51,6 +54,8 @@ __all__ = [
 _HOMES = {
     "CONTEXT_FILE": "kestra._execution_context",
     "ExecutionContext": "kestra._execution_context",
+    "ExecutionOutcome": "kestra._batch",
+    "ExecutionRequest": "kestra._batch",
     "FailedExponentialBackoff": "kestra.exceptions",
     "Flow": "kestra._flow",
     "FlowExecution": "kestra._results",

@@ -12,6 +12,7 @@ import urllib3
 
 from kestra._answers import json_object, malformed
 from kestra._api_errors import APIError
+from kestra._batch import ExecutionRequest
 from kestra._credentials import credentials, without_userinfo
 from kestra._executions import (
     MAIN,
@@ -26,13 +27,14 @@ from kestra._executions import (
     under_main,
 )
 from kestra._inputs import CORRELATION, checked_labels, form, labels_of
+from kestra._many import Many
 from kestra._reading import Reading
 from kestra._results import FlowExecution
 from kestra._retry import published_retry
 from kestra._session import Access, Sessions, is_replaced, within
 from kestra._steering import Steering
 from kestra._transport import annotate, request
-from kestra._waiting import last_state, settled_log
+from kestra._waiting import check_timeout, last_state, settled_log
 from kestra.exceptions import ExecutionTimeout, FailedExponentialBackoff, KestraError
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ _LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.
            "FAILED": logging.ERROR}  # fmt: skip
 
 
-class Flow(Reading, Steering):
+class Flow(Many, Reading, Steering):
     """Starts executions of flows, waits for them, reads what they produce, and steers them.
 
     An execution is created once, however often a request has to be repeated, and every wait ends.
@@ -334,11 +336,26 @@ class Flow(Reading, Steering):
             TypeError: An argument is of the wrong type.
             ValueError: An argument cannot be sent.
         """
-        _check_timeout(timeout)
-        inputs = {} if inputs is None else inputs
+        check_timeout(timeout)
+        created, address = self._create(
+            ExecutionRequest(namespace, flow, inputs, labels, revision, schedule_date)
+        )
+        execution_id = created["id"]
+        if not self.wait_for_completion:
+            return FlowExecution(execution_id, "STARTED", None, None, url=address)
+        with _noted(execution_id, address):
+            ended = self._wait(execution_id, timeout, kill=kill_on_timeout)
+            name = f"{execution_id} of {namespace}.{flow}"
+            return self._ended(execution_id, ended, name, url=address, fetch_log=fetch_log)
+
+    def _create(self, asked: ExecutionRequest) -> tuple[dict[str, Any], str | None]:
+        """Create an execution; return the answer, which has an id, and where it is shown."""
+        namespace, flow = asked.namespace, asked.flow
+        inputs = {} if asked.inputs is None else asked.inputs
         with ExitStack() as opened:
             files = form(inputs, opened)
-            query = creation_query(self._labels(labels, inputs), revision, schedule_date)
+            labels = self._labels(asked.labels, inputs)
+            query = creation_query(labels, asked.revision, asked.schedule_date)
             url = self._url(self.API_ENDPOINT_EXECUTION_CREATE, namespace=namespace, flow_id=flow)
             # The published package sends no `files` at all where there are no inputs.
             body: dict[str, Any] = {"files": files} if files else {}
@@ -349,12 +366,7 @@ class Flow(Reading, Steering):
             raise malformed("post", url, response, "lacks the id of the execution")
         address = self._address({**created, "namespace": namespace, "flowId": flow})
         logger.info("Execution %s of %s.%s created: %s", execution_id, namespace, flow, address)
-        if not self.wait_for_completion:
-            return FlowExecution(execution_id, "STARTED", None, None, url=address)
-        with _noted(execution_id, address):
-            ended = self._wait(execution_id, timeout, kill=kill_on_timeout)
-            name = f"{execution_id} of {namespace}.{flow}"
-            return self._ended(execution_id, ended, name, url=address, fetch_log=fetch_log)
+        return created, address
 
     def wait(
         self,
@@ -384,7 +396,7 @@ class Flow(Reading, Steering):
             TypeError: The timeout is no number.
             ValueError: The timeout is negative, or the id cannot be one.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         address = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
         with _noted(execution_id, address):
             ended = self._wait(execution_id, timeout, kill=kill_on_timeout)
@@ -470,12 +482,6 @@ class Flow(Reading, Steering):
             logger.warning("Execution %s could not be killed: %s", execution_id, error)
             return False
         return True
-
-
-def _check_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is none, before anything is started."""
-    if timeout is not None and not timeout >= 0:
-        raise ValueError("timeout: seconds, and not less than none")
 
 
 @contextmanager

@@ -13,18 +13,38 @@ if TYPE_CHECKING:
     import requests
     import urllib3
 
+    from kestra._batch import ExecutionRequest
+    from kestra._results import FlowExecution
+    from kestra.exceptions import ExecutionTimeout
+
 
 class FlowPart:
     """A part of `Flow`, which provides what stands here."""
 
     if TYPE_CHECKING:
         API_ENDPOINT_EXECUTION_STATUS: str
+        poll_interval: float
+        wait_for_completion: bool
 
         def check_status(self, execution_id: str) -> requests.Response: ...
         def _make_request(self, method: str, url: str, **kwargs: Any) -> requests.Response: ...
         def _url(self, template: str, **names: object) -> str: ...
         def _api(self, template: str, **names: object) -> str: ...
         def _address(self, execution: dict[str, Any]) -> str | None: ...
+        def _create(self, asked: ExecutionRequest) -> tuple[dict[str, Any], str | None]: ...
+        def _look(self, execution_id: str) -> dict[str, Any]: ...
+        def _ended(
+            self,
+            execution_id: str,
+            execution: dict[str, Any],
+            name: str,
+            *,
+            url: str | None = None,
+            fetch_log: bool,
+        ) -> FlowExecution: ...
+        def _timed_out(
+            self, execution_id: str, timeout: float | None, state: str | None, *, kill: bool
+        ) -> ExecutionTimeout: ...
         def _policy(self) -> urllib3.Retry: ...
 
 

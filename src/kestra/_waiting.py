@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kestra")
 
+LAST_LOOK = 1.0  # the look at the end of a timeout may take that long
 _SHORTEST_PAUSE = 0.02  # at most 50 looks a second
-_LAST_LOOK = 1.0  # the look at the end of a timeout may take that long
 # When a log is first worth asking for, and when again, in seconds.
 _LOG_FIRST = 0.3
 _LOG_AGAIN = 0.5
@@ -51,6 +51,12 @@ class Stopwatch:
         if seconds > 0:
             time.sleep(seconds)
             self._slept += seconds
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a timeout that is none, before anything is started."""
+    if timeout is not None and not timeout >= 0:
+        raise ValueError("timeout: seconds, and not less than none")
 
 
 def next_pause(poll_interval: float, elapsed: float) -> float:
@@ -107,7 +113,7 @@ def last_state(
         pause = next_pause(poll_interval, watch.elapsed)
         watch.sleep(min(pause, max(end - watch.elapsed, 0)))
         try:
-            with within(max(end - watch.elapsed, _LAST_LOOK)):
+            with within(max(end - watch.elapsed, LAST_LOOK)):
                 state = look()
         except NotFound:
             # The published package first looked after `poll_interval`. On a server that has
@@ -121,10 +127,11 @@ def last_state(
             return state
         if state is not None and state not in reported:
             reported.add(state)
-            _report(execution_id, state)
+            report(execution_id, state)
 
 
-def _report(execution_id: str, state: str) -> None:
+def report(execution_id: str, state: str) -> None:
+    """Log a state that needs someone, or that is not known here."""
     if state == "PAUSED":
         logger.warning("Execution %s is paused, until someone resumes it", execution_id)
     elif state not in OTHER_STATES:

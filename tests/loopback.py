@@ -9,6 +9,7 @@ import struct
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qs, unquote, urlsplit
 
 # Everything that waits here gives up then, so that a test that goes wrong ends.
@@ -77,6 +78,10 @@ class Engine:
         file: The content of every file.
         root: The beginning of every path.
         searchable: Whether there is a search.
+        forms: How the parameters of a search may be written: `plain` (up to 1.x), and `filters`
+            (from 1.x on). Others are ignored.
+        strict: Whether they are refused instead, as by the newest servers.
+        light: Whether a search leaves out the task runs, as from 2.0 on.
     """
 
     def __init__(self):
@@ -89,6 +94,9 @@ class Engine:
         self.file = b""
         self.root = "/api/v1"
         self.searchable = True
+        self.forms = {"plain", "filters"}
+        self.strict = False
+        self.light = False
         self.killed = []
         self._lock = threading.Lock()
 
@@ -120,24 +128,61 @@ class Engine:
             "namespace": namespace,
             "flowId": flow,
             "labels": [{"key": key, "value": value} for key, _, value in labels],
-            "state": {"current": "CREATED", "startDate": f"2026-01-01T00:00:{number:02}.5Z"},
+            "state": {"current": "CREATED", "startDate": self.start(number)},
         }
         self.executions[execution["id"]] = execution
         return as_json(execution)
 
+    def start(self, number):
+        """Return when an execution was created."""
+        start = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=number + 0.5)
+        return start.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def seen(self, execution):
+        """Return an execution as a look sees it."""
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return {**execution, **self.shown, "state": {"current": state}}
+
     def search(self, request):
         if not self.searchable:
             return as_json({"message": "Not Found"}, 404)
-        key, _, value = request.query["labels"][0].partition(":")
-        found = [x for x in self.executions.values() if {"key": key, "value": value} in x["labels"]]
-        return as_json({"results": found, "total": len(found)})
+        query = {key: values[0] for key, values in request.query.items()}
+        if "labels" in query:
+            key, _, value = query["labels"].partition(":")
+            label = {"key": key, "value": value}
+            found = [x for x in self.executions.values() if label in x["labels"]]
+            return as_json({"results": found, "total": len(found)})
+        if self.strict and "plain" not in self.forms and "namespace" in query:
+            return as_json({"message": "Legacy filter parameter(s)"}, 422)
+        found = sorted(self.matching(query), key=lambda x: x["state"]["startDate"], reverse=True)
+        size = int(query["size"])
+        start = (int(query["page"]) - 1) * size
+        shown = [self.seen(execution) for execution in found[start : start + size]]
+        hidden = {"taskRunList"} if self.light else set()
+        results = [{k: v for k, v in each.items() if k not in hidden} for each in shown]
+        return as_json({"results": results, "total": len(found)})
+
+    def matching(self, query):
+        """Return the executions that a search asks for, as far as its form is understood."""
+        asked = {}
+        if "plain" in self.forms:
+            known = ("namespace", "flowId", "startDate")
+            asked |= {name: query[name] for name in known if name in query}
+        if "filters" in self.forms:
+            filters = (re.fullmatch(r"filters\[(\w+)\]\[\w+\]", name) for name in query)
+            asked |= {match[1]: query[match[0]] for match in filters if match}
+        return [
+            execution
+            for execution in self.executions.values()
+            if execution["namespace"].startswith(asked.get("namespace", ""))
+            and execution["flowId"] == asked.get("flowId", execution["flowId"])
+            and execution["state"]["startDate"] >= asked.get("startDate", "")
+        ]
 
     def status(self, request, execution_id):
         if execution_id not in self.executions:
             return as_json({"message": "Not Found"}, 404)
-        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        execution = self.executions[execution_id]
-        return as_json({**execution, **self.shown, "state": {"current": state}})
+        return as_json(self.seen(self.executions[execution_id]))
 
     def log(self, request, execution_id):
         log = self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]

@@ -128,6 +128,7 @@ class Watched:
         seen: When an answer last showed it, likewise.
         reported: The states that were looked at already for what is worth telling.
         ended: Whether an answer showed that it has ended.
+        key: The key of its batch.
     """
 
     request: ExecutionRequest
@@ -139,33 +140,31 @@ class Watched:
     seen: float
     reported: set[str] = field(default_factory=set)
     ended: bool = False
-    batch: Batch | None = None
+    key: Hashable = None
 
 
 class Batch:
     """Executions of one flow, which one search shows; or one that no search shows.
 
     Attributes:
-        key: What tells it from others.
         members: The executions in it, in the order of their creation.
         due: When to look next, by the stopwatch, in seconds; never, while looks are on their way.
         looks: How many looks are on their way.
     """
 
-    def __init__(self, key: Hashable, due: float) -> None:
-        self.key = key
+    def __init__(self, due: float) -> None:
         self.due = due
         self.members: dict[Watched, None] = {}
         self.looks = 0
 
     def next_look(self, poll_interval: float, now: float) -> float:
-        """Return when to look next: half of the members would be looked at sooner than that.
+        """Return when to look next: when a member of middle age would be looked at by itself.
 
         By the youngest, a steady stream of new ones would have the server asked all the time; by
         the oldest, one that takes an hour would delay all others.
         """
         ages = sorted(now - each.created for each in self.members)
-        return now + next_pause(poll_interval, ages[len(ages) // 2])
+        return now + next_pause(poll_interval, ages[(len(ages) - 1) // 2])
 
     def search(self) -> Search:
         """Return the search that shows the members."""

@@ -7,7 +7,6 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from kestra._answers import json_object, malformed
@@ -35,7 +34,7 @@ from kestra._workers import Workers
 from kestra.exceptions import FailedExponentialBackoff, KestraError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Hashable, Iterable, Iterator
 
     from kestra._batch import Search
     from kestra._workers import Job, Then
@@ -155,7 +154,7 @@ class _Run:
         self._running: dict[Watched, None] = {}  # in the order of creation
         self._ending: dict[Watched, None] = {}
         self._ready: deque[ExecutionOutcome] = deque()
-        self._batches: dict[Any, Batch] = {}
+        self._batches: dict[Hashable, Batch] = {}
 
     def outcomes(self) -> Generator[ExecutionOutcome, None, None]:
         try:
@@ -251,19 +250,17 @@ class _Run:
 
     # --- watching ---
 
-    def _join(self, execution: Watched, key: Any, due: float) -> None:
+    def _join(self, execution: Watched, key: Hashable, due: float) -> None:
         """Put an execution into a batch."""
-        batch = self._batches.setdefault(key, Batch(key, due))
-        batch.members[execution] = None
-        execution.batch = batch
+        execution.key = key
+        self._batches.setdefault(key, Batch(due)).members[execution] = None
 
     def _leave(self, execution: Watched) -> None:
         """Take an execution out of its batch."""
-        batch, execution.batch = execution.batch, None
-        if batch is not None:
-            del batch.members[execution]
-            if not batch.members:
-                del self._batches[batch.key]
+        members = self._batches[execution.key].members
+        del members[execution]
+        if not members:
+            del self._batches[execution.key]
 
     def _look(self, batch: Batch) -> None:
         """Look at all members of a batch. One alone is not searched: a look shows more of it."""
@@ -287,7 +284,9 @@ class _Run:
         """Search for executions (in a worker)."""
         url = self._flow._api("executions/search")  # noqa: SLF001 - of the same object
         sightings = Sightings(search)
-        for page in count(1):
+        page, more = 0, True
+        while more:
+            page += 1
             with once(), within(_LONGEST_SEARCH):
                 response = self._flow._make_request(  # noqa: SLF001 - likewise
                     "get", url, params=search.query(form, page)
@@ -296,8 +295,7 @@ class _Run:
             results = answer.get("results")
             if not isinstance(results, list):
                 raise malformed("get", url, response, "lacks the executions")
-            if not sightings.add(results, answer.get("total")):
-                break
+            more = sightings.add(results, answer.get("total"))
         return sightings
 
     def _searched(

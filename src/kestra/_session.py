@@ -22,6 +22,7 @@ from kestra._retry import published_retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from threading import Event
 
     import urllib3
 
@@ -37,6 +38,7 @@ _NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 _original_request = requests.api.request
 _end: ContextVar[float] = ContextVar("kestra_end", default=math.inf)
 _once: ContextVar[bool] = ContextVar("kestra_once", default=False)
+_stop: ContextVar[Event | None] = ContextVar("kestra_stop", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,15 @@ def within(seconds: float) -> Iterator[None]:
         _end.reset(token)
 
 
+def stop_at(event: Event) -> None:
+    """Let requests of this thread, retries included, not go on once the event is set."""
+    _stop.set(event)
+
+
 def remaining() -> float:
     """Return how many seconds are left in the block of `within`; outside of one, endless many."""
+    if (stop := _stop.get()) is not None and stop.is_set():
+        return 0.0
     return max(_end.get() - time.monotonic(), 0.0)
 
 

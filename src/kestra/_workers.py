@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
+
+from kestra._session import stop_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,7 @@ class Workers:
     def __init__(self, most: int) -> None:
         self._most = most
         self._threads = 0
+        self._stopped = Event()
         self._jobs: SimpleQueue[tuple[Job, Then] | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[Then, Any, BaseException | None]] = SimpleQueue()
         self.busy = 0
@@ -37,7 +40,7 @@ class Workers:
         """Let a thread do a job; `handle` calls `then` with what comes of it."""
         if self.busy == self._threads:
             self._threads += 1
-            arguments = (self._jobs, self._done)
+            arguments = (self._jobs, self._done, self._stopped)
             Thread(target=_work, args=arguments, name="kestra-worker", daemon=True).start()
         self.busy += 1
         self._jobs.put((job, then))
@@ -59,7 +62,8 @@ class Workers:
         return True
 
     def stop(self) -> None:
-        """Let every thread end after its present job."""
+        """Let every thread end after its present job, for which no more requests are sent."""
+        self._stopped.set()
         for _ in range(self._threads):
             self._jobs.put(None)
 
@@ -67,7 +71,9 @@ class Workers:
 def _work(
     jobs: SimpleQueue[tuple[Job, Then] | None],
     done: SimpleQueue[tuple[Then, Any, BaseException | None]],
+    stopped: Event,
 ) -> None:
+    stop_at(stopped)
     while (task := jobs.get()) is not None:
         job, then = task
         value = error = None

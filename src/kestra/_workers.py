@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,8 @@ class Workers:
         self._threads = 0
         self._stopped = Event()
         self._jobs: SimpleQueue[tuple[Job, Then] | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[Then, Any, BaseException | None]] = SimpleQueue()
+        # No SimpleQueue: given a timeout that is over already, its `get` may wait for ever.
+        self._done: Queue[tuple[Then, Any, BaseException | None]] = Queue()
         self.busy = 0
 
     @property
@@ -70,7 +71,7 @@ class Workers:
 
 def _work(
     jobs: SimpleQueue[tuple[Job, Then] | None],
-    done: SimpleQueue[tuple[Then, Any, BaseException | None]],
+    done: Queue[tuple[Then, Any, BaseException | None]],
     stopped: Event,
 ) -> None:
     stop_at(stopped)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from loopback import Loopback, as_json
+from loopback import Loopback, answer, as_json
 from tasks import Execution, run, said
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -345,6 +345,19 @@ def test_fire_and_forget(server, capsys):
     execute("fire_and_forget.py", server)
     assert server.methods() == {"POST": 1}
     assert capsys.readouterr().out == "execution0 STARTED\n"
+
+
+def test_execute_many(server, capsys):
+    """Every day of the month is executed once; an error of one day is shown beside the others."""
+    server.upset("POST", answer(422, b'{"message": "no data"}'))
+    runpy.run_path(str(CLIENT / "execute_many.py"), run_name="__main__")
+    lines = sorted(capsys.readouterr().out.splitlines())
+    days = [f"2026-01-{day:02}" for day in range(1, 32)]
+    assert [line.partition(" ")[0] for line in lines] == days
+    assert sum(line.endswith(" SUCCESS") for line in lines) == 30
+    assert sum(line.endswith("no data") for line in lines) == 1
+    sent = sorted(each.parts[0]["day"].decode() for each in server.requests if each.parts[0])
+    assert sent == days
 
 
 def test_user_and_password(server, monkeypatch, capsys):

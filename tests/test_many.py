@@ -24,7 +24,7 @@ from loopback import (
 )
 from rest import exchanges
 
-import kestra._many
+import kestra._schedule
 from kestra import ExecutionOutcome, ExecutionRequest, Flow
 from kestra._batch import FORMS, Batch, Search, Sightings, Watched, request_of
 from kestra.exceptions import (
@@ -848,7 +848,7 @@ def test_closing_tells_what_was_created_and_not_handed_out(server, flow, caplog)
 
 def test_closing_tells_of_what_may_have_been_created(server, flow, caplog, monkeypatch):
     """The server has not answered, and is not waited for for long, nor asked again."""
-    monkeypatch.setattr(kestra._many, "_LAST_ANSWERS", 0.05)
+    monkeypatch.setattr(kestra._schedule, "_LAST_ANSWERS", 0.05)
     flow.request_timeout = (5, 1)
     server.upset("/executions/company.team/slow", carried_out(hang))
     outcomes = flow.execute_all([lasting(0), lasting(9, flow="slow")])

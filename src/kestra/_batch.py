@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
@@ -142,6 +141,11 @@ class Watched:
     ended: bool = False
     key: Hashable = None
 
+    @property
+    def flow(self) -> str:
+        """The namespace and the id of the flow."""
+        return f"{self.request.namespace}.{self.request.flow}"
+
 
 class Batch:
     """Executions of one flow, which one search shows; or one that no search shows.
@@ -253,6 +257,10 @@ class Sightings:
         self.shown: dict[str, dict[str, Any]] = {}
         self.understood = True
 
+    def sought(self, execution: Watched) -> bool:
+        """Say whether the search was for an execution; it may be younger than the search."""
+        return execution.execution_id in self._search.ids
+
     def add(self, results: list[Any], total: Any) -> bool:
         """Take a page into account, and say whether the next one is worth a request.
 
@@ -290,8 +298,3 @@ class Sightings:
             whole = state in TERMINAL_STATES
             self.shown[execution_id] = execution if whole else {"state": {"current": state}}
             self._missing.discard(execution_id)
-
-
-def deadline(created: float, timeout: float | None) -> float:
-    """Return when a timeout is over."""
-    return math.inf if timeout is None else created + timeout

@@ -4,6 +4,9 @@ import gc
 import itertools
 import logging
 import math
+import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -18,12 +21,14 @@ from loopback import (
     as_json,
     carried_out,
     close,
+    fine,
     garbage,
     hang,
     reset,
 )
 from rest import exchanges
 
+import kestra._jobs
 import kestra._schedule
 from kestra import ExecutionOutcome, ExecutionRequest, Flow
 from kestra._batch import FORMS, Batch, Search, Sightings, Watched, request_of
@@ -791,6 +796,15 @@ def test_a_timeout_that_has_passed_at_once_still_looks_once(server, flow):
     assert outcome.ok
 
 
+def test_a_timeout_holds_while_the_server_does_not_answer(server, flow, monkeypatch):
+    """The last look is cut short."""
+    monkeypatch.setattr(kestra._jobs, "LAST_LOOK", 0.1)
+    server.upset(LOOKED, hang)
+    (outcome,) = flow.execute_all([lasting(60)], timeout=0)
+    assert isinstance(outcome.error, ExecutionTimeout)
+    assert outcome.error.state is None
+
+
 def test_a_timeout_while_a_look_is_on_its_way(flow):
     """What the look brings after that counts for nothing."""
     looks = itertools.count()
@@ -877,6 +891,43 @@ def test_what_ends_the_iteration_has_a_note_of_what_is_left_running(
     told = "\n".join([*getattr(caught.value, "__notes__", []), *caplog.messages])
     assert "Executions that were left running: execution" in told
     assert told.count("execution") == 2
+
+
+def test_ctrl_c_in_a_terminal_ends_the_program(server):
+    """It shows what goes on running, also while a server does not answer."""
+    code = (  # a job in the background ignores SIGINT, and hands that on
+        "import signal\n"
+        "import kestra._schedule\n"
+        "from kestra import Flow\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "kestra._schedule._LAST_ANSWERS = 0.1\n"
+        f"flow = Flow(hostname={server.url!r}, poll_interval=0.05)\n"
+        "list(flow.execute_all([('n', 'fine'), ('n', 'slow')]))\n"
+    )
+    looked, asked = threading.Event(), threading.Event()
+
+    def see(exchange):
+        looked.set()
+        return fine(exchange)
+
+    def ignore(exchange):
+        asked.set()
+        return hang(exchange)
+
+    server.upset(LOOKED, see)
+    server.upset("/executions/n/slow", ignore)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert looked.wait(30)
+            assert asked.wait(30)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode != 0
+    assert "left running: execution0; and 1 may have been created" in errors
 
 
 def test_what_ends_a_worker_ends_the_iteration(server, flow, monkeypatch, caplog):

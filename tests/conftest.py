@@ -1,5 +1,8 @@
 """What holds for all tests, and for those of the client: a client and its server."""
 
+import shutil
+import ssl
+import subprocess
 import time
 
 import pytest
@@ -38,3 +41,26 @@ def flow(server, slept, environment):
     """A client of the server, for which no pause takes any time."""
     with Flow(hostname=server.url, request_timeout=(5, 0.2)) as flow:
         yield flow
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for the loopback, and its key, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "tls.pem"
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+               "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path,
+               "-out", path.with_suffix(".crt")]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with Loopback(tls=context) as server:
+        yield server

@@ -421,3 +421,65 @@ def truncate(exchange):
     data = reply.encode()
     exchange.send(data[: len(data) - len(reply.body) // 2])
     return True
+
+
+# --- streams of events ---
+
+
+def event(data, kind="progress"):
+    """Return the bytes of an event as servers send them."""
+    return f"id: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def stream(*parts, then=None, chunked=True):
+    """Begin a stream of events, send its parts, or call them, and go on as `then` does.
+
+    Without that, the stream ends as it should.
+    """
+    encoding = "Transfer-Encoding: chunked" if chunked else "Connection: close"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{encoding}\r\n\r\n"
+
+    def fault(exchange):
+        exchange.send(head.encode())
+        for part in parts:
+            if callable(part):
+                part(exchange)
+            else:
+                exchange.send(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
+        if then is not None:
+            return then(exchange)
+        exchange.send(b"0\r\n\r\n" if chunked else b"")
+        return not chunked
+
+    return fault
+
+
+class Gate:
+    """A part of a stream at which the server waits until the test lets it go on."""
+
+    def __init__(self):
+        self._event = threading.Event()
+
+    def __call__(self, exchange):
+        assert self._event.wait(DEADLINE)
+
+    def open(self, *_):
+        """Let the server go on."""
+        self._event.set()
+
+
+class Gone:
+    """The end of a stream that never ends: the server says nothing more, and the client leaves."""
+
+    def __init__(self):
+        self._event = threading.Event()
+
+    def __call__(self, exchange):
+        hang(exchange)
+        if not exchange.server.stopped.is_set():
+            self._event.set()
+        return True
+
+    def wait(self):
+        """Say whether the client has left."""
+        return self._event.wait(DEADLINE)

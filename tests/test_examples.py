@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from loopback import Loopback, answer, as_json
+from loopback import Loopback, answer, as_json, event, hang, stream
 from tasks import Execution, run, said
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -367,6 +367,25 @@ def test_user_and_password(server, monkeypatch, capsys):
     pair = b64encode(b"jane@example.com:s3cret").decode()
     assert {request.headers["authorization"] for request in server.requests} == {f"Basic {pair}"}
     assert capsys.readouterr().out == "SUCCESS\n"
+
+
+def test_follow(server, capsys):
+    """States and entries are shown while the execution runs."""
+    states = ("CREATED", "RUNNING", "SUCCESS")
+    histories = [{"state": state} for state in states]
+    shown = [{"state": {"current": s, "histories": histories[:n]}} for n, s in enumerate(states, 1)]
+    line = {"level": "INFO", "message": "Report of 2026-01-31", "taskId": "report"}
+    server.engine.entries = [line]
+    server.engine.states = ["CREATED"]
+    server.upset("GET /api/v1/executions/execution0/follow", stream(*map(event, shown)))
+    server.upset("GET /api/v1/logs/execution0/follow", stream(event(line), then=hang))
+    execute("follow.py", server)
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "--- CREATED ---",
+        "--- RUNNING ---",
+        "--- SUCCESS ---",
+        "INFO  report: Report of 2026-01-31",
+    ]
 
 
 def test_the_flow_that_is_executed(tmp_path):

@@ -117,6 +117,26 @@ def test_a_recorded_metric(body):
     assert metric.time.year == 2026
 
 
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        (LogEntry(None, "ERROR", "boom"), "ERROR boom"),
+        (
+            LogEntry(time_of("2026-01-31T12:00:00.1239+02:00"), "INFO", "a\nb", "load"),
+            "2026-01-31T10:00:00.123Z INFO  load: a\nb",
+        ),
+    ],
+)
+def test_an_entry_prints_as_a_line(entry, line):
+    """Its time is in UTC, whatever the server's is."""
+    assert str(entry) == line
+
+
+def test_a_state_prints_as_its_name():
+    """Its time is not in it."""
+    assert str(StateChange("RUNNING", None)) == "RUNNING"
+
+
 def test_timers_are_in_seconds():
     """The API shows milliseconds."""
     timer = {"name": "load", "type": "timer", "value": 1500.0, "tags": None}

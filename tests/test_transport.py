@@ -5,9 +5,6 @@ import json
 import logging
 import os
 import pickle
-import shutil
-import ssl
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -810,29 +807,6 @@ def test_a_file_is_rewound_for_the_other_address(server, sessions):
 
 
 # --- TLS ---
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A certificate for the loopback, and its key, in one file."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl to make a certificate")
-    path = tmp_path_factory.mktemp("tls") / "tls.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-               "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path,
-               "-out", path.with_suffix(".crt")]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
-    return path
-
-
-@pytest.fixture
-def tls_server(certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with Loopback(tls=context) as server:
-        yield server
 
 
 def test_tls_answers_are_read_and_bounded(tls_server, sessions, certificate):

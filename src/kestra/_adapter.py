@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # A download may be long, but not slow.
 _SLOWEST = 1_000  # bytes a second
 _WINDOW = 60.0  # seconds
+# A server begins a stream of events within milliseconds.
+_BEGINNING = 3.0  # seconds
 # A firewall or a proxy may have forgotten a connection that was idle for longer, in seconds. What
 # is sent there is lost, or worse: carried out, and not answered.
 _LONGEST_IDLE = 30.0
@@ -71,17 +73,22 @@ class Pace:
 
 
 class Unhurried:
-    """A stream of events lasts as long as what it tells of; only its silence is bounded."""
+    """A stream of events lasts as long as what it tells of; only its silence is bounded.
+
+    It begins at once, unless something on the way holds it back.
+    """
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
+        self._next = min(timeout, _BEGINNING)
 
     def remaining(self) -> float:
         """Return how many seconds the next read may take."""
-        return self._timeout
+        return self._next
 
     def received(self, count: int) -> None:
         """Take note of bytes that came."""
+        self._next = self._timeout if count else self._next
 
 
 Bound = Deadline | Pace | Unhurried

@@ -26,6 +26,7 @@ from kestra._executions import (
     ui_url,
     under_main,
 )
+from kestra._following import Following, checked_callbacks
 from kestra._inputs import CORRELATION, checked_labels, form, labels_of
 from kestra._many import Many
 from kestra._reading import Reading
@@ -38,12 +39,15 @@ from kestra._waiting import check_timeout, last_state, settled_log
 from kestra.exceptions import ExecutionTimeout, FailedExponentialBackoff, KestraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from types import TracebackType
 
     import requests
     from typing_extensions import Self
+
+    from kestra._following import Callbacks
+    from kestra._results import LogEntry, StateChange
 
 logger = logging.getLogger("kestra")
 
@@ -54,8 +58,8 @@ _LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.
            "FAILED": logging.ERROR}  # fmt: skip
 
 
-class Flow(Many, Reading, Steering):
-    """Starts executions of flows, waits for them, reads what they produce, and steers them.
+class Flow(Many, Reading, Following, Steering):
+    """Starts executions of flows, follows them, reads what they produce, and steers them.
 
     An execution is created once, however often a request has to be repeated, and every wait ends.
     One object serves any number of threads, and keeps its connections open between calls: `with`
@@ -298,6 +302,9 @@ class Flow(Many, Reading, Steering):
         revision: int | None = None,
         schedule_date: datetime | str | None = None,
         fetch_log: bool = True,
+        on_log: Callable[[LogEntry], object] | None = None,
+        on_state: Callable[[StateChange], object] | None = None,
+        follow: bool = False,
     ) -> FlowExecution:
         """Start an execution and, unless `wait_for_completion` is off, wait until it has ended.
 
@@ -319,6 +326,13 @@ class Flow(Many, Reading, Steering):
             schedule_date: When to run it, instead of now; the wait lasts until it has. A datetime
                 without an offset is local.
             fetch_log: Whether to fetch the log at the end.
+            on_log: Called with each log entry as it is logged, in this thread; `print` will do.
+                What it raises ends the waiting, not the execution.
+            on_state: Called with each state that the execution comes into, likewise; with the
+                terminal one after the last log entry.
+            follow: Whether to let the server tell when it has ended, by its stream of events,
+                instead of looking now and then; so it is with `on_log` and `on_state`, too. The
+                method `follow` says what happens where there is no such stream.
 
         Returns:
             The id and the terminal state, the log if it could be fetched, and what else the last
@@ -337,6 +351,7 @@ class Flow(Many, Reading, Steering):
             ValueError: An argument cannot be sent.
         """
         check_timeout(timeout)
+        told = checked_callbacks(on_log, on_state, follow=follow)
         created, address = self._create(
             ExecutionRequest(namespace, flow, inputs, labels, revision, schedule_date)
         )
@@ -344,7 +359,7 @@ class Flow(Many, Reading, Steering):
         if not self.wait_for_completion:
             return FlowExecution(execution_id, "STARTED", None, None, url=address)
         with _noted(execution_id, address):
-            ended = self._wait(execution_id, timeout, kill=kill_on_timeout)
+            ended = self._wait(execution_id, timeout, kill=kill_on_timeout, told=told)
             name = f"{execution_id} of {namespace}.{flow}"
             return self._ended(execution_id, ended, name, url=address, fetch_log=fetch_log)
 
@@ -368,13 +383,16 @@ class Flow(Many, Reading, Steering):
         logger.info("Execution %s of %s.%s created: %s", execution_id, namespace, flow, address)
         return created, address
 
-    def wait(
+    def wait(  # noqa: PLR0913 - each is independent, and all but the first two keyword-only
         self,
         execution_id: str,
         timeout: float | None = None,
         *,
         kill_on_timeout: bool = False,
         fetch_log: bool = True,
+        on_log: Callable[[LogEntry], object] | None = None,
+        on_state: Callable[[StateChange], object] | None = None,
+        follow: bool = False,
     ) -> FlowExecution:
         """Wait until an execution has ended, whoever started it.
 
@@ -383,6 +401,13 @@ class Flow(Many, Reading, Steering):
             timeout: How long to wait for the end, in seconds.
             kill_on_timeout: Whether to kill the execution when that time is over.
             fetch_log: Whether to fetch the log at the end.
+            on_log: Called with each log entry as it is logged, in this thread; `print` will do.
+                What it raises ends the waiting, not the execution.
+            on_state: Called with each state that the execution comes into, likewise; with the
+                terminal one after the last log entry.
+            follow: Whether to let the server tell when it has ended, by its stream of events,
+                instead of looking now and then; so it is with `on_log` and `on_state`, too. The
+                method `follow` says what happens where there is no such stream.
 
         Returns:
             The result, as that of `execute`.
@@ -397,9 +422,12 @@ class Flow(Many, Reading, Steering):
             ValueError: The timeout is negative, or the id cannot be one.
         """
         check_timeout(timeout)
+        told = checked_callbacks(on_log, on_state, follow=follow)
         address = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
         with _noted(execution_id, address):
-            ended = self._wait(execution_id, timeout, kill=kill_on_timeout)
+            ended = self._wait(
+                execution_id, timeout, kill=kill_on_timeout, told=told, look_first=True
+            )
             return self._ended(execution_id, ended, execution_id, fetch_log=fetch_log)
 
     def _ended(
@@ -448,8 +476,26 @@ class Flow(Many, Reading, Steering):
         base, _ = without_userinfo(base_url(self.hostname))
         return ui_url(base, self._root_tenant, *map(str, names))
 
-    def _wait(self, execution_id: str, timeout: float | None, *, kill: bool) -> dict[str, Any]:
-        """Wait until an execution has ended, and return it as the last look showed it."""
+    def _wait(
+        self,
+        execution_id: str,
+        timeout: float | None,
+        *,
+        kill: bool,
+        told: Callbacks | None,
+        look_first: bool = False,
+    ) -> dict[str, Any]:
+        """Wait until an execution has ended, and return it as the server showed it last.
+
+        Args:
+            execution_id: Its id.
+            timeout: How long to wait, in seconds.
+            kill: Whether to kill it then.
+            told: Who is to be told what happens; `None` for looking now and then.
+            look_first: Whether to ask for it before it is followed.
+        """
+        if told is not None:
+            return self._watch(execution_id, timeout, told, kill=kill, look_first=look_first)
         seen: list[dict[str, Any]] = []
 
         def look() -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import urllib3
 
     from kestra._batch import ExecutionRequest
-    from kestra._results import FlowExecution
+    from kestra._results import FlowExecution, LogEntry
     from kestra.exceptions import ExecutionTimeout
 
 
@@ -25,6 +25,7 @@ class FlowPart:
         API_ENDPOINT_EXECUTION_STATUS: str
         poll_interval: float
         wait_for_completion: bool
+        log_settle: float
 
         def check_status(self, execution_id: str) -> requests.Response: ...
         def _make_request(self, method: str, url: str, **kwargs: Any) -> requests.Response: ...
@@ -42,6 +43,7 @@ class FlowPart:
             url: str | None = None,
             fetch_log: bool,
         ) -> FlowExecution: ...
+        def _log_entries(self, execution_id: str, min_level: str) -> list[LogEntry]: ...
         def _timed_out(
             self, execution_id: str, timeout: float | None, state: str | None, *, kill: bool
         ) -> ExecutionTimeout: ...

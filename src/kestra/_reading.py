@@ -11,11 +11,11 @@ from kestra._download import save
 from kestra._executions import state_of
 from kestra._parts import FlowPart, about
 from kestra._results import (
-    LEVELS,
     FlowExecution,
     LogEntry,
     Metric,
     TaskRun,
+    checked_level,
     culprit,
     ended_badly,
     error_text,
@@ -149,12 +149,9 @@ class Reading(FlowPart):
             TypeError: The level is no string.
             ValueError: There is no such level, or the id cannot be one.
         """
-        if not isinstance(min_level, str):
-            raise TypeError(f"min_level: one of {', '.join(LEVELS)}")
-        if min_level not in LEVELS:
-            raise ValueError(f"min_level: one of {', '.join(LEVELS)}, not {min_level!r}")
+        least = checked_level(min_level)
         with about(execution_id):
-            return iter(self._log_entries(execution_id, min_level))
+            return iter(self._log_entries(execution_id, least))
 
     def download(self, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
         """Download a file that an execution has produced, such as one of its `outputFiles`.

@@ -28,7 +28,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """One entry of a history: from this time on it was in this state.
+    """One entry of a history: from this time on it was in this state. As text, it is the state.
 
     Attributes:
         state: The name of the state.
@@ -37,6 +37,9 @@ class StateChange:
 
     state: str
     time: datetime | None
+
+    def __str__(self) -> str:
+        return self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,10 @@ class TaskRun:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One entry of an execution's log.
+    """One entry of an execution's log. As text, it is a line of it.
+
+    `2026-01-31T12:00:00.123Z INFO  load: 3 rows`: the time in UTC, the level, the task, the
+    message.
 
     Attributes:
         time: When it was logged.
@@ -113,6 +119,14 @@ class LogEntry:
     task: str | None = None
     task_run_id: str | None = None
     attempt: int | None = None
+
+    def __str__(self) -> str:
+        time = ""
+        if self.time is not None:
+            in_utc = self.time.astimezone(timezone.utc).replace(tzinfo=None)
+            time = f"{in_utc.isoformat(timespec='milliseconds')}Z "
+        task = "" if self.task is None else f"{self.task}: "
+        return f"{time}{self.level:5} {task}{self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +257,20 @@ def task_runs_of(execution: Any) -> tuple[TaskRun, ...]:
         )
         for run in _objects(listed)
     )
+
+
+def checked_level(level: Any) -> str:
+    """Return a level that there is.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: There is no such level.
+    """
+    if not isinstance(level, str):
+        raise TypeError(f"min_level: one of {', '.join(LEVELS)}")
+    if level not in LEVELS:
+        raise ValueError(f"min_level: one of {', '.join(LEVELS)}, not {level!r}")
+    return level
 
 
 def log_entries(answer: Any, min_level: str = "TRACE") -> list[LogEntry]:

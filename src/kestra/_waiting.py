@@ -23,9 +23,9 @@ LAST_LOOK = 1.0  # the look at the end of a timeout may take that long
 _SHORTEST_PAUSE = 0.02  # at most 50 looks a second
 # When a log is first worth asking for, and when again, in seconds.
 _LOG_FIRST = 0.3
-_LOG_AGAIN = 0.5
+LOG_AGAIN = 0.5
 # The server stores logs in batches of this many lines.
-_BATCH = 100
+BATCH = 100
 # A log with more characters is not kept while it is downloaded again.
 _LARGE_LOG = 1 << 24
 
@@ -39,18 +39,25 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._start = time.monotonic()
-        self._slept = 0.0
+        self._skipped = 0.0  # seconds that a sleep fell short
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return max(time.monotonic() - self._start, self._slept)
+        return time.monotonic() - self._start + self._skipped
 
     def sleep(self, seconds: float) -> None:
         """Let some seconds pass."""
         if seconds > 0:
+            end = self.elapsed + seconds
             time.sleep(seconds)
-            self._slept += seconds
+            self._skipped += max(end - self.elapsed, 0)
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a timeout that is none, before anything is started."""
+    if timeout is not None and not timeout >= 0:
+        raise ValueError("timeout: seconds, and not less than none")
 
 
 def check_timeout(timeout: float | None) -> None:
@@ -86,7 +93,7 @@ def log_is_settled(log: str, before: int | None) -> bool:
     if not log or log.isspace():
         return False
     lines = log.count("\n") + (not log.endswith("\n"))
-    return lines <= _BATCH or hash(log) == before
+    return lines <= BATCH or hash(log) == before
 
 
 def last_state(
@@ -159,8 +166,8 @@ def settled_log(
         if settle > 0:
             watch.sleep(min(_LOG_FIRST, poll_interval))
         log = download()
-        while not log_is_settled(log, before) and watch.elapsed + _LOG_AGAIN <= settle:
-            watch.sleep(_LOG_AGAIN)
+        while not log_is_settled(log, before) and watch.elapsed + LOG_AGAIN <= settle:
+            watch.sleep(LOG_AGAIN)
             before = hash(log)
             if len(log) > _LARGE_LOG:
                 log = None
@@ -189,9 +196,9 @@ def logged_errors(look: Callable[[], list[LogEntry]], settle: float) -> list[Log
     try:
         while True:
             entries = look()
-            if entries or watch.elapsed + _LOG_AGAIN > settle:
+            if entries or watch.elapsed + LOG_AGAIN > settle:
                 return entries
-            watch.sleep(_LOG_AGAIN)
+            watch.sleep(LOG_AGAIN)
     except Exception as error:  # noqa: BLE001 - whatever a caller's own `_make_request` raises
         logger.debug("What went wrong is not known: %s", type(error).__name__)
         return []

@@ -8,6 +8,8 @@ from benchmarks.measure import Pair, Row, compare
 FIGURES = (
     ("delay", "random 0 to 4 s: mean delay after the end", "ms", 3),
     ("requests", "random 0 to 4 s: requests", "", 1),
+    ("delay_followed", "random 0 to 4 s, follow=True: mean delay", "ms", 3),
+    ("requests_followed", "random 0 to 4 s, follow=True: requests", "", 1),
     ("connections", "random 0 to 4 s: connections", "", 1),
     ("bytes", "random 0 to 4 s, log of 20 kB: received", "kB", 1),
     ("bytes_large", "random 0 to 4 s, log of 1 MB: received", "kB", 1),

@@ -64,15 +64,37 @@ class Handler(BaseHTTPRequestHandler):
         self.answer([self.execution(name)])
 
     def do_GET(self) -> None:
-        """Show an execution, its log, or the figures."""
+        """Show an execution, its states as they come, its log, or the figures."""
         if self.path == "/figures":
             figures = {**self.server.counts, "ends": self.server.ends}
             self.answer([json.dumps(figures).encode()])
+        elif self.path.endswith("/follow"):
+            self.stream(self.path.split("/")[-2])
         elif self.path.endswith("/download"):
             blocks, rest = divmod(self.server.log_lines, 1000)
             self.answer([LINE * 1000] * blocks + [LINE * rest], "text/plain")
         else:
             self.answer([self.execution(self.path.rpartition("/")[2])])
+
+    def stream(self, name: str) -> None:
+        """Send an execution as it is, and again when it has ended."""
+        with self.server.lock:
+            self.server.counts["requests"] += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.event(self.execution(name))
+        time.sleep(max(0, self.server.ends[name] - time.monotonic()))
+        self.event(self.execution(name))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def event(self, data: bytes) -> None:
+        """Send an event of a stream."""
+        data = b"id: progress\ndata: %s\n\n" % data
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        with self.server.lock:
+            self.server.counts["bytes"] += len(data)
 
     def execution(self, name: str) -> bytes:
         """Return an execution as a server shows one, with some 800 bytes of what else there is."""

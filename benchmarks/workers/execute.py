@@ -29,13 +29,13 @@ def main() -> None:
 
 
 def execute(
-    url: str, milliseconds: int, *, wait: bool = True, log: bool = True
+    url: str, milliseconds: int, *, wait: bool = True, log: bool = True, follow: bool = False
 ) -> tuple[str, float]:
     """Execute once, and return the id and when the call came back."""
     flow = Flow(wait_for_completion=wait)
     flow.hostname = url
-    # The published package always fetches the log.
-    options = {} if log or not hasattr(flow, "close") else {"fetch_log": False}
+    # The published package always fetches the log, and does not follow.
+    options = {"fetch_log": log, "follow": follow} if hasattr(flow, "close") else {}
     result = flow.execute("benchmarks", str(milliseconds), **options)
     return result.execution_id, time.monotonic()
 
@@ -58,18 +58,18 @@ def figures(url: str) -> dict:
     return {**counted, "connections": counted["connections"] - 1}
 
 
-def mean_delay(url: str, durations: list[int]) -> float:
+def mean_delay(url: str, durations: list[int], *, follow: bool = False) -> float:
     """Return how long after the end a call comes back, in milliseconds."""
-    back = at_once([lambda d=d: execute(url, d, log=False) for d in durations])
+    back = at_once([lambda d=d: execute(url, d, log=False, follow=follow) for d in durations])
     ends = figures(url)["ends"]
     return 1000 * sum(time - ends[name] for name, time in back) / len(back)
 
 
-def mean(what: str, per: float = 1) -> object:
+def mean(what: str, per: float = 1, *, follow: bool = False) -> object:
     """Return a function that measures what an execution costs."""
 
     def measure(url: str) -> float:
-        at_once([lambda d=d: execute(url, d) for d in DURATIONS])
+        at_once([lambda d=d: execute(url, d, follow=follow) for d in DURATIONS])
         return figures(url)[what] / len(DURATIONS) / per
 
     return measure
@@ -102,6 +102,8 @@ def memory(url: str) -> float:
 
 FIGURES = {
     "delay": lambda url: mean_delay(url, DURATIONS),
+    "delay_followed": lambda url: mean_delay(url, DURATIONS, follow=True),
+    "requests_followed": mean("requests", follow=True),
     "instant": lambda url: mean_delay(url, [0]),
     "requests": mean("requests"),
     "connections": mean("connections"),

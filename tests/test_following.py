@@ -196,6 +196,23 @@ def test_entries_after_the_end_come_before_the_terminal_state(flow, story, monke
     assert texts(flow.follow("id1")) == ["CREATED", "late", "SUCCESS"]
 
 
+def test_the_log_is_read_until_it_is_quiet(server, story, slept, monkeypatch):
+    """Each entry after the end may be followed by another."""
+    monotonic, passed = time.monotonic, [0]
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
+    monkeypatch.setattr(_following, "_QUIET", 5)
+    ended = Gate()
+    story.states(stream(event(shown("CREATED")), event(shown("CREATED", "SUCCESS")), ended.open))
+    story.log(stream(START, ended, *(event(entry(text)) for text in "abcd"), then=hang))
+    told = []
+    with Flow(hostname=server.url, log_settle=1000, request_timeout=1000) as flow:
+        for each in flow.follow("id1"):
+            told += texts([each])
+            passed[0] += {"a": 4, "b": 4, "c": 4, "d": 100}.get(told[-1], 0)
+    assert told == ["CREATED", "a", "b", "c", "d", "SUCCESS"]
+    assert "stored" not in story.asked
+
+
 def test_the_streams_are_asked_for_as_events_with_credentials_and_tenant(server, story, slept):
     """Both requests bear what every request does; the level goes to the one for the log."""
     server.engine = Routes({"GET /api/v1/team/executions/id1": as_json(shown("CREATED"))})
@@ -346,6 +363,22 @@ def test_between_two_streams_the_server_is_asked(flow, story):
     story.looks = [shown("CREATED"), shown(*ENDS)]
     story.states(stream(event(shown("CREATED")), then=reset), answer(503))
     assert texts(flow.follow("id1")) == list(ENDS)
+
+
+def test_when_a_stream_has_broken_looks_are_frequent_again(monkeypatch):
+    """They are seldom only while it works."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    states = _channels.States(followed_by(look=lambda: shown("CREATED")))
+    states.take(Event("", json.dumps(shown("CREATED"))))
+    assert states.looks_at == 60
+    now[0] = 30.0
+    states.take(None)
+    for _ in range(3):
+        now[0] = states.looks_at
+        states._opens_at = now[0] + 10
+        states.tend()
+    assert now[0] == 33
 
 
 def test_a_stream_that_always_breaks_is_opened_ever_less_often(monkeypatch):

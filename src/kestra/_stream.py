@@ -51,7 +51,7 @@ class Stream:
 def _pieces(response: Any) -> Iterator[bytes]:
     """Yield the body of an answer as it comes, without waiting for a whole piece."""
     read = getattr(response.raw, "read1", None)
-    if read is None:  # urllib3 before 2.1
+    if read is None:  # urllib3 before 2.2
         yield from response.iter_content(1)
         return
     while piece := read(_PIECE):

@@ -11,7 +11,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 from kestra._api_errors import APIError, NotFound
@@ -70,7 +70,8 @@ class Followed:
     poll_interval: float
     timeout: float | None
     patience: float
-    inbox: SimpleQueue[tuple[Stream, Event | None]] = field(default_factory=SimpleQueue)
+    # No SimpleQueue: given a timeout that is over already, its `get` may wait for ever.
+    inbox: Queue[tuple[Stream, Event | None]] = field(default_factory=Queue)
     watch: Stopwatch = field(default_factory=Stopwatch)
 
     @property

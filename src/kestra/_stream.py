@@ -11,7 +11,7 @@ from kestra._events import Event, events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from queue import SimpleQueue
+    from queue import Queue
 
     import requests
 
@@ -27,7 +27,7 @@ class Stream:
     """
 
     def __init__(
-        self, response: requests.Response, inbox: SimpleQueue[tuple[Stream, Event | None]]
+        self, response: requests.Response, inbox: Queue[tuple[Stream, Event | None]]
     ) -> None:
         self._response = response
         self._inbox = inbox

@@ -60,12 +60,6 @@ def check_timeout(timeout: float | None) -> None:
         raise ValueError("timeout: seconds, and not less than none")
 
 
-def check_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is none, before anything is started."""
-    if timeout is not None and not timeout >= 0:
-        raise ValueError("timeout: seconds, and not less than none")
-
-
 def next_pause(poll_interval: float, elapsed: float) -> float:
     """Return how long to wait before the next look at an execution, in seconds.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CONTEXT_FILE = ".kestra-execution-context.json"
 
-_FILE_VARIABLE = "KESTRA_EXECUTION_CONTEXT_FILE"
+FILE_VARIABLE = "KESTRA_EXECUTION_CONTEXT_FILE"
 _VARIABLE = "KESTRA_CONTEXT"
 
 
@@ -83,7 +83,7 @@ def load_execution_context(path: str | os.PathLike[str] | None = None) -> Execut
         ExecutionContextNotFound: There is neither; also a `FileNotFoundError`.
         InvalidExecutionContext: What is there is no JSON object; also a `ValueError`.
     """
-    path = path or os.environ.get(_FILE_VARIABLE) or CONTEXT_FILE
+    path = path or os.environ.get(FILE_VARIABLE) or CONTEXT_FILE
     content = _file_content(path)
     if content is not None:
         return _parsed(content, f"the file '{path}'")
@@ -94,7 +94,7 @@ def load_execution_context(path: str | os.PathLike[str] | None = None) -> Execut
     raise ExecutionContextNotFound(
         f"no execution context: neither the file '{place}' nor the environment variable "
         f"{_VARIABLE} is there. The task needs the property `executionContext: true` "
-        f"(Kestra 2.0); elsewhere, {_FILE_VARIABLE} may name a file"
+        f"(Kestra 2.0); elsewhere, {FILE_VARIABLE} may name a file"
     )
 
 

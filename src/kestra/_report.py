@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kestra._engine.messages import Messages, Metric, Rejected
+    from kestra._engine.messages import Metric, Rejected, ScriptMessages
 
 _WIDTH = 100
 
 
-def as_json(messages: Messages, *, engine: str, exit_status: int) -> str:
+def as_json(messages: ScriptMessages, engine: str) -> str:
     """Return all of `messages` as one JSON object."""
     metrics = [{**asdict(metric), "value": _value(metric)} for metric in messages.metrics]
-    report = {"engine": engine, "exit_status": exit_status, **asdict(messages), "metrics": metrics}
-    return json.dumps(report)
+    return json.dumps({"engine": engine, **asdict(messages), "metrics": metrics})
 
 
-def as_text(messages: Messages, *, engine: str, exit_status: int) -> str:
+def as_text(messages: ScriptMessages, engine: str) -> str:
     """Return readable tables, of what there is, and a line that sums it up.
 
     Of the log only what frames and the engine said is in a table: ordinary lines are shown as
@@ -45,15 +44,27 @@ def as_text(messages: Messages, *, engine: str, exit_status: int) -> str:
         *_section("Logs", logs),
         *_section("Assets", [(json.dumps(asset),) for asset in messages.assets]),
         *_section("Lost", list(_losses(messages.rejected))),
-        _summary(messages, engine, exit_status),
+        _summary(messages, engine),
     ]
     return "\n".join(sections)
+
+
+def losses(rejected: list[Rejected], engine: str) -> str:
+    """Return what an `AssertionError` says of lines of which something is lost."""
+    table = "\n".join(_section("", list(_losses(rejected)))).strip("\n")
+    return f"Kestra {engine} would lose something of what was printed:\n{table}"
+
+
+def shorten(line: str) -> str:
+    """Return a line that fits the screen, and does nothing to it."""
+    cut = line if len(line) <= _WIDTH else f"{line[:_WIDTH]}... ({len(line):,} characters)"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
 
 def _section(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     if not rows:
         return
-    cells = [[_shorten(cell) for cell in row] for row in rows]
+    cells = [[shorten(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     yield title
     for row in cells:
@@ -71,7 +82,7 @@ def _losses(rejected: list[Rejected]) -> Iterator[tuple[str, str]]:
         yield "", lines[0].text
 
 
-def _summary(messages: Messages, engine: str, exit_status: int) -> str:
+def _summary(messages: ScriptMessages, engine: str) -> str:
     kept = ", ".join(
         (
             _count(len(messages.outputs), "output"),
@@ -80,7 +91,7 @@ def _summary(messages: Messages, engine: str, exit_status: int) -> str:
         )
     )
     lost = _count(len(messages.rejected), "loss", "losses") if messages.rejected else "no loss"
-    state = f"state {messages.state}, exit status {exit_status}"
+    state = f"state {messages.state}, exit status {messages.exit_status}"
     return f"Kestra {engine} would keep {kept}; {lost}; {state}."
 
 
@@ -97,8 +108,3 @@ def _value(metric: Metric) -> Any:
 
 def _with_unit(metric: Metric) -> str:
     return f"{_value(metric)} s" if metric.type == "timer" else str(_value(metric))
-
-
-def _shorten(text: str) -> str:
-    cut = text if len(text) <= _WIDTH else f"{text[:_WIDTH]}... ({len(text):,} characters)"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)

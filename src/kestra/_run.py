@@ -7,28 +7,22 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from kestra import _report
+from kestra import _report, _script
 from kestra._engine.jackson import MAX_NESTING
-from kestra._engine.lines import read_lines
+from kestra._engine.messages import ScriptMessages
 from kestra._engine.reader import Engine
 from kestra._engine.rules import RULES
+from kestra._execution_context import FILE_VARIABLE
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from types import FrameType
-
-    from kestra._engine.messages import Stream
-
-_QUEUED_LINES = 1_000
 
 _DESCRIPTION = """\
 Run a Python script as a task of Kestra would (a process of its own, pipes for stdout and
@@ -74,7 +68,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         action="store_true",
         help="exit with 1 where the script succeeds but something would be lost",
     )
-    parser.add_argument("script", metavar="SCRIPT", type=_script, help="the Python script")
+    parser.add_argument("script", metavar="SCRIPT", type=_existing, help="the Python script")
     parser.add_argument(
         "arguments",
         metavar="ARGS",
@@ -84,7 +78,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.set_defaults(command=_run)
 
 
-def _script(path: str) -> str:
+def _existing(path: str) -> str:
     if not Path(path).exists():
         raise argparse.ArgumentTypeError(f"there is no {path}")
     return path
@@ -111,53 +105,18 @@ def _run(options: argparse.Namespace) -> int:
 
     engine = Engine(options.engine, enterprise=options.enterprise)
     screens = {"stdout": sys.stderr if options.json else sys.stdout, "stderr": sys.stderr}
-    with _started(options) as process, _signals_passed_to(process):
-        for stream, line in _lines_of(process):
+    variables = {FILE_VARIABLE: options.context} if options.context else {}
+    command = [options.script, *options.arguments]
+    with _script.start(command, variables) as process, _signals_passed_to(process):
+        for stream, line in _script.Output(process).lines():
             if engine.feed(line, stream):
                 _show(line, screens[stream])
-    status = process.returncode if process.returncode >= 0 else 128 - process.returncode
 
-    messages = engine.messages()
-    if status and messages.state != "CRASH":
-        messages = replace(messages, state="FAILED")
+    messages = ScriptMessages.of(engine.messages(), process.returncode)
     report = _report.as_json if options.json else _report.as_text
-    _show(report(messages, engine=options.engine, exit_status=status), sys.stdout)
+    _show(report(messages, options.engine), sys.stdout)
+    status = messages.exit_status
     return 1 if options.strict and messages.rejected and not status else status
-
-
-def _started(options: argparse.Namespace) -> subprocess.Popen[bytes]:
-    environment = dict(os.environ)
-    if options.context:
-        environment["KESTRA_EXECUTION_CONTEXT_FILE"] = options.context
-    return subprocess.Popen(  # noqa: S603  # the user's own script
-        [sys.executable, options.script, *options.arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-    )
-
-
-def _lines_of(process: subprocess.Popen[bytes]) -> Iterator[tuple[Stream, str]]:
-    """Yield the lines of both streams in the order of their arrival."""
-    queue: Queue[tuple[Stream, str | None]] = Queue(_QUEUED_LINES)
-
-    def read(pipe: IO[bytes], stream: Stream) -> None:
-        try:
-            for line in read_lines(pipe):
-                queue.put((stream, line))
-        finally:
-            queue.put((stream, None))
-
-    open_pipes = 0
-    for pipe, stream in ((process.stdout, "stdout"), (process.stderr, "stderr")):
-        Thread(target=read, args=(pipe, stream), daemon=True).start()
-        open_pipes += 1
-    while open_pipes:
-        stream, line = queue.get()
-        if line is None:
-            open_pipes -= 1
-        else:
-            yield stream, line
 
 
 def _show(text: str, stream: TextIO) -> None:

@@ -115,9 +115,7 @@ class Sink:
         if stream is not self._stream:
             self._bind(stream)
         if self._descriptor is None:
-            stream.write(f"{frame}\n")
-            if hasattr(stream, "flush"):
-                stream.flush()
+            _write_to_stand_in(stream, frame)
             return
         self._stage = _INSIDE
         self._flush()
@@ -269,6 +267,17 @@ def _descriptor_of(stream: Any) -> int | None:
     buffer = stream.buffer
     raw = buffer.raw if type(buffer) is BufferedWriter else buffer
     return raw.fileno() if type(raw) is FileIO else None
+
+
+def _write_to_stand_in(stream: Any, frame: str) -> None:
+    # Of its type: a mock has every attribute.
+    write_frame = getattr(type(stream), "_kestra_write_frame", None)  # of `kestra.testing.capture`
+    if write_frame is not None:
+        write_frame(stream, frame)
+    else:
+        stream.write(f"{frame}\n")
+    if hasattr(stream, "flush"):
+        stream.flush()
 
 
 def _line_ends(encoding: str) -> str:

@@ -1,27 +1,57 @@
-"""For the tests of scripts that run as Kestra tasks: what the engine would keep of their output.
+"""For the tests of scripts that run as Kestra tasks: what Kestra would keep of their output.
 
     from kestra import testing
 
 
-    def test_counts_the_rows(capsys):
-        main()
-        messages = testing.parse(capsys.readouterr().out)
+    def test_counts_the_rows():
+        with testing.capture() as messages:
+            main()
         assert messages.outputs == {"rows": 3}
-        assert messages.metrics["rows"] == 3
-        assert not messages.rejected
 
-`python -m kestra run SCRIPT` shows the same for a whole script.
+
+    def test_as_a_task():
+        messages = testing.run_script("etl.py", context={"inputs": {"day": "2026-01-31"}})
+        assert messages.metrics["rows"] == 3
+
+What would be lost fails the test, and says why. `parse` takes text that was printed elsewhere;
+`python -m kestra run SCRIPT` shows the same on a terminal.
+
+With pytest (`pip install 'kestra[testing]'`) the same are fixtures: `kestra_messages` and
+`kestra_context`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from kestra._capture import Captured, capture
 from kestra._engine.lines import decode, split_lines
-from kestra._engine.messages import LogEntry, Messages, Metric, Metrics, Rejected
+from kestra._engine.messages import (
+    LogEntry,
+    Messages,
+    Metric,
+    Metrics,
+    Rejected,
+    ScriptMessages,
+)
 from kestra._engine.reader import Engine
+from kestra._script import run_script
+from kestra._task_context import kestra_context
 
-__all__ = ["LogEntry", "Messages", "Metric", "Metrics", "Rejected", "parse"]
+__all__ = [
+    "Captured",
+    "LogEntry",
+    "Messages",
+    "Metric",
+    "Metrics",
+    "Rejected",
+    "ScriptMessages",
+    "capture",
+    "kestra_context",
+    "parse",
+    "run_script",
+]
 
 Lines = str | bytes | Iterable[str | bytes]
 
@@ -51,6 +81,14 @@ def parse(
     for line in _split(stderr):
         reader.feed(line, "stderr")
     return reader.messages()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "FakeKestra":  # which loads requests and responses
+        from importlib import import_module
+
+        return import_module("kestra._fake.server").FakeKestra
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _split(lines: Lines) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from typing import IO, TYPE_CHECKING
@@ -37,14 +38,36 @@ def read_lines(stream: IO[bytes]) -> Iterator[str]:
     # Universal newlines end where the engine ends a line: CR LF, LF, or CR alone.
     with io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline=None) as lines:
         for line in lines:
-            text = line.removesuffix("\n")
-            yield text if text.isascii() else decode(text.encode("utf-8", "surrogateescape"))
+            yield _as_java(line.removesuffix("\n"))
+
+
+class Lines:
+    """The lines of a stream whose bytes come in pieces."""
+
+    def __init__(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+        self._open = ""
+
+    def feed(self, piece: bytes) -> list[str]:
+        """Take a piece; return the lines that it ends, without their ends."""
+        *lines, self._open = (self._open + self._decoder.decode(piece)).split("\n")
+        return [_as_java(line) for line in lines]
+
+    def end(self) -> list[str]:
+        """Return the last line, if the stream does not end in a line end."""
+        text = (self._open + self._decoder.decode(b"", final=True)).removesuffix("\n")
+        return [_as_java(text)] if text else []
 
 
 def split_lines(text: str) -> list[str]:
     """Split where the engine does; the end of the last line is no line of its own."""
     lines = _LINE_END.split(text)
     return lines if lines[-1] else lines[:-1]
+
+
+def _as_java(line: str) -> str:
+    return line if line.isascii() else decode(line.encode("utf-8", "surrogateescape"))
 
 
 def decode(line: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, SupportsIndex, overload
 
 Stream = Literal["stdout", "stderr"]
@@ -107,7 +107,7 @@ class Messages:
             keeps any.
         rejected: The lines of which something is lost.
         state: `"SUCCESS"`, or `"WARNING"` where the engine makes it that; `"FAILED"` after a
-            non-zero exit (only `python -m kestra run` knows of one); `"CRASH"` where a line
+            non-zero exit (only where a script was run is one known); `"CRASH"` where a line
             takes the server down or leaves the execution running for ever. Of a crash the
             other attributes say what the task had sent, not what survives.
     """
@@ -118,3 +118,22 @@ class Messages:
     assets: list[dict[str, Any]]
     rejected: list[Rejected]
     state: State
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptMessages(Messages):
+    """What the engine keeps of the lines of a script that has ended.
+
+    Attributes:
+        exit_status: That of the script; 128 + N where signal N ended it.
+    """
+
+    exit_status: int
+
+    @classmethod
+    def of(cls, messages: Messages, returncode: int) -> ScriptMessages:
+        """Return `messages` with the end of the process, as `Popen.returncode` tells it."""
+        values = {field.name: getattr(messages, field.name) for field in fields(messages)}
+        if returncode and messages.state != "CRASH":
+            values["state"] = "FAILED"
+        return cls(**values, exit_status=returncode if returncode >= 0 else 128 - returncode)

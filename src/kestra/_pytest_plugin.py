@@ -1,0 +1,92 @@
+"""The pytest plugin: fixtures for tests of task scripts, and of code that executes flows.
+
+Every test run in an environment with this package imports this module. So it imports nothing but
+pytest, and the rest on use.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from kestra.testing import Captured, FakeKestra
+
+_CAPTURED = pytest.StashKey["Captured"]()
+_CAPTURE_FIXTURES = ("capsys", "capteesys", "capsysbinary", "capfd", "capfdbinary")
+
+
+@pytest.fixture
+def kestra_messages(request: pytest.FixtureRequest) -> Captured:
+    """What Kestra would keep of what the test prints: outputs, metrics, logs, assets.
+
+    From here on to the end of the test function; see `kestra.testing.capture`. Lines of which
+    something would be lost fail the test, unless it has looked at `kestra_messages.rejected`.
+    """
+    from kestra.testing import Captured
+
+    # pytest's own come first, whatever their order in the test is: they replace the same streams.
+    for name in _CAPTURE_FIXTURES:
+        if name in request.fixturenames:
+            request.getfixturevalue(name)
+    captured = request.node.stash[_CAPTURED] = Captured()
+    captured.attach()
+    return captured
+
+
+@pytest.fixture
+def kestra_context() -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Provide an execution context until the test ends: `kestra_context({"inputs": {...}})`.
+
+    A second call replaces the first. See `kestra.testing.kestra_context`.
+    """
+    from kestra import testing
+
+    with ExitStack() as stack:
+        yield lambda context: stack.enter_context(testing.kestra_context(context))
+
+
+@pytest.fixture
+def fake_kestra() -> Iterator[FakeKestra]:
+    """A Kestra server in this process, for code that executes flows, until the test ends.
+
+    No socket, no waiting; see `kestra.testing.FakeKestra`. Needs `pip install 'kestra[testing]'`.
+    """
+    from kestra.testing import FakeKestra
+
+    with FakeKestra() as fake:
+        yield fake
+
+
+# pytest sets the standard streams anew for each phase of a test, and its wrappers are around
+# these ones.
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Stop looking when the fixtures are set up."""
+    try:
+        return (yield)
+    finally:
+        if _CAPTURED in item.stash:
+            item.stash[_CAPTURED].detach()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Look at the test function, and fail it in the end where something would be lost."""
+    if _CAPTURED in item.stash:
+        item.stash[_CAPTURED].attach()
+    try:
+        result = yield
+    finally:
+        if _CAPTURED in item.stash:
+            item.stash[_CAPTURED].detach()
+    losses = _CAPTURED in item.stash and item.stash[_CAPTURED].unseen_losses()
+    if losses:
+        pytest.fail(losses, pytrace=False)  # a traceback would show this module only
+    return result

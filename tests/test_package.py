@@ -44,6 +44,13 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert "kestra/py.typed" in sources
 
 
+def test_pytest_finds_the_plugin(wheel):
+    """The wheel names the plugin as pytest looks for it; `-p no:kestra` leaves it out."""
+    description = f"kestra-{kestra.__version__}.dist-info/entry_points.txt"
+    points = zipfile.ZipFile(wheel).read(description).decode()
+    assert points.strip() == "[pytest11]\nkestra = kestra._pytest_plugin"
+
+
 def old_package(folder):
     """A wheel laid out as the published 2.0.0 is: two top-level modules."""
     files = {

@@ -15,9 +15,10 @@ def pytest_run(pytester, monkeypatch):
     """A function that runs tests with this plugin only; it takes their code and options."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
-    def run(code, *options):
+    def run(code, *options, plugins=("kestra._pytest_plugin",)):
         pytester.makepyfile(code)
-        return pytester.runpytest_subprocess("-p", "kestra._pytest_plugin", *options, timeout=60)
+        arguments = [argument for plugin in plugins for argument in ("-p", plugin)]
+        return pytester.runpytest_subprocess(*arguments, *options, timeout=60)
 
     return run
 
@@ -285,3 +286,30 @@ def test_a_run_that_does_not_use_it(pytest_run):
         """,
     )
     result.assert_outcomes(passed=1)
+
+
+# As far as the plugin could see it: no version, no stash, no hooks with `wrapper`.
+OLD_PYTEST = """
+import pytest
+
+def hookimpl(function=None, *, hookwrapper=False, tryfirst=False, trylast=False): ...
+
+del pytest.version_tuple, pytest.StashKey
+pytest.hookimpl, pytest.__version__ = hookimpl, "6.2.5"
+"""
+
+
+def test_an_old_pytest(pytest_run, pytester):
+    """Beside an old pytest all goes on as before, and what needs a later one says so."""
+    pytester.makepyfile(old_pytest=OLD_PYTEST)
+    result = pytest_run(
+        """
+        def test_context(kestra_context):
+            kestra_context({})
+
+        def test_messages(kestra_messages): ...
+        """,
+        plugins=("old_pytest", "kestra._pytest_plugin"),
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines("kestra_messages needs pytest 8.2, not 6.2.5")

@@ -1,13 +1,14 @@
 """The pytest plugin: fixtures for tests of task scripts, and of code that executes flows.
 
 Every test run in an environment with this package imports this module. So it imports nothing but
-pytest, and the rest on use.
+pytest, and the rest on use; and its import works with any pytest that is there.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     from kestra.testing import Captured, FakeKestra
 
-_CAPTURED = pytest.StashKey["Captured"]()
+    Phase = Callable[[pytest.Item], Generator[None, object, object]]
+
+_captured: WeakKeyDictionary[pytest.Item, Captured] = WeakKeyDictionary()
+_HAS_WRAPPERS = getattr(pytest, "version_tuple", (0,)) >= (8, 2)
 _CAPTURE_FIXTURES = ("capsys", "capteesys", "capsysbinary", "capfd", "capfdbinary")
 
 
@@ -29,11 +33,13 @@ def kestra_messages(request: pytest.FixtureRequest) -> Captured:
     """
     from kestra.testing import Captured
 
+    if not _HAS_WRAPPERS:
+        pytest.fail(f"kestra_messages needs pytest 8.2, not {pytest.__version__}", pytrace=False)
     # pytest's own come first, whatever their order in the test is: they replace the same streams.
     for name in _CAPTURE_FIXTURES:
         if name in request.fixturenames:
             request.getfixturevalue(name)
-    captured = request.node.stash[_CAPTURED] = Captured()
+    captured = _captured[request.node] = Captured()
     captured.attach()
     return captured
 
@@ -62,31 +68,34 @@ def fake_kestra() -> Iterator[FakeKestra]:
         yield fake
 
 
-# pytest sets the standard streams anew for each phase of a test, and its wrappers are around
-# these ones.
+# pytest sets the standard streams anew for each phase of a test, in wrappers around these ones.
 
 
-@pytest.hookimpl(wrapper=True, trylast=True)
+def _innermost_wrapper(phase: Phase) -> Phase | None:
+    return pytest.hookimpl(wrapper=True, trylast=True)(phase) if _HAS_WRAPPERS else None
+
+
+@_innermost_wrapper
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Stop looking when the fixtures are set up."""
     try:
         return (yield)
     finally:
-        if _CAPTURED in item.stash:
-            item.stash[_CAPTURED].detach()
+        if item in _captured:
+            _captured[item].detach()
 
 
-@pytest.hookimpl(wrapper=True, trylast=True)
+@_innermost_wrapper
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Look at the test function, and fail it in the end where something would be lost."""
-    if _CAPTURED in item.stash:
-        item.stash[_CAPTURED].attach()
+    if item in _captured:
+        _captured[item].attach()
     try:
         result = yield
     finally:
-        if _CAPTURED in item.stash:
-            item.stash[_CAPTURED].detach()
-    losses = _CAPTURED in item.stash and item.stash[_CAPTURED].unseen_losses()
+        if item in _captured:
+            _captured[item].detach()
+    losses = item in _captured and _captured[item].unseen_losses()
     if losses:
         pytest.fail(losses, pytrace=False)  # a traceback would show this module only
     return result

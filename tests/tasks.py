@@ -5,24 +5,20 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
+from unittest import mock
 
 import yaml
 
 from kestra import testing
 
 
-def run(command, folder, **variables):
-    """What Kestra keeps of a command that succeeds, and of which nothing is lost."""
+def run(script, *arguments, folder, **variables):
+    """What Kestra keeps of a script that succeeds, and of which nothing is lost."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("KESTRA_")}
-    environment = {**inherited, "PYTHONWARNINGS": "error", **variables}
-    process = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, timeout=60, check=False
-    )
-    assert process.returncode == 0, process.stderr.decode()
-    messages = testing.parse(process.stdout, stderr=process.stderr)
-    assert not messages.rejected
+    with mock.patch.dict(os.environ, inherited, clear=True):
+        messages = testing.run_script(
+            script, *arguments, cwd=folder, env={"PYTHONWARNINGS": "error", **variables}
+        )
     assert messages.state == "SUCCESS"
     return messages
 
@@ -71,10 +67,10 @@ class Execution:
         if "script" in task:
             (folder / "script.py").write_text(self.render(task["script"]))
         (command,) = task.get("commands", ["python script.py"])
-        program, *arguments = shlex.split(self.render(command))
+        program, script, *arguments = shlex.split(self.render(command))
         assert program == "python"
         environment = {k: self.render(v) for k, v in task.get("env", {}).items()}
-        messages = run([sys.executable, *arguments], folder, **environment)
+        messages = run(folder / script, *arguments, folder=folder, **environment)
         files = {name: str(folder / name) for name in task.get("outputFiles", [])}
         self.variables["outputs"][task["id"]] = {"vars": messages.outputs, "outputFiles": files}
         self.messages[task["id"]] = messages

@@ -113,7 +113,7 @@ def test_the_code_that_is_translated_is_python(path):
 
 
 def run_script(name):
-    return run([sys.executable, IN_TASK / name], EXAMPLES)
+    return run(IN_TASK / name, folder=EXAMPLES)
 
 
 def test_orders():
@@ -171,9 +171,11 @@ def test_output_files(tmp_path):
     assert execution.messages["read"].outputs == {"sum": 0 + 1 + 4 + 9 + 16}
 
 
-def test_metrics():
+def test_metrics(tmp_path):
     """Every way to time takes one second of a clock that ticks by one, and a gauge its value."""
-    messages = run([sys.executable, "-c", TICKING, IN_TASK / "metrics.py"], EXAMPLES)
+    path = tmp_path / "ticking.py"
+    path.write_text(TICKING)
+    messages = run(path, IN_TASK / "metrics.py", folder=EXAMPLES)
     assert [(each.name, each.type, each.value, each.tags) for each in messages.metrics] == [
         ("by_hand", "timer", 1, {}),
         ("called", "timer", 1, {}),

@@ -1,5 +1,6 @@
 """The recipes for logging, run as they stand: every entry once, and at its own level."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -159,9 +160,11 @@ def test_asyncio():
 
 
 def test_caplog():
-    """A test with caplog, and one with capsys, pass."""
+    """A test with caplog, and one with kestra_messages, pass."""
+    options = "-m", "pytest", "-p", "no:cacheprovider", "-p", "kestra._pytest_plugin"
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", RECIPES / "test_with_caplog.py"],
+        [sys.executable, *options, RECIPES / "test_with_caplog.py"],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=DEADLINE,

@@ -67,11 +67,11 @@ def without_times(report):
 
 def run_snippet(code, folder):
     """What Kestra keeps of a snippet, run beside the files that it reads."""
-    (folder / "snippet.py").write_text(code)
+    path = folder / "snippet.py"
+    path.write_text(code)
     (folder / "orders.ion").write_text("{id: 7, total: 80.5}\n{id: 8, total: 12.0}\n")
     context = ROOT / "examples" / "from_pipedream" / "context.json"
-    command = [sys.executable, "snippet.py"]
-    return run(command, folder, KESTRA_EXECUTION_CONTEXT_FILE=str(context))
+    return run(path, folder=folder, KESTRA_EXECUTION_CONTEXT_FILE=str(context))
 
 
 @pytest.mark.parametrize(("code", "printed"), IN_TASK, ids=map(first_line_of_use, IN_TASK))

@@ -1,10 +1,11 @@
-# Tested with pytest: caplog sees each record, and capsys the entries.
+# Tested with pytest: caplog sees each record, and kestra_messages the entries.
 import logging
 from collections.abc import Iterator
 
 import pytest
 
-from kestra import Kestra, testing
+from kestra import Kestra
+from kestra.testing import Captured
 
 
 def main() -> None:
@@ -27,9 +28,6 @@ def test_records(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_entries(capsys: pytest.CaptureFixture[str]) -> None:
+def test_entries(kestra_messages: Captured) -> None:
     main()
-    printed = capsys.readouterr()
-    messages = testing.parse(printed.out, stderr=printed.err)
-    assert [each.level for each in messages.logs] == ["INFO", "WARN"]
-    assert not messages.rejected
+    assert [each.level for each in kestra_messages.logs] == ["INFO", "WARN"]

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,6 +79,21 @@ def test_what_a_script_finds(script, tmp_path, monkeypatch):
         "stdin": "",
         "variables": {"A_ONE": "1", "A_TWO": "two", "A_THREE": "3"},
     }
+
+
+def test_standard_input_stays_the_tests(script):
+    """A script reads nothing of what the test's own process may read."""
+    path = script("import sys; print(sys.stdin.readline())")
+    code = f"from kestra.testing import run_script; print(run_script({str(path)!r}).logs, input())"
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        input=b"text",
+        capture_output=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    assert b"message=''" in process.stdout
+    assert process.stdout.strip().endswith(b"text")
 
 
 def test_a_relative_path_starts_here(script, tmp_path, monkeypatch):
@@ -192,7 +208,7 @@ import os, signal, subprocess, sys, time
 os.set_inheritable(os.open(sys.argv[1], os.O_WRONLY), True)
 command = [sys.executable, "-c", "import signal; signal.pause()"]
 child = subprocess.Popen(command, close_fds=False)
-print(child.pid, "\\x1b", flush=True)
+print(f"{child.pid} \\x1b\\nthe last", flush=True)
 """
 
 
@@ -240,7 +256,7 @@ def test_a_script_that_does_not_end(script, rest, door, fed):
         run_script(script(WITH_CHILD + rest), door.path)
     assert str(raised.value) == (
         "etl.py had not ended after 60 s, and was killed. The end of what it had printed:\n"
-        + fed[0].replace("\x1b", "\\x1b")
+        + fed[0].replace("\x1b", "\\x1b\nthe last")
     )
     assert door.closes()
 

@@ -37,7 +37,8 @@ def capture(
     standard streams back, which ends it there.
 
     The block counts as a task of its own: the types of the metrics that were sent before it do not
-    clash with those inside.
+    clash with those inside. Blocks may stand in each other. In two threads at the same time they
+    must not: there is but one `sys.stdout`.
 
     Args:
         engine: Whose rules, as of `parse`.
@@ -55,7 +56,7 @@ class Captured:
     """What was printed so far, as the engine would keep it if the task ended here.
 
     To be read at any time, while the code runs and afterwards. The attributes are those of
-    `Messages`.
+    `Messages`. Made by `capture` and by the fixture `kestra_messages`.
     """
 
     def __init__(self, engine: str = "2.0", *, enterprise: bool = False) -> None:

@@ -81,8 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
-        if item in _captured:
-            _captured[item].detach()
+        _detach(item)
 
 
 @_innermost_wrapper
@@ -93,9 +92,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         result = yield
     finally:
-        if item in _captured:
-            _captured[item].detach()
+        _detach(item)
     losses = item in _captured and _captured[item].unseen_losses()
     if losses:
         pytest.fail(losses, pytrace=False)  # a traceback would show this module only
     return result
+
+
+def _detach(item: pytest.Item) -> None:
+    if item in _captured:
+        _captured[item].detach()

@@ -126,10 +126,9 @@ class Captured:
 
     def detach(self) -> None:
         """Keep nothing from now on."""
-        if self._is_attached:
-            self._is_attached = False
-            sys.stdout, sys.stderr = self._replaced
-            _swap_metric_types(self._types)
+        self._is_attached = False
+        sys.stdout, sys.stderr = self._replaced
+        _swap_metric_types(self._types)
 
     def _keep(self, stream: Stream) -> Callable[[bytes], None]:
         def keep(piece: bytes) -> None:

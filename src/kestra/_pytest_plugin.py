@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 
     Phase = Callable[[pytest.Item], Generator[None, object, object]]
 
-_captured: WeakKeyDictionary[pytest.Item, Captured] = WeakKeyDictionary()
+_captured: dict[pytest.Item, Captured] = {}  # of the test that runs
 _HAS_WRAPPERS = getattr(pytest, "version_tuple", (0,)) >= (8, 2)
 _CAPTURE_FIXTURES = ("capsys", "capteesys", "capsysbinary", "capfd", "capfdbinary")
 
 
 @pytest.fixture
-def kestra_messages(request: pytest.FixtureRequest) -> Captured:
+def kestra_messages(request: pytest.FixtureRequest) -> Iterator[Captured]:
     """What Kestra would keep of what the test prints: outputs, metrics, logs, assets.
 
     From here on to the end of the test function; see `kestra.testing.capture`. Lines of which
@@ -41,7 +40,8 @@ def kestra_messages(request: pytest.FixtureRequest) -> Captured:
             request.getfixturevalue(name)
     captured = _captured[request.node] = Captured()
     captured.attach()
-    return captured
+    yield captured
+    del _captured[request.node]
 
 
 @pytest.fixture

@@ -783,6 +783,14 @@ def test_if_both_fail_the_first_error_counts(server, sessions):
         other(server, sessions)
 
 
+@pytest.mark.parametrize("status", [409, 422])
+def test_if_the_other_address_understands_its_error_counts(server, sessions, status):
+    """A disabled flow, or a wrong input, is no missing one."""
+    server.upset("GET", answer(404, b"first"), answer(status, b"second"))
+    with pytest.raises(APIError, match="second"):
+        other(server, sessions)
+
+
 def test_an_execution_that_may_exist_there_is_not_kept_back(server, sessions):
     """If the POST to the other address is lost, that is what counts."""
     server.upset("POST", answer(404), reset)

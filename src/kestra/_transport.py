@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kestra")
 
+_UNDERSTOOD = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
+
 
 def request(  # noqa: PLR0913 - what makes up a request
     sessions: Sessions,
@@ -73,7 +75,8 @@ def request(  # noqa: PLR0913 - what makes up a request
         The answer, and whether it came from the other URL.
 
     Raises:
-        APIError: The server refused. Where both URLs do, this is the first one's error.
+        APIError: The server refused. Where both URLs do, this is the first one's error, unless the
+            second is about what was asked for: then it was the right place.
         FailedExponentialBackoff: Every attempt failed.
     """
     exchange = _Exchange(sessions, method, url, access, arguments)
@@ -89,8 +92,9 @@ def request(  # noqa: PLR0913 - what makes up a request
     except FailedExponentialBackoff as error:
         if error.correlation_id is not None:
             raise
-    except (APIError, requests.RequestException):
-        pass
+    except (APIError, requests.RequestException) as error:
+        if isinstance(error, APIError) and error.status in _UNDERSTOOD:
+            raise
     raise missing
 
 

@@ -1,10 +1,13 @@
-"""The recorded exchanges of data/rest.jsonl (see the README beside it)."""
+"""The recorded exchanges of data/rest*.jsonl (see the README beside them)."""
 
 import json
 from pathlib import Path
 
-_LINES = (Path(__file__).parent / "data" / "rest.jsonl").read_text(encoding="utf-8").splitlines()
-_CASES = {row["case"]: row["engines"] for row in map(json.loads, _LINES)}
+_DATA = Path(__file__).parent / "data"
+_LINES = [
+    line for path in _DATA.glob("rest*.jsonl") for line in path.read_text("utf-8").split("\n")
+]
+CASES = {row["case"]: row["engines"] for row in map(json.loads, filter(None, _LINES))}
 
 
 def exchanges(*cases):
@@ -12,5 +15,5 @@ def exchanges(*cases):
     return [
         (engine, exchange["request"], exchange["response"])
         for case in cases
-        for engine, exchange in _CASES[case].items()
+        for engine, exchange in CASES[case].items()
     ]

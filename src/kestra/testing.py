@@ -16,14 +16,16 @@
 What would be lost fails the test, and says why. `parse` takes text that was printed elsewhere;
 `python -m kestra run SCRIPT` shows the same on a terminal.
 
-With pytest (`pip install 'kestra[testing]'`) the same are fixtures: `kestra_messages` and
-`kestra_context`.
+For code that executes flows, `FakeKestra` is a server inside of the test.
+
+With pytest (`pip install 'kestra[testing]'`) the same are fixtures: `kestra_messages`,
+`kestra_context` and `fake_kestra`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kestra._capture import Captured, capture
 from kestra._engine.lines import decode, split_lines
@@ -39,8 +41,12 @@ from kestra._engine.reader import Engine
 from kestra._script import run_script
 from kestra._task_context import kestra_context
 
+if TYPE_CHECKING:
+    from kestra._fake.server import FakeKestra
+
 __all__ = [
     "Captured",
+    "FakeKestra",
     "LogEntry",
     "Messages",
     "Metric",
@@ -84,11 +90,15 @@ def parse(
 
 
 def __getattr__(name: str) -> Any:
-    if name == "FakeKestra":  # which loads requests and responses
-        from importlib import import_module
+    if name != "FakeKestra":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import responses  # noqa: F401 - what it stands on; the import below brings more
+    except ImportError:
+        raise ImportError("FakeKestra needs responses: pip install 'kestra[testing]'") from None
+    from kestra._fake.server import FakeKestra
 
-        return import_module("kestra._fake.server").FakeKestra
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return FakeKestra
 
 
 def _split(lines: Lines) -> Iterable[str]:

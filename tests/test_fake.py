@@ -1,0 +1,923 @@
+"""`FakeKestra`: flows that are functions, on a clock of their own."""
+
+import ast
+import logging
+import math
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as clock_time
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import requests
+import responses
+
+import kestra
+from kestra import Flow, Kestra
+from kestra._fake.clock import WAITING, Clock
+from kestra.exceptions import (
+    AuthenticationError,
+    Conflict,
+    ConnectionFailed,
+    ExecutionTimeout,
+    FailedExponentialBackoff,
+    InvalidInput,
+    NotFound,
+    RequestTimeout,
+)
+from kestra.testing import FakeKestra
+
+HOST = "http://localhost:8080"
+VERSIONS = ["0.21", "1.3", "2.0"]
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture(params=VERSIONS)
+def any_fake(request):
+    with FakeKestra(version=request.param) as fake:
+        yield fake
+
+
+@pytest.fixture
+def fake():
+    with FakeKestra() as fake:
+        yield fake
+
+
+@pytest.fixture
+def flow():
+    with Flow() as flow:
+        yield flow
+
+
+def emit(inputs):
+    Kestra.outputs({"rows": 1, "day": date(2026, 1, 31)})
+    Kestra.counter("rows", 3, {"table": "orders"})
+    Kestra.timer("load", 1.5)
+    Kestra.logger().warning("no logo")
+    return {"rows": 3, "report": b"%PDF"}
+
+
+def fail(inputs):
+    Kestra.counter("tried", 1)
+    Kestra.outputs({"rows": 1})
+    raise LookupError("no such table")
+
+
+def run(flow, **arguments):
+    return flow.execute("company.team", "etl", **arguments)
+
+
+# --- what becomes of an execution ---
+
+
+def test_what_a_function_returns_and_emits_is_there(any_fake, flow):
+    """Outputs, metrics in seconds, log and task run are those of the function."""
+    any_fake.flow("company.team", "etl", emit, tasks=["prepare", "load"])
+    result = run(flow)
+    assert (result.status, result.execution_id) == ("SUCCESS", "execution1")
+    assert "WARN" in result.log
+    assert "no logo" in result.log
+    assert [each.task for each in result.task_runs] == ["prepare", "load"]
+    outputs = flow.get_outputs(result.execution_id)
+    assert (outputs["rows"], outputs["day"]) == (3, "2026-01-31")
+    assert flow.get_outputs(result.execution_id, task_id="load")["vars"] == outputs
+    assert flow.get_outputs(result.execution_id, task_id="prepare") == {}
+    rows, load = flow.get_metrics(result.execution_id)
+    assert (rows.name, rows.value, rows.tags) == ("rows", 3.0, {"table": "orders"})
+    assert (load.name, load.type, load.value, load.task) == ("load", "timer", 1.5, "load")
+    (entry,) = flow.iter_logs(result.execution_id)
+    assert (entry.level, entry.task) == ("WARN", "load")
+
+
+def test_what_is_emitted_stays_out_of_standard_output(fake, flow, capfd):
+    """Frames of the function are kept; those of the test are printed as ever."""
+    fake.flow("company.team", "etl", emit)
+    run(flow)
+    Kestra.outputs({"mine": 1})
+    assert capfd.readouterr().out == '::{"outputs": {"mine": 1}}::\n'
+
+
+def test_a_function_that_raises_has_failed(any_fake, flow):
+    """The state is FAILED, the traceback is in the log, and the exception at hand."""
+    any_fake.flow("company.team", "etl", fail)
+    result = run(flow)
+    assert result.status == "FAILED"
+    assert "ERROR Traceback" in result.log
+    assert ", in fail" in result.log
+    assert "kestra/_fake" not in result.log
+    assert "LookupError: no such table" in result.error
+    assert isinstance(any_fake.executions[0].error, LookupError)
+    assert [each.name for each in flow.get_metrics("execution1")] == ["tried"]
+    assert flow.get_outputs("execution1") == {}
+    assert flow.get_outputs("execution1", task_id="main")["vars"] == {"rows": 1}
+
+
+def test_a_function_that_is_broken_off(fake, flow):
+    """What ends a test goes through, and nobody waits for the execution for ever."""
+
+    def interrupt(inputs):
+        raise KeyboardInterrupt
+
+    fake.flow("company.team", "etl", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(flow)
+    assert flow.wait("execution1").status == "FAILED"
+
+
+def test_outputs_that_no_task_could_send_fail(fake, flow):
+    """What is returned is checked as `Kestra.outputs` checks it."""
+    fake.flow("company.team", "etl", lambda inputs: {"rows": object()})
+    assert "outputs.rows" in run(flow).log
+
+
+def test_files_among_the_outputs_can_be_downloaded(any_fake, flow, tmp_path):
+    """Bytes become files of the server, at any depth."""
+    any_fake.flow("company.team", "etl", lambda _: {"all": [{"pdf": b"%PDF"}, b"2"]})
+    run(flow)
+    first, second = flow.get_outputs("execution1")["all"]
+    assert flow.download("execution1", first["pdf"], tmp_path / "a").read_bytes() == b"%PDF"
+    assert flow.download("execution1", second, tmp_path / "a").read_bytes() == b"2"
+
+
+def test_a_file_of_another_execution_is_found_by_a_redirect(fake, flow, tmp_path):
+    """As on a server, the URI tells where it is."""
+    fake.flow("company.team", "etl", lambda _: {"pdf": b"%PDF"})
+    uri = run(flow).outputs["pdf"]
+    run(flow)
+    assert flow.download("execution2", uri, tmp_path / "a").read_bytes() == b"%PDF"
+
+
+def test_an_execution_can_start_others(fake, flow):
+    """A function may use `Flow` itself; the time that it waits is its own."""
+
+    def outer(inputs):
+        return {"inner": flow.execute("company.team", "inner").status}
+
+    fake.flow("company.team", "inner", states=[("RUNNING", 30)])
+    fake.flow("company.team", "etl", outer)
+    result = run(flow)
+    assert result.outputs == {"inner": "SUCCESS"}
+    assert result.duration > 30
+
+
+def test_executions_of_many_threads(fake, flow):
+    """Each thread gets the result of its own execution."""
+    fake.flow("company.team", "etl", lambda inputs: {"n": inputs["n"]}, inputs={"n": "INT"})
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda n: run(flow, inputs={"n": n}, timeout=600), range(40)))
+    assert [each.outputs["n"] for each in results] == list(range(40))
+
+
+def test_many_at_once(any_fake, flow):
+    """The searches of `execute_all` are answered; one that never ends does not hold up the rest."""
+    any_fake.flow("company.team", "etl", lambda inputs: inputs, states=[("RUNNING", 20)])
+    any_fake.state(("RUNNING", math.inf))
+    wanted = [("company.team", "etl", {"n": n}) for n in range(40)]
+    outcomes = list(flow.execute_all(wanted, max_concurrent=20, timeout=300, kill_on_timeout=True))
+    late = [each.error for each in outcomes if not each.ok]
+    assert len(outcomes) == 40
+    assert [type(error) for error in late] == [ExecutionTimeout]
+    assert sorted(int(each.inputs["n"]) for each in any_fake.executions) == list(range(40))
+
+
+# --- inputs ---
+
+
+def test_inputs_without_a_declaration_arrive_as_they_were_sent(any_fake, flow):
+    """Text is text, a file is bytes with a name."""
+    seen = []
+    any_fake.flow("company.team", "etl", seen.append)
+    run(flow, inputs={"day": date(2026, 1, 31), "rows": 3, "orders": b"\r\nid\n\r\n"})
+    (execution,) = any_fake.executions
+    assert seen == [execution.inputs]
+    assert execution.inputs == {"day": "2026-01-31", "rows": "3", "orders": b"\r\nid\n\r\n"}
+    assert execution.inputs["orders"].name == "orders"
+
+
+def test_declared_inputs_are_parsed(any_fake, flow):
+    """Each arrives as the value that was sent, with defaults, and without what is not declared."""
+    sent = {
+        "day": date(2026, 1, 31),
+        "at": datetime(2026, 1, 31, 8, 30, tzinfo=timezone.utc),
+        "clock": clock_time(8, 30),
+        "wait": timedelta(minutes=90),
+        "rows": 3,
+        "ratio": 0.5,
+        "full": True,
+        "plan": {"a": [1, None]},
+        "ids": [1, 2],
+        "who": "jane@example.com",
+    }
+    kinds = [
+        "DATE",
+        "DATETIME",
+        "TIME",
+        "DURATION",
+        "INT",
+        "FLOAT",
+        "BOOL",
+        "JSON",
+        "ARRAY",
+        "EMAIL",
+    ]
+    inputs = dict(zip(sent, kinds, strict=True))
+    optional = {
+        "more": {"type": "STRING", "required": False},
+        "size": {"type": "INT", "defaults": 5},
+    }
+    any_fake.flow("company.team", "etl", inputs=inputs | optional)
+    run(flow, inputs={**sent, "unknown": 1})
+    assert any_fake.executions[0].inputs == {**sent, "more": None, "size": 5}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_input_that_the_server_refuses(version, flow):
+    """It is a 422 with the engine's message, and nothing was created."""
+    with FakeKestra(version=version) as fake:
+        fake.flow("company.team", "etl", inputs={"rows": "INT"})
+        for inputs in ({}, {"rows": "3.0"}, {"rows": 2**31}):
+            with pytest.raises(InvalidInput, match="rows"):
+                run(flow, inputs=inputs)
+        assert fake.executions == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("DATE", "2026-02-30"),
+        ("DATE", "31.1.2026"),
+        ("DATE", "2026-01-31T00:00"),
+        ("DATE", ""),
+        ("FLOAT", "1,5"),
+        ("MULTISELECT", '["C"]'),
+        ("MULTISELECT", "A"),
+        ("EMAIL", "jane"),
+        ("URI", "a b"),
+    ],
+)
+def test_values_that_cannot_be_read(any_fake, flow, kind, text):
+    """They are refused."""
+    any_fake.flow("company.team", "etl", inputs={"x": {"type": kind, "values": ["A", "B"]}})
+    with pytest.raises(InvalidInput):
+        run(flow, inputs={"x": text})
+
+
+def test_choices(fake, flow):
+    """Those that are declared are read."""
+    fake.flow("company.team", "etl", inputs={"x": {"type": "MULTISELECT", "values": ["A", "B"]}})
+    run(flow, inputs={"x": ["A", "B"]})
+    assert fake.executions[0].inputs == {"x": ["A", "B"]}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"day": "DAY"}, "a type, which is one of STRING"),
+        ({"day": date}, "a type, which is one of STRING"),
+        ({"day": {"type": "DATE", "default": "x"}}, "'default' is not imitated"),
+    ],
+)
+def test_a_declaration_that_makes_no_sense(fake, inputs, message):
+    """It is refused at once, and says which input it is."""
+    with pytest.raises(ValueError, match=rf"inputs\['day'\]: {message}"):
+        fake.flow("company.team", "etl", inputs=inputs)
+
+
+# --- time ---
+
+
+def test_no_time_passes(fake, flow, monkeypatch):
+    """An hour on the fake's clock is nothing to the test's, which nobody has touched."""
+    sleep, monotonic = time.sleep, time.monotonic
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
+    fake.state(("RUNNING", 3600))
+    fake.flow("company.team", "etl")
+    result = Flow(poll_interval=60).execute("company.team", "etl")
+    assert result.duration == pytest.approx(3600.1)
+    monkeypatch.undo()
+    assert (time.sleep, time.monotonic) == (sleep, monotonic)
+
+
+def test_the_clock_stands_in_for_every_wait_of_the_client():
+    """Each module that `Flow` is made of, and that sleeps or looks at the clock, is known."""
+    real = {"kestra._adapter"}  # it bounds reads from real sockets
+    task_side = {"kestra._kestra", "kestra._logging"}
+    uses = set()
+    for path in Path(kestra.__file__).parent.glob("*.py"):
+        names = {
+            node.attr
+            for node in ast.walk(ast.parse(path.read_bytes()))
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "time"
+        }
+        if names & {"sleep", "monotonic", "perf_counter", "time"}:
+            uses.add(f"kestra.{path.stem}")
+    assert uses - real - task_side == set(WAITING)
+
+
+def test_what_else_a_clock_is_asked():
+    """The rest of the module `time` is the real one."""
+    assert Clock().perf_counter is time.perf_counter
+
+
+def test_afterwards_everything_is_as_before():
+    """The client's modules have their time back, and requests their network."""
+    send = requests.adapters.HTTPAdapter.send
+    with FakeKestra():
+        assert import_module(WAITING[0]).time is not time
+    assert all(import_module(name).time is time for name in WAITING)
+    assert requests.adapters.HTTPAdapter.send is send
+
+
+def test_code_that_waits_itself(fake, flow):
+    """`fake.sleep` takes the place of `time.sleep` in a loop of the user's."""
+    fake.flow("company.team", "etl", states=[("RUNNING", 30)])
+    run_id = Flow(wait_for_completion=False).execute("company.team", "etl").execution_id
+    looks = 0
+    while flow.get_execution(run_id).status != "SUCCESS":
+        looks += 1
+        fake.sleep(10)
+    assert looks in {3, 4}
+
+
+def test_a_schedule(fake, flow):
+    """It is created at once, and runs when its time has come."""
+    fake.flow("company.team", "etl")
+    when = datetime.now(timezone.utc) + timedelta(hours=1)
+    result = Flow(poll_interval=60).execute("company.team", "etl", schedule_date=when)
+    assert result.duration > 3500
+    assert fake.executions[0].schedule_date == when
+
+
+# --- states ---
+
+
+def test_a_paused_execution_waits_for_somebody(any_fake, flow):
+    """It runs once it is resumed, with what it asks for."""
+    called = []
+    any_fake.flow("company.team", "etl", called.append, on_resume={"reason": "STRING"})
+    any_fake.state("PAUSED")
+    with pytest.raises(ExecutionTimeout, match="PAUSED"):
+        run(flow, timeout=20)
+    assert called == []
+    with pytest.raises(InvalidInput, match="reason"):
+        flow.resume("execution1")
+    flow.resume("execution1", {"reason": "looks good"})
+    assert flow.wait("execution1").status == "SUCCESS"
+    assert any_fake.executions[0].resumed == {"reason": "looks good"}
+    assert called == [{}]
+    with pytest.raises(Conflict, match="not paused"):
+        flow.resume("execution1")
+
+
+def test_an_execution_that_takes_too_long_is_killed(any_fake, flow):
+    """It is KILLING, then KILLED, without outputs; to kill it again does nothing, or is a 409."""
+    any_fake.flow("company.team", "etl", lambda _: {"rows": 3})
+    any_fake.state(("RUNNING", math.inf))
+    with pytest.raises(ExecutionTimeout) as error:
+        run(flow, timeout=30, kill_on_timeout=True)
+    assert error.value.killed
+    result = flow.wait("execution1")
+    assert result.status == "KILLED"
+    assert [each.state for each in result.state.history][-2:] == ["KILLING", "KILLED"]
+    assert flow.get_outputs("execution1") == {}
+    if any_fake._version == "2.0":
+        with pytest.raises(Conflict):
+            flow.kill("execution1")
+    else:
+        flow.kill("execution1")
+
+
+def test_states_that_are_said_to_come(fake, flow):
+    """They come in that order, for that long, and only for one execution."""
+    fake.flow("company.team", "etl", emit)
+    fake.state(("QUEUED", 5), "WARNING")
+    result = run(flow)
+    assert [each.state for each in result.state.history] == [
+        "CREATED",
+        "QUEUED",
+        "RUNNING",
+        "WARNING",
+    ]
+    assert result.outputs["rows"] == 3
+    assert result.duration == pytest.approx(5.2)
+    assert run(flow).status == "SUCCESS"
+
+
+def test_a_pause_between_two_spells_of_running(fake, flow):
+    """The function is called in the last one, once."""
+    called = []
+    fake.flow("company.team", "etl", called.append, states=["RUNNING", ("PAUSED", 9), "RUNNING"])
+    states = [each.state for each in run(flow).state.history]
+    assert states == ["CREATED", "RUNNING", "PAUSED", "RUNNING", "SUCCESS"]
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        (["RUNING"], "no state 'RUNING'"),
+        (["FAILED", "RUNNING"], "nothing follows FAILED"),
+        ([("RUNNING", -1)], "not less than none"),
+    ],
+)
+def test_states_that_make_no_sense(fake, states, message):
+    """They are refused at once."""
+    with pytest.raises(ValueError, match=message):
+        fake.state(*states)
+
+
+def test_pause_and_go_on(any_fake, flow):
+    """What runs stands still, and goes on; what does not run cannot be paused."""
+    any_fake.flow("company.team", "etl", states=[("RUNNING", 60)])
+    starter = Flow(wait_for_completion=False)
+    starter.execute("company.team", "etl")
+    any_fake.sleep(20)
+    flow.pause("execution1")
+    with pytest.raises((InvalidInput, Conflict)):
+        flow.pause("execution1")
+    any_fake.sleep(500)
+    assert flow.get_execution("execution1").status == "PAUSED"
+    flow.resume("execution1")
+    assert flow.wait("execution1").duration > 560
+
+
+def test_restart(any_fake, flow):
+    """A failed execution runs again, under its id or, with a revision, as a new one."""
+    answers = [RuntimeError("once"), RuntimeError("twice")]
+
+    def sometimes(inputs):
+        if answers:
+            raise answers.pop()
+        return {"rows": 3}
+
+    any_fake.flow("company.team", "etl", sometimes, revisions=[1, 2])
+    with pytest.raises(NotFound):
+        flow.restart("nope")
+    run(flow)
+    assert flow.restart("execution1") == "execution1"
+    with pytest.raises(Conflict, match="must be terminated"):
+        flow.restart("execution1")
+    assert flow.wait("execution1").status == "FAILED"
+    with pytest.raises(NotFound):
+        flow.restart("execution1", revision=9)
+    new = flow.restart("execution1", revision=1)
+    assert new == "execution2"
+    assert flow.wait(new).status == "SUCCESS"
+    assert any_fake.executions[1].revision == 1
+    assert any_fake.executions[1].parent == "execution1"
+    with pytest.raises((InvalidInput, Conflict)):
+        flow.restart(new)
+
+
+def test_replay(any_fake, flow):
+    """It is a new execution with the same inputs."""
+    any_fake.flow("company.team", "etl", emit, revisions=[1, 2])
+    result = run(flow, inputs={"a": 1})
+    new = flow.replay("execution1", task_run_id=result.task_runs[0].id, revision=1)
+    assert flow.wait(new).status == "SUCCESS"
+    first, second = any_fake.executions
+    assert (second.inputs, second.revision, second.parent) == ({"a": "1"}, 1, "execution1")
+    assert second.labels["system.replay"] == "true"
+    assert "system.replay" not in first.labels
+    with pytest.raises((InvalidInput, Conflict)):
+        flow.replay("execution1", task_run_id="nope")
+
+
+def test_labels(any_fake, flow):
+    """Labels of the flow, of the request and of the system are there, and can be added to."""
+    any_fake.flow("company.team", "etl", labels={"team": "core"}, states=[("RUNNING", 9)])
+    starter = Flow(wait_for_completion=False)
+    starter.execute("company.team", "etl", labels={"day": "2026-01-31"})
+    labels = any_fake.executions[0].labels
+    assert (labels["team"], labels["day"]) == ("core", "2026-01-31")
+    assert "system.correlationId" in labels
+    with pytest.raises(InvalidInput):
+        starter.set_labels("execution1", {"a": "1"})
+    flow.wait("execution1")
+    flow.set_labels("execution1", {"a": "1"})
+    assert any_fake.executions[0].labels["a"] == "1"
+
+
+# --- flows ---
+
+
+def test_a_disabled_flow(any_fake, flow):
+    """It is a conflict."""
+    any_fake.flow("company.team", "etl", disabled=True)
+    with pytest.raises(Conflict, match="disabled"):
+        run(flow)
+
+
+def test_a_revision(any_fake, flow):
+    """The latest is the default, one that is not there is not found."""
+    any_fake.flow("company.team", "etl", revisions=[1, 2])
+    run(flow)
+    run(flow, revision=1)
+    assert [each.revision for each in any_fake.executions] == [2, 1]
+    with pytest.raises(NotFound, match="Requested Flow is not found"):
+        run(flow, revision=3)
+
+
+def test_a_flow_that_the_server_does_not_have(any_fake, flow):
+    """Said to be missing, it is a 404."""
+    any_fake.missing("company.team", "etl")
+    with pytest.raises(NotFound):
+        run(flow)
+
+
+# --- mistakes ---
+
+
+def used(fake, *calls):
+    """A test that does these things, and ends."""
+    with fake:
+        fake.flow("company.team", "etl")
+        for call in calls:
+            call()
+
+
+def swallowed(flow, error=None):
+    """What code under test may do where it fails."""
+
+    def call():
+        with suppress(AssertionError):
+            flow.execute("company.team", "nope")
+        if error:
+            raise error
+
+    return call
+
+
+def test_a_flow_that_nobody_registered(flow):
+    """The error names the flows that are there, and the ways out."""
+    text = r"no flow company\.team\.nope is registered, only: company\.team\.etl\. Register"
+    with pytest.raises(AssertionError, match=text) as error:
+        used(FakeKestra(), lambda: flow.execute("company.team", "nope"))
+    assert not getattr(error.value, "__notes__", [])
+    with pytest.raises(AssertionError, match="only: none"), FakeKestra():
+        run(flow)
+
+
+def test_a_mistake_that_the_code_under_test_swallows(flow):
+    """It is raised again at the end."""
+    with pytest.raises(AssertionError, match="no flow"):
+        used(FakeKestra(), swallowed(flow))
+
+
+def test_an_error_of_the_test_is_not_hidden(flow):
+    """What else goes wrong goes before what was swallowed."""
+    with pytest.raises(KeyError):
+        used(FakeKestra(), swallowed(flow, KeyError()))
+
+
+@pytest.mark.parametrize("path", ["/api/v1/main/flows/a/b", "/api/v1/nope", "/ui/", "/api/v1/"])
+def test_a_request_that_is_not_imitated(path):
+    """It is an error, and no 404."""
+    with pytest.raises(AssertionError, match="is not"), FakeKestra():
+        requests.get(HOST + path, timeout=1)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["q=etl", "filters[q][EQUALS]=x", "filters[state][ALMOST]=x", "sort=id:asc", "startDate=today"],
+)
+def test_a_search_that_is_not_imitated(query):
+    """It is an error, and finds nothing by chance."""
+    with pytest.raises(AssertionError), FakeKestra():
+        requests.get(f"{HOST}/api/v1/main/executions/search?{query}", timeout=1)
+
+
+def test_strict_about_executions(flow):
+    """One whose end nobody has seen is named."""
+    starter = Flow(wait_for_completion=False)
+    with pytest.raises(AssertionError, match=r"execution2 of company\.team\.etl"):
+        used(FakeKestra(strict=True), lambda: run(flow), lambda: run(starter))
+    used(FakeKestra(), lambda: run(starter))
+
+
+def test_strict_about_faults(flow):
+    """One that has not come about is an error; otherwise all is well."""
+    fake = FakeKestra(strict=True)
+    with pytest.raises(AssertionError, match="1 faults"):
+        used(fake, lambda: fake.fail(2, after_create=True), lambda: run(flow))
+    used(FakeKestra(strict=True), lambda: run(flow))
+
+
+def test_nobody_resumes(fake, monkeypatch):
+    """A wait that would never end, does."""
+    monkeypatch.setattr("kestra._fake.server._LOOKS", 50)
+    fake.flow("company.team", "etl", states=["PAUSED"])
+    with pytest.raises(AssertionError, match="execution1 is PAUSED, and nobody"):
+        run(Flow())
+    fake.mistakes.clear()
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"version": "1.4"}, {"user": "jane"}, {"password": "s3cret"}]
+)
+def test_arguments_that_make_no_sense(arguments):
+    """They are refused, and what they are is not shown."""
+    with pytest.raises(ValueError, match=r"version|both") as error:
+        FakeKestra(**arguments)
+    assert "s3cret" not in str(error.value)
+
+
+# --- faults ---
+
+
+def test_requests_that_fail(fake, flow, caplog):
+    """They are repeated after the usual pauses, or those that the server asks for."""
+    fake.flow("company.team", "etl")
+    fake.fail(2, on="POST")
+    fake.fail(status=429, retry_after=7, on="POST")
+    with caplog.at_level(logging.WARNING, "kestra"):
+        assert run(flow).status == "SUCCESS"
+    pauses = [record.message.split("going on in ")[1] for record in caplog.records]
+    assert pauses == ["1 s", "2 s", "7 s"]
+    assert len(fake.executions) == 1
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": None}, "hang"])
+def test_an_answer_that_is_lost(any_fake, flow, fault):
+    """The execution exists, is found by its label, and is not created twice."""
+    any_fake.flow("company.team", "etl")
+    if fault == "hang":
+        any_fake.hang(after_create=True)
+    else:
+        any_fake.fail(after_create=True, **fault)
+    assert run(flow).execution_id == "execution1"
+    assert len(any_fake.executions) == 1
+
+
+def test_a_creation_that_is_refused_loses_no_answer(fake, flow):
+    """The fault is for the next one that is carried out."""
+    fake.flow("company.team", "etl", disabled=True)
+    fake.fail(after_create=True)
+    with pytest.raises(Conflict):
+        run(flow)
+    fake.flow("company.team", "etl")
+    assert run(flow).status == "SUCCESS"
+    assert fake._faults.left == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (lambda fake: fake.fail(9), FailedExponentialBackoff),
+        (lambda fake: fake.fail(9, status=None, on="POST"), ConnectionFailed),
+        (lambda fake: fake.hang(9), RequestTimeout),
+    ],
+)
+def test_faults_that_do_not_end(fake, flow, fault, error):
+    """The client gives up, as it would on a server."""
+    fake.flow("company.team", "etl")
+    fault(fake)
+    with pytest.raises(error):
+        run(flow)
+
+
+def test_only_some_requests_fail(fake, flow):
+    """A fault may be for requests that begin in a certain way."""
+    fake.flow("company.team", "etl")
+    fake.fail(9, status=404, on="GET /api/v1/logs/")
+    fake.fail(9, status=404, on="GET /api/v1/main/logs/")
+    result = run(flow)
+    assert (result.status, result.log) == ("SUCCESS", None)
+
+
+def test_a_request_that_would_wait_for_ever(fake):
+    """Without a timeout nothing could end it: that is an error."""
+    fake.hang()
+    with pytest.raises(AssertionError, match="no timeout"):
+        requests.get(f"{HOST}/api/v1/configs")
+    fake.mistakes.clear()
+
+
+def test_a_creation_that_waits(fake):
+    """`wait=true` is answered at the end, or never."""
+    fake.flow("company.team", "etl", lambda _: {"rows": 3})
+    url = f"{HOST}/api/v1/main/executions/company.team/etl?wait=true"
+    assert requests.post(url, timeout=1).json()["outputs"] == {"rows": 3}
+    fake.state("PAUSED")
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(url, timeout=1)
+
+
+# --- reading ---
+
+
+def test_levels_of_the_log(any_fake, flow):
+    """Each entry has its level, and less than asked for is left out."""
+
+    def talk(inputs):
+        for level in (logging.DEBUG, logging.INFO, logging.ERROR):
+            Kestra.logger().log(level, "said")
+
+    any_fake.flow("company.team", "etl", talk)
+    run(flow)
+    assert [each.level for each in flow.iter_logs("execution1")] == ["DEBUG", "INFO", "ERROR"]
+    assert [each.level for each in flow.iter_logs("execution1", min_level="INFO")] == [
+        "INFO",
+        "ERROR",
+    ]
+
+
+def test_pages_of_metrics(fake, flow):
+    """All pages are there."""
+    fake.flow(
+        "company.team", "etl", lambda _: [Kestra.gauge(f"g{n}", n) for n in range(250)] and {}
+    )
+    run(flow)
+    assert [each.value for each in flow.get_metrics("execution1")] == list(range(250))
+
+
+@pytest.mark.parametrize(
+    ("version", "query", "ids"),
+    [
+        ("1.3", "namespace=company&flowId=etl", [3, 1]),
+        ("1.3", "state=FAILED&state=KILLED", [2]),
+        ("1.3", "labels=n:1", [1]),
+        ("1.3", "filters[flowId][EQUALS]=etl&filters[namespace][PREFIX]=company", [3, 1]),
+        ("1.3", "filters[state][IN]=FAILED,KILLED", [2]),
+        ("1.3", "filters[labels][EQUALS][n]=1", [1]),
+        ("1.3", "filters[labels][NOT_EQUALS][n]=1", []),
+        ("1.3", "endDate=2000-01-01T00:00:00Z", []),
+        ("1.3", "filters[startDate][GREATER_THAN]=2000-01-01T00:00:00.000%2B02:00", [3, 2, 1]),
+        ("1.3", "sort=state.startDate:asc&page=2&size=2", [3]),
+        ("0.21", "filters[flowId][EQUALS]=nope", [3, 2, 1]),
+        ("0.21", "flowId=etl", [3, 1]),
+        ("2.0", "flowId=nope", [3, 2, 1]),
+        ("2.0", "filters[flowId][STARTS_WITH]=et&filters[namespace][CONTAINS]=team", [3, 1]),
+    ],
+)
+def test_searches(version, query, ids):
+    """What a version knows is found, and what it does not know is ignored."""
+    root = "/api/v1" if version == "0.21" else "/api/v1/main"
+    with FakeKestra(version=version) as fake, Flow() as flow:
+        fake.flow("company.team", "etl")
+        fake.flow("company.team", "other", fail)
+        run(flow, labels={"n": 1})
+        flow.execute("company.team", "other")
+        run(flow)
+        answer = requests.get(f"{HOST}{root}/executions/search?{query}", timeout=1).json()
+    assert [each["id"] for each in answer["results"]] == [f"execution{n}" for n in ids]
+    assert answer["total"] >= len(ids)
+
+
+# --- following ---
+
+
+def events(url):
+    """The kinds of a stream's events, and what each says."""
+    text = requests.get(HOST + url, timeout=9).text
+    return [
+        (event.split("\n")[0].removeprefix("id: "), event.split("data: ")[1])
+        for event in text.strip().split("\n\n")
+    ]
+
+
+def test_the_stream_of_states(any_fake):
+    """It tells each state up to the end, in the shape of the version."""
+    root = "/api/v1" if any_fake._version == "0.21" else "/api/v1/main"
+    any_fake.flow("company.team", "etl")
+    run(Flow(wait_for_completion=False))
+    told = events(f"{root}/executions/execution1/follow")
+    kinds = [kind for kind, _ in told]
+    assert kinds[-4:] == ["progress", "progress", "progress", "end"]
+    assert (kinds[0] == "start") == (any_fake._version != "0.21")
+    assert '"current": "SUCCESS"' in told[-1][1]
+
+
+def test_a_stream_that_would_be_silent_is_closed(fake):
+    """What takes long is for the client to wait for."""
+    fake.flow("company.team", "etl", states=[("RUNNING", 30)])
+    run(Flow(wait_for_completion=False))
+    told = events("/api/v1/executions/execution1/follow")
+    assert [kind for kind, _ in told] == ["start", "progress", "progress"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_streams_of_what_is_not_there(version):
+    """They say nothing of it; 0.21 answers 404 for an execution."""
+    root = "/api/v1" if version == "0.21" else "/api/v1/main"
+    with FakeKestra(version=version):
+        assert [kind for kind, _ in events(f"{root}/logs/nope/follow")] == ["start"]
+        answer = requests.get(f"{HOST}{root}/executions/nope/follow", timeout=9)
+    assert answer.status_code == (404 if version == "0.21" else 200)
+    assert "state" not in answer.text
+
+
+def test_the_stream_of_the_log(fake):
+    """It begins with an event that is no entry, and has all entries of the level."""
+    fake.flow("company.team", "etl", emit)
+    run(Flow(wait_for_completion=False))
+    (_, entry) = events("/api/v1/logs/execution1/follow")
+    assert '"message": "' in entry[1]
+    assert len(events("/api/v1/logs/execution1/follow?minLevel=ERROR")) == 1
+
+
+# --- who may ask, and where ---
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_credentials(version):
+    """Those of the fake are let in, others are not."""
+    with FakeKestra(version=version, user="jané", password="s3cret", api_token="t0ken") as fake:
+        fake.flow("company.team", "etl")
+        for wrong in ({}, {"user": "jané", "password": "wrong"}, {"api_token": "wrong"}):
+            with pytest.raises(AuthenticationError):
+                run(Flow(**wrong))
+        run(Flow(user="jané", password="s3cret"))
+        run(Flow(api_token="t0ken"))
+        assert len(fake.executions) == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "tenant", "error"),
+    [("1.3", "main", None), ("1.3", "acme", InvalidInput), ("2.0", None, None),
+     ("2.0", "acme", InvalidInput), ("0.21", "main", NotFound)],
+)  # fmt: skip
+def test_tenants(version, tenant, error):
+    """There is one; before 1.0 there is none."""
+    with FakeKestra(version=version) as fake:
+        fake.flow("company.team", "etl")
+        if error is None:
+            assert run(Flow(tenant=tenant)).status == "SUCCESS"
+        else:
+            with pytest.raises(error):
+                run(Flow(tenant=tenant))
+
+
+def test_the_environment_says_which_server_it_is(monkeypatch, fake, flow):
+    """The fake stands for the server that `Flow()` talks to, whenever that was said."""
+    monkeypatch.setenv("KESTRA_HOSTNAME", "https://kestra.example.com/base")
+    monkeypatch.setenv("KESTRA_TENANT", "acme")
+    fake.flow("company.team", "etl")
+    assert run(Flow()).url.startswith("https://kestra.example.com/base/ui/acme/")
+
+
+def test_a_hostname(monkeypatch):
+    """One that is given counts; the environment and other servers do not."""
+    monkeypatch.setenv("KESTRA_HOSTNAME", "https://kestra.example.com")
+    with (
+        FakeKestra(hostname="https://one.example.com") as one,
+        FakeKestra(hostname="https://two.example.com") as two,
+    ):
+        one.flow("company.team", "etl")
+        two.flow("company.team", "etl")
+        run(Flow(hostname="https://two.example.com/"))
+    assert (len(one.executions), len(two.executions)) == (0, 1)
+
+
+def test_a_session_of_the_users(fake):
+    """It is served like any other."""
+    fake.flow("company.team", "etl")
+    fake.fail(after_create=True)
+    with requests.Session() as session:
+        assert run(Flow(session=session)).status == "SUCCESS"
+    assert len(fake.executions) == 1
+
+
+def test_mocks_of_the_users_go_on(fake, flow):
+    """Those for other servers are used, whether they were there before or come later."""
+    fake.flow("company.team", "etl")
+    other = "https://prices.example.com/"
+    with responses.RequestsMock() as mock:
+        mock.get(other, json={"eur": 3})
+        assert requests.get(other, timeout=1).json() == {"eur": 3}
+        assert run(flow).status == "SUCCESS"
+        with FakeKestra(hostname="https://kestra.example.com"):
+            assert requests.get(other, timeout=1).json() == {"eur": 3}
+            with pytest.raises(requests.ConnectionError, match="refused by Responses"):
+                Flow(hostname="https://unknown.example.com").get_execution("x")
+
+
+# --- imports ---
+
+
+def test_the_import_is_cheap():
+    """`kestra.testing` loads neither requests nor responses; `FakeKestra` does."""
+    code = (
+        "import sys; import kestra.testing; "
+        "assert not {'requests', 'responses', 'kestra._fake'} & set(sys.modules); "
+        "from kestra.testing import FakeKestra; assert 'responses' in sys.modules; "
+        "assert FakeKestra in [getattr(kestra.testing, n) for n in kestra.testing.__all__]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_without_the_extra(monkeypatch):
+    """It says what to install."""
+    monkeypatch.setitem(sys.modules, "responses", None)
+    testing = import_module("kestra.testing")
+    with pytest.raises(ImportError, match=r"pip install 'kestra\[testing\]'"):
+        getattr(testing, "FakeKestra")  # noqa: B009 - a mere attribute is no statement
+    with pytest.raises(AttributeError, match="nope"):
+        getattr(testing, "nope")  # noqa: B009 - likewise

@@ -10,12 +10,16 @@ import sys
 import textwrap
 import time
 from base64 import b64encode
+from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
 from loopback import Loopback, answer, as_json, event, hang, stream
 from tasks import Execution, run, said
+
+from kestra import Kestra
+from kestra.testing import FakeKestra
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IN_TASK = EXAMPLES / "in_task"
@@ -285,6 +289,27 @@ def test_end_early(orders, log, tmp_path, web):
 
 
 @pytest.fixture
+def fake(environment):
+    """A server with the flow that the scripts execute, as it declares its inputs."""
+    flow = yaml.safe_load((CLIENT / "report.yaml").read_text())
+
+    def report(inputs):
+        Kestra.logger().info("Report of %s", inputs["day"])
+
+    with FakeKestra(strict=True) as fake:
+        inputs = {each["id"]: each for each in flow["inputs"]}
+        fake.flow(flow["namespace"], flow["id"], report, inputs=inputs)
+        yield fake
+
+
+def executed(name, fake):
+    """Run a script that executes the flow once, and return the execution."""
+    runpy.run_path(str(CLIENT / name), run_name="__main__")
+    (execution,) = fake.executions
+    return execution
+
+
+@pytest.fixture
 def server(monkeypatch):
     """An engine on the loopback that the environment points to; sleeping takes no time."""
     for name in ("KESTRA_USER", "KESTRA_PASSWORD", "KESTRA_API_TOKEN", "KESTRA_TENANT"):
@@ -311,34 +336,29 @@ def execute(name, server):
     return creation
 
 
-def test_with_inputs(server, capsys):
-    """Inputs arrive as the engine reads them; the end is waited for, and the log is shown."""
-    server.engine.states = ["CREATED", "RUNNING", "SUCCESS"]
-    contents, _ = execute("with_inputs.py", server).parts
-    assert contents == {
-        "day": b"2026-01-31",
-        "draft": b"true",
-        "regions": b'["north", "south"]',
-    }
-    assert capsys.readouterr().out.splitlines() == [
-        "SUCCESS",
-        *server.engine.logs[0].splitlines(),
-        "",
-    ]
+def test_with_inputs(fake, capsys):
+    """Inputs arrive as what they are; the end is waited for, and the log is shown."""
+    execution = executed("with_inputs.py", fake)
+    assert execution.inputs["day"] == date(2026, 1, 31)
+    assert execution.inputs["draft"] is True
+    assert execution.inputs["regions"] == ["north", "south"]
+    state, entry = capsys.readouterr().out.splitlines()
+    assert state == "SUCCESS"
+    assert entry.endswith("Report of 2026-01-31")
 
 
-def test_with_file(server, capsys):
+def test_with_file(fake, capsys):
     """The file arrives under the id of the input, as it is."""
-    contents, filenames = execute("with_file.py", server).parts
-    assert contents["orders"] == (IN_TASK / "orders.csv").read_bytes()
-    assert filenames["orders"] == "orders"
+    orders = executed("with_file.py", fake).inputs["orders"]
+    assert orders == (IN_TASK / "orders.csv").read_bytes()
+    assert orders.name == "orders"
     assert capsys.readouterr().out == "SUCCESS\n"
 
 
-def test_labels_from_inputs(server, capsys):
+def test_labels_from_inputs(fake, capsys):
     """Each input is a label too."""
-    labels = execute("labels_from_inputs.py", server).query["labels"]
-    assert {"day:2026-01-31", "draft:false"} <= set(labels)
+    labels = executed("labels_from_inputs.py", fake).labels
+    assert {"day": "2026-01-31", "draft": "false"}.items() <= labels.items()
     assert capsys.readouterr().out == "SUCCESS\n"
 
 

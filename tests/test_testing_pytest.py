@@ -243,6 +243,30 @@ def test_context(pytest_run):
     result.assert_outcomes(passed=2)
 
 
+# --- fake_kestra -----------------------------------------------------------------------------
+
+
+def test_fake(pytest_run):
+    """A test of code that executes flows takes three lines; what has no flow is a failure."""
+    result = pytest_run(
+        """
+        from kestra import Flow
+
+        def test_it(fake_kestra, kestra_messages):
+            fake_kestra.flow("company.team", "etl", lambda inputs: {"rows": 3})
+            result = Flow().execute("company.team", "etl", {"day": "2026-01-31"})
+            assert result.outputs == {"rows": 3}
+            assert fake_kestra.executions[0].inputs == {"day": "2026-01-31"}
+            assert kestra_messages.outputs == {}
+
+        def test_next(fake_kestra):
+            assert fake_kestra.executions == []
+            Flow().execute("company.team", "etl")
+        """,
+    )
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+
+
 # --- the plugin itself -----------------------------------------------------------------------
 
 

@@ -6,7 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from kestra import _run
+from kestra._cli import arguments as server
+from kestra._cli import run
+from kestra._cli.streams import show_anything
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +16,15 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m kestra", allow_abbrev=False)
+    show_anything()
+    parser = argparse.ArgumentParser(
+        prog="python -m kestra",
+        epilog="`python -m kestra COMMAND --help` says more, with examples.",
+        allow_abbrev=False,
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _run.add_command(commands)
+    server.add_commands(commands)
+    run.add_command(commands)
     options = parser.parse_args(arguments)
     status: int = options.command(options)
     return status

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from kestra import _report, _script
+from kestra._cli.streams import show
 from kestra._engine.jackson import MAX_NESTING
 from kestra._engine.messages import ScriptMessages
 from kestra._engine.reader import Engine
@@ -97,9 +97,6 @@ def _context(path: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     # Up to Python 3.11 the nesting of JSON counts as calls.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 2 * MAX_NESTING))
 
@@ -110,20 +107,13 @@ def _run(options: argparse.Namespace) -> int:
     with _script.start(command, variables) as process, _signals_passed_to(process):
         for stream, line in _script.Output(process).lines():
             if engine.feed(line, stream):
-                _show(line, screens[stream])
+                show(line, screens[stream])
 
     messages = ScriptMessages.of(engine.messages(), process.returncode)
     report = _report.as_json if options.json else _report.as_text
-    _show(report(messages, options.engine), sys.stdout)
+    show(report(messages, options.engine), sys.stdout)
     status = messages.exit_status
     return 1 if options.strict and messages.rejected and not status else status
-
-
-def _show(text: str, stream: TextIO) -> None:
-    try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:  # who read it has gone; the script goes on all the same
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

@@ -1,0 +1,110 @@
+"""What is shown of an execution: text for people, JSON for programs. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from kestra._cli.streams import printable
+from kestra._executions import TERMINAL_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from kestra._results import FlowExecution, LogEntry, TaskRun
+
+_MINUTE = 60
+
+
+# --- for people ------------------------------------------------------------------------------
+
+
+def summary(execution: FlowExecution) -> str:
+    """Return the state in one line: `SUCCESS after 12.3 s, 3 of 3 tasks done`."""
+    text = str(execution.status)
+    if execution.duration is not None:
+        text += f" after {duration(execution.duration)}"
+    if execution.task_runs:
+        text += f", {tasks_done(execution.task_runs)}"
+    return text
+
+
+def tasks_done(runs: Sequence[TaskRun]) -> str:
+    """Return how many of the tasks that have begun are done."""
+    done = sum(run.state.current in TERMINAL_STATES for run in runs)
+    return f"{done} of {len(runs)} {'task' if len(runs) == 1 else 'tasks'} done"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people read it: `12.3 s`, `2 min 5 s`, `1 h 0 min`."""
+    if round(seconds, 1) < _MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if minutes < _MINUTE:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, _MINUTE)
+    return f"{hours} h {minutes} min"
+
+
+def report(execution: FlowExecution) -> str:
+    """Return all that is known of an execution, but for its log."""
+    lines = [f"{execution.execution_id}: {summary(execution)}"]
+    if execution.url:
+        lines.append(execution.url)
+    if execution.error:
+        lines.append(execution.error)
+    if execution.task_runs:
+        lines += ["", "Tasks", *_indented(_task_row(run) for run in execution.task_runs)]
+    if execution.outputs:
+        lines += ["", "Outputs", *_indented(_output_rows(execution.outputs))]
+    return printable("\n".join(lines))
+
+
+def output_lines(outputs: Mapping[str, Any]) -> str:
+    """Return outputs, one a line: name, and value as JSON."""
+    return "\n".join(_columns(_output_rows(outputs)))
+
+
+def _output_rows(outputs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the name and the value of every output."""
+    for name, value in outputs.items():
+        yield printable(name), printable(json.dumps(value, ensure_ascii=False))
+
+
+def _task_row(run: TaskRun) -> tuple[str, ...]:
+    name = run.task if run.value is None else f"{run.task} ({run.value})"
+    took = "" if run.state.duration is None else duration(run.state.duration)
+    return printable(name), str(run.state.current), took
+
+
+def _indented(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    return (f"  {line}" for line in _columns(rows))
+
+
+def _columns(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    cells = list(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()
+
+
+# --- for programs ----------------------------------------------------------------------------
+
+
+def as_json(execution: FlowExecution) -> str:
+    """Return an execution as a JSON object: its attributes, but for the log."""
+    attributes = asdict(execution)
+    del attributes["log"]
+    return json.dumps(attributes, default=_instant)
+
+
+def log_json(entry: LogEntry) -> str:
+    """Return a log entry as a JSON object: its attributes."""
+    return json.dumps(asdict(entry), default=_instant)
+
+
+def _instant(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,33 @@
+"""Exit statuses, and what is said of an error. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kestra._executions import TERMINAL_STATES
+from kestra.exceptions import ExecutionTimeout, KestraError
+
+if TYPE_CHECKING:
+    from kestra._results import FlowExecution
+
+GOOD, BAD, USAGE, REFUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+
+def of(execution: FlowExecution) -> int:
+    """Return the exit status that tells how an execution stands."""
+    return BAD if execution.status in TERMINAL_STATES and not execution.ok else GOOD
+
+
+def after(error: Exception) -> int:
+    """Return the exit status that tells what went wrong."""
+    if isinstance(error, ExecutionTimeout):
+        return TIMED_OUT
+    # Some errors of this package are a `ValueError` or an `OSError` too.
+    return REFUSED if isinstance(error, KestraError) else USAGE
+
+
+def sentence(error: Exception) -> str:
+    """Return what an error says."""
+    if isinstance(error, OSError) and not isinstance(error, KestraError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

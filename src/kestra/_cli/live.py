@@ -1,0 +1,113 @@
+"""What is shown on a terminal: a line that is kept up to date, and the log above it in colour."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from kestra._cli.execution_report import duration, tasks_done
+from kestra._cli.streams import printable
+from kestra._session import once, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from kestra._results import LogEntry, StateChange, TaskRun
+
+_LEVELS = {"TRACE": "dim", "DEBUG": "blue", "INFO": "green", "WARN": "yellow", "ERROR": "bold red"}
+_STATES = {"SUCCESS": "green", "WARNING": "yellow", "FAILED": "red", "KILLED": "red",
+           "CANCELLED": "red"}  # fmt: skip
+_REFRESHED = 4  # times a second
+_PACE = 2.0  # seconds between two looks at the tasks, and the longest that one takes
+_COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+class Screen:
+    """Shows what happens on a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._state = ""
+        self._runs: Sequence[TaskRun] = ()
+        self._start = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Show a sentence."""
+        self._console.print(printable(text), soft_wrap=True)
+
+    def state(self, change: StateChange) -> None:
+        """Show a state, until the next one."""
+        self._state = change.state
+
+    def entry(self, entry: LogEntry) -> bool:
+        """Show a log entry; a terminal is always read."""
+        shown_time = entry.time.astimezone().strftime("%H:%M:%S") if entry.time else "-"
+        text = Text.assemble(
+            (f"{shown_time} ", "dim"),
+            (f"{entry.level:<5} ", _LEVELS.get(entry.level, "")),
+            (f"{printable(entry.task)}: " if entry.task else "", "bold"),
+            _coloured(entry.message),
+        )
+        self._console.print(text, soft_wrap=True)
+        return True
+
+    @contextmanager
+    def watching(self, look: Callable[[], Sequence[TaskRun]], since: float = 0) -> Iterator[None]:
+        """Keep a line with state, time and tasks up to date in this block.
+
+        Args:
+            look: Returns the task runs as they are now.
+            since: How long the execution has been there, in seconds.
+        """
+        self._start = time.monotonic() - since
+        live = Live(
+            console=self._console,
+            get_renderable=self._line,
+            refresh_per_second=_REFRESHED,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        over = threading.Event()
+        with live:
+            # It stays visible whatever becomes of this process.
+            self._console.show_cursor(True)
+            threading.Thread(target=self._count, args=(look, over), daemon=True).start()
+            try:
+                yield
+            finally:
+                over.set()
+
+    def _line(self) -> Text:
+        parts = [duration(time.monotonic() - self._start)]
+        if self._runs:
+            parts.append(tasks_done(self._runs))
+        text = Text.assemble(
+            (printable(self._state), _STATES.get(self._state, "cyan")),
+            "  " if self._state else "",
+            ", ".join(parts),
+        )
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+    def _count(self, look: Callable[[], Sequence[TaskRun]], over: threading.Event) -> None:
+        """Look at the tasks now and then, beside the wait for the end."""
+        while not over.is_set():
+            # Whatever is wrong, the wait itself will say it.
+            with suppress(Exception), once(), within(_PACE):
+                self._runs = look()
+            over.wait(_PACE)
+
+
+def _coloured(message: str) -> Text:
+    """Return a message with its own colours; whatever else steers a terminal is escaped."""
+    pieces = _COLOURS.split(message)
+    pieces[::2] = map(printable, pieces[::2])
+    return Text.from_ansi("".join(pieces))

@@ -13,7 +13,7 @@ import kestra.exceptions
 if TYPE_CHECKING:
     from kestra.exceptions import *  # noqa: F403  # at run time one by one: some import requests
 
-__all__ = kestra.exceptions.__all__
+__all__ = kestra.exceptions.__all__  # pyright: ignore[reportUnsupportedDunderAll]  # those above
 
 
 def __getattr__(name: str) -> Any:

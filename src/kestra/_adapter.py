@@ -170,16 +170,17 @@ class _BoundedConnection(HTTPConnection):
         return response
 
 
-class _BoundedTLSConnection(_BoundedConnection, HTTPSConnection):
+class _BoundedTLSConnection(_BoundedConnection, HTTPSConnection):  # pyright: ignore[reportIncompatibleVariableOverride]  # as above
     pass
 
 
+# Nor is a connection of urllib3's own what urllib3's annotations of pools say.
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _BoundedConnection
+    ConnectionCls = _BoundedConnection  # pyright: ignore[reportAssignmentType]
 
 
 class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _BoundedTLSConnection
+    ConnectionCls = _BoundedTLSConnection  # pyright: ignore[reportAssignmentType]
 
 
 class BoundedAdapter(HTTPAdapter):

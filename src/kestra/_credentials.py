@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
 MASK = "***"
 
@@ -108,7 +109,7 @@ def submitted_values(url: str, request: Mapping[str, Any]) -> Iterator[str]:
         yield value
         yield value.partition(":")[2]
     files = request.get("files") or ()
-    for name, part in files.items() if hasattr(files, "items") else files:
+    for name, part in files.items() if isinstance(files, Mapping) else files:
         filename, content = part[:2] if isinstance(part, tuple | list) else (None, part)
         yield from _leaves(content)
         if filename != name:

@@ -99,7 +99,7 @@ def _source(raw: FileIO | BytesIO) -> BufferedReader | TextIOWrapper:
 
 
 def _load(source: BufferedReader | TextIOWrapper, *, eagerly: bool) -> Iterable[Any]:
-    rows: Iterable[Any] = simpleion.load(
+    rows: Iterable[Any] = simpleion.load(  # pyright: ignore[reportAssignmentType]  # of any value
         source,
         single_value=False,
         parse_eagerly=eagerly,

@@ -109,7 +109,7 @@ class _Hook:
         if not self.is_set:  # but called by one that was set around it
             self._before(*args)
             return
-        error = id(args[1] if len(args) > 1 else args[0].exc_value)
+        error = id(args[0].exc_value if len(args) == 1 else args[1])
         try:
             if error not in _logged:
                 self._log(*args)

@@ -100,10 +100,11 @@ def request(  # noqa: PLR0913 - what makes up a request
 
 def annotate(error: BaseException, note: str) -> None:
     """Add a note to an exception; Python 3.10 has no notes, and gets a line in the log."""
-    if hasattr(error, "add_note"):
-        error.add_note(note)
-    else:
+    add_note = getattr(error, "add_note", None)
+    if add_note is None:
         logger.error("%s: %s", type(error).__name__, note)
+    else:
+        add_note(note)
 
 
 class _Exchange:

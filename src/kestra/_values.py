@@ -76,7 +76,9 @@ def _not_plain(_: object) -> NoReturn:
 
 def _encoder(open_containers: dict[int, object] | None) -> Callable[[object, int], tuple[str, ...]]:
     """`json.dumps`, without NaN. Only with a dict for the open containers it notices circles."""
-    return make_encoder(open_containers, _not_plain, quote, None, ": ", ", ", False, False, False)
+    return make_encoder(  # pyright: ignore[reportOptionalCall]  # only called where it is one
+        open_containers, _not_plain, quote, None, ": ", ", ", False, False, False
+    )
 
 
 _encode = _encoder(None) if make_encoder is not None else None  # not constructed for every call
@@ -414,7 +416,8 @@ def utf16_length(text: str) -> int:
 
 def _refuse_unreadable(text: str, has: str, is_of: str) -> None:
     try:
-        text.isascii() or text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        if not text.isascii():
+            text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError:
         raise RefusedError(
             ValueError,

@@ -109,7 +109,7 @@ class Meters:
             value = self._values[key]
             if sample.type == "timer" and value is not None:
                 value = int(value / 1e6) / 1e3 if as_server else value / 1e9
-            tags = sample.tags or {}
+            tags: dict[str, str | None] = sample.tags or {}
             if as_server:
                 tags = {name: tag for name, tag in tags.items() if tag is not None}
             metrics.append(Metric(sample.name, sample.type, value, tags))

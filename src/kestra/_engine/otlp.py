@@ -64,11 +64,12 @@ def _samples(metric: dict[str, Any]) -> list[Sample] | None:
     kind, name = "counter" if is_delta else "gauge", _get(metric, "name", as_text)
     samples = []
     for i, point in enumerate(_get(data, "dataPoints", as_list)):
-        tags = None if point is None else _tags(as_object(point, f"otlp: dataPoints[{i}]"))
+        entry = as_object(point, f"otlp: dataPoints[{i}]")
+        tags = None if point is None else _tags(entry)
         if tags is None:
             return None
-        value = _get(point, "asDouble", as_double)
-        value = _get(point, "asInt", as_double) if value is None else value
+        value = _get(entry, "asDouble", as_double)
+        value = _get(entry, "asInt", as_double) if value is None else value
         if value is not None:
             samples.append(Sample("otlp", name, kind, value, tags))
     return samples

@@ -93,6 +93,7 @@ def test_a_hostname_may_end_in_a_slash_or_a_path(hostname, base):
         ("http://[oops", ValueError, "is no URL"),
         ("http://h/?token=secret", ValueError, "has no '\\?' or '#'"),
         (None, TypeError, "a string"),
+        (b"http://user:secret@host", TypeError, "not bytes"),
     ],
 )
 def test_a_hostname_that_is_none_is_refused(hostname, error, message):

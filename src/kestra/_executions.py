@@ -61,7 +61,9 @@ def base_url(hostname: object) -> str:
             not shown.
     """
     if not isinstance(hostname, str):
-        raise TypeError(f"hostname: a string such as 'http://localhost:8080', not {hostname!r}")
+        raise TypeError(
+            f"hostname: a string such as 'http://localhost:8080', not {type(hostname).__name__}"
+        )
     shown = hostname.rpartition("@")[2]
     try:
         parts = urlsplit(hostname.strip())

@@ -1,4 +1,7 @@
-"""A script, run in a process of its own, and what the engine keeps of what it prints."""
+"""A script, run in a process of its own, and what the engine keeps of what it prints.
+
+Every warning is an error, unless a test is about warnings.
+"""
 
 import os
 import re
@@ -25,7 +28,7 @@ class Script:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("KESTRA_")}
         process = subprocess.run(
             [sys.executable, path, *arguments],
-            env={**environment, **variables},
+            env={**environment, "PYTHONWARNINGS": "error", **variables},
             capture_output=True,
             timeout=DEADLINE,
             check=False,

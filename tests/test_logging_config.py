@@ -50,10 +50,10 @@ def entries(capsys):
 def script(tmp_path):
     """Return a function that runs code as a script."""
 
-    def run(code):
+    def run(code, **variables):
         path = tmp_path / "script.py"
         path.write_text(code, "utf-8")
-        return Script(path)
+        return Script(path, **variables)
 
     return run
 
@@ -479,12 +479,13 @@ def test_level_of_detail(entries, task_logger):
 
 def test_warnings(script):
     """A warning is one WARN entry with what `warnings` would have printed."""
-    ran = script("""
+    code = """
 import warnings
 from kestra import Kestra
 Kestra.configure_logging()
 warnings.warn("careful")
-""")
+"""
+    ran = script(code, PYTHONWARNINGS="default")
     ((level, message),) = ran.logs
     assert level == "WARN"
     assert message.startswith(f"{message.partition(':')[0]}:5: UserWarning: careful\n")

@@ -10,6 +10,7 @@ from scripts import DEADLINE, Script
 
 RECIPES = Path(__file__).parent.parent / "examples" / "logging"
 TRACEBACK = "Traceback (most recent call last):"
+WARNS = {"PYTHONWARNINGS": "default"}  # for a recipe that is about warnings
 
 
 def recipe(name, *arguments, status=0, **variables):
@@ -25,7 +26,7 @@ def first_lines(entries):
 
 def test_plain_logging():
     """Records, a warning and the exception of a thread; the exit status is that of the script."""
-    ran = recipe("plain_logging.py", status=3)
+    ran = recipe("plain_logging.py", status=3, **WARNS)
     warning = f"{RECIPES / 'plain_logging.py'}:18: FutureWarning: semicolons are deprecated"
     assert first_lines(ran.logs) == [
         ("INFO", "6 orders read"),
@@ -42,7 +43,7 @@ def test_plain_logging():
 
 def test_plain_logging_in_detail():
     """The environment asks for DEBUG."""
-    ran = recipe("plain_logging.py", status=3, KESTRA_LOGGING_LEVEL="debug")
+    ran = recipe("plain_logging.py", status=3, KESTRA_LOGGING_LEVEL="debug", **WARNS)
     assert ran.logs[:2] == [("DEBUG", "not shown"), ("INFO", "6 orders read")]
 
 
@@ -147,7 +148,7 @@ def test_multiprocessing(method):
 
 def test_asyncio():
     """What asyncio has to say in debug mode, slow callbacks of a busy machine aside."""
-    logs = recipe("asyncio_debug.py").logs
+    logs = recipe("asyncio_debug.py", **WARNS).logs
     quick = [(level, line) for level, line in first_lines(logs) if "Executing <" not in line]
     assert [level for level, _ in quick] == ["DEBUG", "ERROR", "WARN", "INFO", "DEBUG"]
     assert quick[0][1].startswith("Using ")
@@ -161,7 +162,7 @@ def test_asyncio():
 
 def test_caplog():
     """A test with caplog, and one with kestra_messages, pass."""
-    options = "-m", "pytest", "-p", "no:cacheprovider", "-p", "kestra._pytest_plugin"
+    options = "-W", "error", "-m", "pytest", "-p", "no:cacheprovider", "-p", "kestra._pytest_plugin"
     process = subprocess.run(
         [sys.executable, *options, RECIPES / "test_with_caplog.py"],
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},

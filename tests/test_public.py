@@ -1,6 +1,7 @@
 """The public surface: what code written for kestra 2.0.0 imports, calls and patches."""
 
 import inspect
+import os
 import pickle
 import subprocess
 import sys
@@ -218,3 +219,49 @@ def test_a_scripts_own_exceptions_module_breaks_nothing(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("from kestra import Kestra, Flow, FailedExponentialBackoff\nFlow()\n")
     subprocess.run([sys.executable, str(script)], check=True)
+
+
+def modules_of(code):
+    """This package's modules that running `code` loads."""
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return {name for name in run.stdout.split() if name.partition(".")[0] == "kestra"}
+
+
+def test_the_rooms_share_nothing_but_the_errors():
+    """What runs in a task, what talks to a server and the rules of an engine stay apart."""
+    task = modules_of("import kestra._kestra, kestra._ion, kestra._logging_config")
+    task |= modules_of("import kestra._execution_context")
+    client = modules_of("import kestra._flow")
+    engine = modules_of("import kestra._engine.reader")
+    assert task & client == {"kestra", "kestra.exceptions"}
+    assert task & engine == {"kestra"}
+    assert client & engine == {"kestra"}
+
+
+IMPORT_ALL = """
+import pkgutil, kestra, exceptions
+for module in pkgutil.walk_packages(kestra.__path__, "kestra."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)
+for name in {*kestra.__all__} - {"context"}:
+    getattr(kestra, name)
+for name in exceptions.__all__:
+    getattr(exceptions, name)
+"""
+
+
+def test_no_module_warns(tmp_path):
+    """Compiling and importing all there is raises no warning, with every warning an error."""
+    run = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", IMPORT_ALL],
+        env={**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

@@ -294,6 +294,17 @@ def test_nested_too_deeply(levels):
     assert "nested" in reasons(parse(nested(levels)))[0]
 
 
+def test_nesting_to_the_limit():
+    """Where the stack allows, 1,000 levels are kept and one more is not, on every Python."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    try:
+        assert not parse(nested(1_000)).rejected
+        assert "deeper than 1,000 levels" in reasons(parse(nested(1_001)))[0]
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def test_nested_deeply():
     """JSON of many levels is kept; Python's stack is not the limit but for the parsing itself."""
     assert not parse(nested(800)).rejected

@@ -597,6 +597,16 @@ kept = Fails()
     assert (ran.status, ran.stderr) == (0, "")
 
 
+def test_unraisable_of_nothing(script):
+    """Where the interpreter names no object, the entry does not either."""
+    ran = script(f"""{CONFIGURED}
+from types import SimpleNamespace
+error = {{"exc_type": ValueError, "exc_value": ValueError("x"), "exc_traceback": None}}
+sys.unraisablehook(SimpleNamespace(**error, err_msg="Exception ignored in a hook", object=None))
+""")
+    assert ran.logs == [("ERROR", "Exception ignored in a hook\nValueError: x")]
+
+
 def test_unraisable_of_what_cannot_be_shown(script):
     """An object whose `__repr__` fails does not keep the exception from being an entry."""
     ran = script(f"""{CONFIGURED}

@@ -10,7 +10,7 @@ from logging.handlers import QueueHandler, QueueListener
 import pytest
 from scripts import Script
 
-from kestra import JsonFormatter, KestraHandler, testing
+from kestra import JsonFormatter, KestraHandler, _logging, testing
 from kestra._logging import MAX_MESSAGE
 
 
@@ -239,6 +239,18 @@ def test_queue_of_what_was_delivered(logger, entries):
     listener.start()
     listener.stop()
     assert entries() == [("INFO", "message")]
+
+
+def test_a_record_when_the_interpreter_has_taken_the_module_apart(logger, capsys, monkeypatch):
+    """What a `__del__` logs as the very last thing may fail, and then does so without a word."""
+    stream = io.StringIO()
+    stream.close()
+    logger.addHandler(KestraHandler(stream))
+    logger.info("in time")
+    assert "I/O operation on closed file" in capsys.readouterr().err
+    monkeypatch.setattr(_logging, "_MESSAGE", None)
+    logger.info("too late")
+    assert capsys.readouterr() == ("", "")
 
 
 # --- configuration ---------------------------------------------------------------------------

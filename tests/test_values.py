@@ -325,6 +325,21 @@ def test_pydantic():
     assert testing.parse(Kestra.format({"outputs": model})).outputs == expected
 
 
+def test_import_without_the_accelerator():
+    """An interpreter that has no C encoder at all sends the same bytes."""
+    outputs = "{'é': [1.5, None, float('nan'), True], 'b': {'c': 'd'}}"
+    code = (
+        "import sys; sys.modules['_json'] = None\n"
+        f"from kestra import Kestra; Kestra.outputs({outputs})"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, timeout=DEADLINE
+    )
+    assert run.stdout == (
+        b'::{"outputs": {"\\u00e9": [1.5, null, null, true], "b": {"c": "d"}}}::\n'
+    )
+
+
 def test_a_model_of_the_first_pydantic():
     """A model without `model_dump` has `dict`."""
     model = type("BaseModel", (), {"__module__": "pydantic.main", "dict": lambda _: {"a": {1}}})

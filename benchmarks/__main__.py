@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.chart import draw
 from benchmarks.measure import ROOT, Pair, kept
 
-NAMES = ("startup", "emission", "ion", "completion")
+NAMES = ("weight", "startup", "emission", "ion", "completion")
 
 
 def main() -> None:

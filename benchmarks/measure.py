@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import venv
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -20,8 +20,9 @@ PUBLISHED = "kestra==2.0.0"
 
 @dataclass(frozen=True)
 class Pair:
-    """The interpreters of the published package and of this tree."""
+    """The interpreters of the published package and of this tree, and the folder they are in."""
 
+    folder: Path
     published: Path
     ours: Path
 
@@ -29,19 +30,24 @@ class Pair:
     def made_in(cls, folder: Path) -> Pair:
         """Make both environments, or take them as an earlier run left them."""
         return cls(
-            _environment(folder / "published", PUBLISHED),
-            _environment(folder / "ours", f"{ROOT}[ion]"),
+            folder,
+            environment(folder / "published", PUBLISHED),
+            environment(folder / "ours", f"{ROOT}[ion]"),
         )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: the figures of both, and published / ours (more than 1: ours is better)."""
+    """One measurement: the figures of both, and published / ours (more than 1: ours is better).
+
+    `generated` are those of the generated SDK, where it was measured too.
+    """
 
     name: str
     unit: str
     published: list[float]
     ours: list[float]
+    generated: list[float] = field(default_factory=list)
 
     @property
     def ratio(self) -> float:
@@ -53,14 +59,20 @@ class Row:
         figures = [
             f"{min(it):9.2f} /{statistics.median(it):9.2f}" for it in (self.published, self.ours)
         ]
-        return f"{self.name:42}{self.unit:>5}  {'   '.join(figures)}   {self.ratio:6.2f} x"
+        generated = (
+            f"   generated: {statistics.median(self.generated):.2f}" if self.generated else ""
+        )
+        return (
+            f"{self.name:42}{self.unit:>5}  {'   '.join(figures)}   {self.ratio:6.2f} x{generated}"
+        )
 
     def as_dict(self) -> dict[str, object]:
         """The row as one JSON object."""
-        rounded = {
-            name: [round(it, 3) for it in getattr(self, name)] for name in ("published", "ours")
-        }
-        return {**asdict(self), **rounded, "ratio": round(self.ratio, 3)}
+        lists = ("published", "ours", "generated")
+        rounded = {name: [round(it, 3) for it in getattr(self, name)] for name in lists}
+        if not self.generated:
+            del rounded["generated"]
+        return {"name": self.name, "unit": self.unit, **rounded, "ratio": round(self.ratio, 3)}
 
 
 def compare(name: str, unit: str, pair: Pair, *command: str, runs: int = 5) -> Row:
@@ -72,13 +84,14 @@ def compare(name: str, unit: str, pair: Pair, *command: str, runs: int = 5) -> R
     figures: dict[Path, list[float]] = {pair.published: [], pair.ours: []}
     for run in range(runs + 1):
         for python, collected in figures.items():
-            figure = _run(python, *command)
+            measured = figure(python, *command)
             if run:  # the first is for the file caches
-                collected.append(figure)
+                collected.append(measured)
     return Row(name, unit, figures[pair.published], figures[pair.ours])
 
 
-def _run(python: Path, *command: str) -> float:
+def figure(python: Path, *command: str) -> float:
+    """Run a worker once, and return its figure."""
     # Without PYTHONUNBUFFERED, PYTHONPATH and the like: both run as installed.
     environment = {name: it for name, it in os.environ.items() if not name.startswith("PYTHON")}
     with subprocess.Popen(
@@ -102,11 +115,12 @@ def _drain(descriptor: int) -> None:
         pass
 
 
-def _environment(folder: Path, requirement: str) -> Path:
+def environment(folder: Path, *requirements: str) -> Path:
+    """Make an environment in a folder, or take the one that is there; return its interpreter."""
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
         venv.create(folder, with_pip=True)
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement]
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *requirements]
     subprocess.run(pip, check=True)
     return python
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.chart import draw
 from benchmarks.measure import ROOT, Pair, kept
 
-NAMES = ("weight", "startup", "emission", "ion", "completion")
+NAMES = ("weight", "startup", "delivery", "emission", "ion", "completion")
 
 
 def main() -> None:
@@ -24,13 +24,16 @@ def main() -> None:
         parser.error(f"no benchmark called {', '.join(unknown)}: there are {', '.join(NAMES)}")
 
     pair = Pair.made_in(options.environments)
-    rows = []
+    results = options.results / "results.json"
+    if not options.names:
+        results.unlink(missing_ok=True)
     print(f"{'':47}{'published: min / median':>21}   {'ours: min / median':>20}    ratio")
     for name in options.names or NAMES:
+        measured = []
         for row in import_module(f"benchmarks.{name}").run(pair):
-            rows.append(row)
+            measured.append(row)
             print(row.line(), flush=True)
-    rows = kept(rows, options.results / "results.json")
+        rows = kept(measured, results)
     draw(rows, options.results / "chart.svg")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmarks.measure import LOST
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,7 +21,13 @@ def draw(rows: list[Row], file: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "kestra"  # the same rows give the same file
     from matplotlib import pyplot as plt
 
-    shown = [row for row in reversed(rows) if "bare" not in row.name and "json" not in row.name]
+    shown = [
+        row
+        for row in reversed(rows)
+        if row.unit != LOST and "bare" not in row.name and "json" not in row.name
+    ]
+    if not shown:
+        return
     figure, axes = plt.subplots(figsize=(9, 0.32 * len(shown) + 1))
     ratios = [row.ratio for row in shown]
     bars = axes.barh([row.name for row in shown], ratios, color="#6847ce", height=0.7)

@@ -1,14 +1,8 @@
-"""Reading 50,000 rows of Ion, text and binary.
-
-A part of `python -m benchmarks`; by itself, with interpreters that have each package:
-`python -m benchmarks.ion --published PYTHON [--ours PYTHON]`.
-"""
+"""Reading 50,000 rows of Ion, text and binary."""
 
 from __future__ import annotations
 
-import argparse
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -31,12 +25,3 @@ def _compared(pair: Pair, path: Path) -> list[Row]:
             for name in ("read", "read_rows")
         ]
     return rows
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ion")
-    parser.add_argument("--published", type=Path, required=True, help="has kestra 2.0.0")
-    parser.add_argument("--ours", type=Path, default=Path(sys.executable), help="has this tree")
-    options = parser.parse_args()
-    for row in run(Pair(options.published, options.ours)):
-        print(row.line())

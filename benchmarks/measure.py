@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 WORKERS = Path(__file__).parent / "workers"
 PUBLISHED = "kestra==2.0.0"
+LOST = "lost"  # the unit of what is counted, and has no ratio, since one of the two is zero
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,11 @@ class Row:
         figures = [
             f"{min(it):9.2f} /{statistics.median(it):9.2f}" for it in (self.published, self.ours)
         ]
+        ratio = "" if self.unit == LOST else f"   {self.ratio:6.2f} x"
         generated = (
             f"   generated: {statistics.median(self.generated):.2f}" if self.generated else ""
         )
-        return (
-            f"{self.name:42}{self.unit:>5}  {'   '.join(figures)}   {self.ratio:6.2f} x{generated}"
-        )
+        return f"{self.name:42}{self.unit:>5}  {'   '.join(figures)}{ratio}{generated}"
 
     def as_dict(self) -> dict[str, object]:
         """The row as one JSON object."""
@@ -72,7 +72,8 @@ class Row:
         rounded = {name: [round(it, 3) for it in getattr(self, name)] for name in lists}
         if not self.generated:
             del rounded["generated"]
-        return {"name": self.name, "unit": self.unit, **rounded, "ratio": round(self.ratio, 3)}
+        ratio = {} if self.unit == LOST else {"ratio": round(self.ratio, 3)}
+        return {"name": self.name, "unit": self.unit, **rounded, **ratio}
 
 
 def compare(name: str, unit: str, pair: Pair, *command: str, runs: int = 5) -> Row:
@@ -129,13 +130,18 @@ def kept(rows: list[Row], file: Path) -> list[Row]:
     """Keep rows in a JSON document, in place of those of the same name; return all of it."""
     by_name = {}
     if file.exists():
-        for it in json.loads(file.read_text())["rows"]:
-            del it["ratio"]
+        document = json.loads(file.read_text())
+        for it in document["rows"] + document.get("lost", []):
+            it.pop("ratio", None)
             by_name[it["name"]] = Row(**it)
     by_name |= {row.name: row for row in rows}
+    every = by_name.values()
     document = {
+        "published": PUBLISHED,
         "python": platform.python_version(),
-        "rows": [it.as_dict() for it in by_name.values()],
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "rows": [it.as_dict() for it in every if it.unit != LOST],
+        "lost": [it.as_dict() for it in every if it.unit == LOST],
     }
     file.write_text(json.dumps(document, indent=1) + "\n")
-    return list(by_name.values())
+    return list(every)

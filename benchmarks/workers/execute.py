@@ -58,9 +58,11 @@ def figures(url: str) -> dict:
     return {**counted, "connections": counted["connections"] - 1}
 
 
-def mean_delay(url: str, durations: list[int], *, follow: bool = False) -> float:
+def mean_delay(
+    url: str, durations: list[int], *, log: bool = False, follow: bool = False
+) -> float:
     """Return how long after the end a call comes back, in milliseconds."""
-    back = at_once([lambda d=d: execute(url, d, log=False, follow=follow) for d in durations])
+    back = at_once([lambda d=d: execute(url, d, log=log, follow=follow) for d in durations])
     ends = figures(url)["ends"]
     return 1000 * sum(time - ends[name] for name, time in back) / len(back)
 
@@ -102,6 +104,7 @@ def memory(url: str) -> float:
 
 FIGURES = {
     "delay": lambda url: mean_delay(url, DURATIONS),
+    "delay_log": lambda url: mean_delay(url, DURATIONS, log=True),
     "delay_followed": lambda url: mean_delay(url, DURATIONS, follow=True),
     "requests_followed": mean("requests", follow=True),
     "instant": lambda url: mean_delay(url, [0]),

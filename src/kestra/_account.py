@@ -186,7 +186,7 @@ def status_text(status: int) -> str:
 
 def _target(answer: Answer) -> str | None:
     """Return where a redirect leads, without what may be secret in it; `None` if it is none."""
-    location = answer.response.headers.get("Location") if answer.status < 400 else None  # noqa: PLR2004 - 3xx
+    location = answer.response.headers.get("Location") if answer.status < 400 else None  # noqa: PLR2004  # 3xx
     if not isinstance(location, str):
         return None
     return urlsplit(without_userinfo(location)[0])._replace(query="", fragment="").geturl()

@@ -37,7 +37,7 @@ class APIError(KestraError, requests.HTTPError):
             pickled, since the request that it holds bears the credentials.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument an attribute
+    def __init__(  # noqa: PLR0913  # one argument an attribute
         self,
         *args: object,
         status: int | None = None,

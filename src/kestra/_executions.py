@@ -190,7 +190,7 @@ class Creation:
         names = rest.split("/")
         bearing = [v for k, v in parse_qsl(parts.query) if k == "labels"]
         ids = [v.partition(":")[2] for v in bearing if v.startswith(f"{CORRELATION}:")]
-        if method.upper() != "POST" or len(names) != 2 or not ids:  # noqa: PLR2004 - namespace, flow
+        if method.upper() != "POST" or len(names) != 2 or not ids:  # noqa: PLR2004  # namespace, flow
             return None
         search = urlunsplit(parts._replace(path=f"{prefix}/executions/search", query=""))
         return cls(unquote(names[0]), unquote(names[1]), ids[0], search)

@@ -158,7 +158,7 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
         if isinstance(value, tuple):
             parts[name] = value
         elif isinstance(value, os.PathLike):
-            file = Path(value).open("rb")  # noqa: SIM115 - for the caller to close
+            file = Path(value).open("rb")  # noqa: SIM115  # for the caller to close
             parts[name] = (name, opened.enter_context(file))
         elif isinstance(value, bytes | bytearray | memoryview):
             parts[name] = (name, bytes(value))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from kestra._results import FlowExecution, LogEntry
     from kestra.exceptions import ExecutionTimeout
 
+# The statuses of a path that this version of the server does not have.
+NO_SUCH_PATH = frozenset({404, 405})
+
 
 class FlowPart:
     """A part of `Flow`, which provides what stands here."""

@@ -9,7 +9,7 @@ from kestra._answers import body_of, json_list, json_object, malformed
 from kestra._api_errors import APIError, NotFound
 from kestra._download import save
 from kestra._executions import state_of
-from kestra._parts import FlowPart, about
+from kestra._parts import NO_SUCH_PATH, FlowPart, about
 from kestra._results import (
     FlowExecution,
     LogEntry,
@@ -281,7 +281,7 @@ class Reading(FlowPart):
             try:
                 outputs = body_of(self._make_request("get", self._api(template, **names)))
             except APIError as error:
-                if error.status not in {404, 405}:
+                if error.status not in NO_SUCH_PATH:
                     raise
             else:
                 # At the first place of the flow's, some versions have a list of the tasks.

@@ -218,7 +218,7 @@ def doubt_after(method: str, outcome: Answer | Failure) -> Doubt:
         return Doubt.NONE
     if isinstance(outcome, Failure):
         return Doubt.NONE if outcome.unsent else Doubt.UNANSWERED
-    open_question = outcome.status >= 500 or outcome.status in RETRIED_STATUSES  # noqa: PLR2004 - 5xx
+    open_question = outcome.status >= 500 or outcome.status in RETRIED_STATUSES  # noqa: PLR2004  # 5xx
     return Doubt.ANSWERED if open_question else Doubt.NONE
 
 

@@ -141,7 +141,7 @@ def is_once() -> bool:
     return _once.get()
 
 
-def send(  # noqa: PLR0913, PLR0917 - what makes up a request
+def send(  # noqa: PLR0913, PLR0917  # what makes up a request
     session: requests.Session,
     method: str,
     url: str,
@@ -192,7 +192,7 @@ def send_as_published(method: str, url: str, access: Access, arguments: Mapping[
         headers["Authorization"] = access.credentials.authorization
     if headers:
         published["headers"] = headers
-    return requests.request(method, url, **published)  # noqa: S113 - nothing is sent
+    return requests.request(method, url, **published)  # noqa: S113  # nothing is sent
 
 
 def _prepared(access: Access, arguments: Mapping[str, Any], upload: Upload) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def _read(response: requests.Response) -> requests.Response:
     pieces of a large log is not given back.
     """
     if getattr(response, "_content", None) is False:
-        response._content = b"".join(response.iter_content(_PIECE))  # noqa: SLF001 - as its `content` does
+        response._content = b"".join(response.iter_content(_PIECE))  # noqa: SLF001  # as its `content` does
         response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
         if "charset" not in response.headers.get("Content-Type", "").lower():
             response.encoding = "utf-8"

@@ -14,7 +14,7 @@ from kestra._api_errors import APIError
 from kestra._executions import checked_revision
 from kestra._inputs import checked_labels, form
 from kestra._multipart import Upload
-from kestra._parts import FlowPart, about
+from kestra._parts import NO_SUCH_PATH, FlowPart, about
 from kestra._session import once
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Steering(FlowPart):
                 with about(execution_id):
                     response = self._make_request(method, url, **arguments)
             except APIError as error:
-                if error.status not in {404, 405}:
+                if error.status not in NO_SUCH_PATH:
                     self._place = place
                     raise
                 missing.append(error)

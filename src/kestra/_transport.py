@@ -52,7 +52,7 @@ logger = logging.getLogger("kestra")
 _UNDERSTOOD = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
-def request(  # noqa: PLR0913 - what makes up a request
+def request(  # noqa: PLR0913  # what makes up a request
     sessions: Sessions,
     method: str,
     url: str,
@@ -263,7 +263,7 @@ class _Exchange:
         response.url = self._url
         response.headers["Content-Type"] = "application/json"
         response.encoding = "utf-8"
-        response._content = json.dumps(self._found).encode()  # noqa: SLF001 - as mocking libraries do
+        response._content = json.dumps(self._found).encode()  # noqa: SLF001  # as mocking libraries do
         return response
 
     # --- one attempt ---
@@ -295,7 +295,7 @@ class _Exchange:
             session = self._sessions.current()
             upload = self._upload if "files" in arguments else Upload(None)
             return Answer(send(session, method, url, self._access, arguments, upload))
-        except Exception as error:  # noqa: BLE001 - mocking libraries raise what they like
+        except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
             # A session that was given may have adapters of its own, which do not tell.
             return failure(error, sent=wire.used if self._sessions.given is None else None)
 

@@ -47,7 +47,7 @@ def types(session: nox.Session) -> None:
     """Types, by mypy and by pyright, which infer differently; users have either."""
     session.install("-e.[dev]")
     session.run("mypy")
-    session.run("basedpyright", "-p", ".")
+    session.run("basedpyright", "-p", ".", "--pythonpath", f"{session.bin}/python")
 
 
 @nox.session

@@ -161,7 +161,7 @@ def _usual_metric(metric: Any) -> str | None:
 _heads: dict[tuple[str, str], str] = {}  # a script sends few metrics, and each often
 
 
-def _head(name: object, metric_type: object) -> str | None:
+def _head(name: Any, metric_type: Any) -> str | None:
     """The text of a metric up to its value; None where its name or type is unusual."""
     if not (
         type(name) is type(metric_type) is str

@@ -7,7 +7,7 @@ from benchmarks.measure import Pair, Row, compare
 # Figure of the worker, what it is called, its unit, and how often it is measured.
 FIGURES = (
     ("delay", "0 to 4 s: mean delay after the end", "ms", 3),
-    ("delay_log", "the same, with the log", "ms", 3),
+    ("delay_log", "0 to 4 s: mean delay, with the log", "ms", 3),
     ("delay_followed", "0 to 4 s, follow=True: mean delay", "ms", 3),
     ("requests", "0 to 4 s: requests", "", 1),
     ("requests_followed", "0 to 4 s, follow=True: requests", "", 1),

@@ -10,6 +10,8 @@ import urllib3
 from typing_extensions import assert_type
 
 from kestra import (
+    ExecutionOutcome,
+    ExecutionRequest,
     FailedExponentialBackoff,
     Flow,
     FlowExecution,
@@ -107,6 +109,21 @@ assert_type(flow.replay("id", task_run_id="run", revision=2), str)
 assert_type(flow.restart("id"), str)
 assert_type(flow.kill("id"), None)
 assert_type(flow.check_status("id"), requests.Response)
+
+# Execute many
+for outcome in flow.execute_all(
+    [
+        ("company.team", "report"),
+        ("company.team", "report", {"day": date(2026, 1, 31)}),
+        {"namespace": "company.team", "flow": "report"},
+        ExecutionRequest("company.team", "report", labels={"team": "sales"}),
+    ],
+    max_concurrent=20,
+):
+    assert_type(outcome, ExecutionOutcome)
+    assert_type(outcome.ok, bool)
+    assert_type(outcome.result, FlowExecution | None)
+    assert_type(outcome.error, Exception | None)
 
 
 # The errors are those of `requests` and of Python too.

@@ -227,6 +227,24 @@ BLOCKED = {
 }
 
 
+def test_a_signal_handler_just_before_the_write():
+    """Text that a handler prints once a frame has found no open line waits for that frame."""
+    script = run("""
+from kestra import _sink
+
+class Streams:  # looked up between the two: the place of a signal
+    def get(self, name):
+        print("tick, ", end="", flush=True)
+        return vars(sys)[name]
+
+Kestra.outputs({"n": 1})
+_sink._streams = Streams()
+Kestra.outputs({"n": 2})
+""")
+    assert (script.stderr, script.returncode) == (b"", 0)
+    assert script.stdout == b'::{"outputs": {"n": 1}}::\n::{"outputs": {"n": 2}}::\ntick, '
+
+
 @UNBUFFERED
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("blocked", BLOCKED)

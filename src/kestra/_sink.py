@@ -80,10 +80,12 @@ class Sink:
         try:
             if stage == _INSIDE:
                 self._deferred.append((self.write, (frame,)))
-            elif self._has_text or _streams.get(self._name) is not self._stream:
-                self._write_after_text(frame)
             else:
-                self._write_line(frame)
+                self._stage = _WHOLE  # before the look: what a signal handler prints has to wait
+                if self._has_text or _streams.get(self._name) is not self._stream:
+                    self._write_after_text(frame)
+                else:
+                    self._write_line(frame)
         except BaseException as error:
             if not self._can_go_on(error):
                 raise

@@ -58,9 +58,7 @@ def figures(url: str) -> dict:
     return {**counted, "connections": counted["connections"] - 1}
 
 
-def mean_delay(
-    url: str, durations: list[int], *, log: bool = False, follow: bool = False
-) -> float:
+def mean_delay(url: str, durations: list[int], *, log: bool = False, follow: bool = False) -> float:
     """Return how long after the end a call comes back, in milliseconds."""
     back = at_once([lambda d=d: execute(url, d, log=log, follow=follow) for d in durations])
     ends = figures(url)["ends"]

@@ -110,6 +110,13 @@ assert_type(flow.restart("id"), str)
 assert_type(flow.kill("id"), None)
 assert_type(flow.check_status("id"), requests.Response)
 
+# Follow
+for event in flow.follow("id", min_level="INFO", timeout=60):
+    if isinstance(event, LogEntry):
+        assert_type(event.message, str)
+    else:
+        assert_type(event, StateChange)
+
 # Execute many
 for outcome in flow.execute_all(
     [

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Phase = Callable[[pytest.Item], Generator[None, object, object]]
 
 _captured: dict[pytest.Item, Captured] = {}  # of the test that runs
-_HAS_WRAPPERS = tuple(getattr(pytest, "version_tuple", (0,))) >= (8, 2)
+_HAS_WRAPPERS = getattr(pytest, "version_tuple", (0,)) >= (8, 2)  # pyright: ignore[reportOperatorIssue]
 _CAPTURE_FIXTURES = ("capsys", "capteesys", "capsysbinary", "capfd", "capfdbinary")
 
 

@@ -7,8 +7,8 @@ import pytest
 import requests
 from loopback import Loopback, Reply, drip, drip_body, fine, hang
 
-from kestra import _adapter
-from kestra._adapter import BoundedAdapter, Deadline, Pace, Unhurried, bound_of, wire
+from kestra._http import adapter
+from kestra._http.adapter import BoundedAdapter, Deadline, Pace, Unhurried, bound_of, wire
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_time_that_ran_out_between_two_reads_is_over(clock):
     """Nothing more is read, though it may be there."""
     here, there = socket.socketpair()
     with here, there, here.makefile("rb", buffering=0) as stream:
-        reads = _adapter._BoundedReads(stream, here, Deadline(1))
+        reads = adapter._BoundedReads(stream, here, Deadline(1))
         there.sendall(b"xy")
         assert reads.read(1) == b"x"
         clock[0] += 2
@@ -98,7 +98,7 @@ def test_time_that_ran_out_between_two_reads_is_over(clock):
 @pytest.mark.parametrize("path", ["/answer", "/download"])
 def test_a_server_cannot_hold_a_request(server, session, monkeypatch, fault, path):
     """Whether it says nothing, or drips its headers or its body: there is an end."""
-    monkeypatch.setattr(_adapter, "_WINDOW", 0.2)
+    monkeypatch.setattr(adapter, "_WINDOW", 0.2)
     server.upset("GET", fault)
     with pytest.raises((requests.ReadTimeout, requests.ConnectionError), match="timed out"):
         session.get(server.url + path, timeout=0.2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest import exchanges
 
-from kestra._credentials import (
+from kestra._http.credentials import (
     MASK,
     NO_CREDENTIALS,
     credentials,

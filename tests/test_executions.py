@@ -8,21 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest import exchanges
 
-from kestra._executions import (
+from kestra._client.executions import (
     OTHER_STATES,
     TERMINAL_STATES,
-    Creation,
     base_url,
     creation_query,
     endpoints,
-    labels_on,
     segment,
     state_of,
     ui_url,
     under_main,
-    without_correlation,
 )
-from kestra._inputs import CORRELATION
+from kestra._http.creation import CORRELATION, Creation, labels_on, without_correlation
 
 POST = "http://h/api/v1/executions/company.team/my-flow"
 

@@ -19,7 +19,7 @@ import responses
 
 import kestra
 from kestra import Flow, Kestra
-from kestra._fake.clock import WAITING, Clock
+from kestra._testing.fake.clock import WAITING, Clock
 from kestra.exceptions import (
     AuthenticationError,
     Conflict,
@@ -111,7 +111,7 @@ def test_a_function_that_raises_has_failed(any_fake, flow):
     assert result.status == "FAILED"
     assert "ERROR Traceback" in result.log
     assert ", in fail" in result.log
-    assert "kestra/_fake" not in result.log
+    assert "kestra/_testing/fake" not in result.log
     assert "LookupError: no such table" in result.error
     assert isinstance(any_fake.executions[0].error, LookupError)
     assert [each.name for each in flow.get_metrics("execution1")] == ["tried"]
@@ -307,18 +307,18 @@ def test_no_time_passes(fake, flow, monkeypatch):
 
 def test_the_clock_stands_in_for_every_wait_of_the_client():
     """Each module that `Flow` is made of, and that sleeps or looks at the clock, is known."""
-    real = {"kestra._adapter"}  # it bounds reads from real sockets
-    task_side = {"kestra._kestra", "kestra._logging"}
+    real = {"kestra._http.adapter"}  # it bounds reads from real sockets
+    package = Path(kestra.__file__).parent
     uses = set()
-    for path in Path(kestra.__file__).parent.glob("*.py"):
+    for path in [package / "_flow.py", *package.glob("_client/*.py"), *package.glob("_http/*.py")]:
         names = {
             node.attr
             for node in ast.walk(ast.parse(path.read_bytes()))
             if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "time"
         }
         if names & {"sleep", "monotonic", "perf_counter", "time"}:
-            uses.add(f"kestra.{path.stem}")
-    assert uses - real - task_side == set(WAITING)
+            uses.add(".".join(path.relative_to(package.parent).with_suffix("").parts))
+    assert uses - real == set(WAITING)
 
 
 def test_what_else_a_clock_is_asked():
@@ -612,7 +612,7 @@ def test_strict_about_faults(flow):
 
 def test_nobody_resumes(fake, monkeypatch):
     """A wait that would never end, does."""
-    monkeypatch.setattr("kestra._fake.server._LOOKS", 50)
+    monkeypatch.setattr("kestra._testing.fake.server._LOOKS", 50)
     fake.flow("company.team", "etl", states=["PAUSED"])
     with pytest.raises(AssertionError, match="execution1 is PAUSED, and nobody"):
         run(Flow())
@@ -906,7 +906,7 @@ def test_the_import_is_cheap():
     """`kestra.testing` loads neither requests nor responses; `FakeKestra` does."""
     code = (
         "import sys; import kestra.testing; "
-        "assert not {'requests', 'responses', 'kestra._fake'} & set(sys.modules); "
+        "assert not {'requests', 'responses', 'kestra._testing.fake'} & set(sys.modules); "
         "from kestra.testing import FakeKestra; assert 'responses' in sys.modules; "
         "assert FakeKestra in [getattr(kestra.testing, n) for n in kestra.testing.__all__]"
     )

@@ -25,11 +25,13 @@ from loopback import (
 )
 from rest import exchanges
 
-from kestra import Flow, LogEntry, _channels, _following, _stream
-from kestra._events import Event, events
-from kestra._results import log_entries
-from kestra._seen import SeenEntries, SeenStates
-from kestra._session import remaining
+from kestra import Flow, LogEntry
+from kestra._client import channels, following
+from kestra._client.results import log_entries
+from kestra._client.seen import SeenEntries, SeenStates
+from kestra._http import stream as stream_module
+from kestra._http.events import Event, events
+from kestra._http.session import remaining
 from kestra.exceptions import (
     ExecutionTimeout,
     FailedExponentialBackoff,
@@ -90,7 +92,7 @@ def read(told, **gates):
 def followed_by(**arguments):
     """An execution that is followed in this way, and for ever."""
     nothing = {"connect": None, "look": None, "entries": None, "min_level": None}
-    return _channels.Followed(
+    return channels.Followed(
         "id1", **{**nothing, "poll_interval": 1, "timeout": None, "patience": 0, **arguments}
     )
 
@@ -144,7 +146,7 @@ class Story:
 @pytest.fixture
 def brief(monkeypatch):
     """The log is quiet soon: what is told before the end is there by then."""
-    monkeypatch.setattr(_following, "_QUIET", 0.05)
+    monkeypatch.setattr(following, "_QUIET", 0.05)
 
 
 @pytest.fixture
@@ -188,7 +190,7 @@ def test_states_and_entries_are_told_as_they_happen(flow, story):
 
 def test_entries_after_the_end_come_before_the_terminal_state(flow, story, monkeypatch):
     """Nobody who stops at the terminal state loses an entry."""
-    monkeypatch.setattr(_following, "_QUIET", 5)
+    monkeypatch.setattr(following, "_QUIET", 5)
     ended = Gate()
     story.states(stream(event(shown("CREATED")), event(shown("CREATED", "SUCCESS")), ended.open))
     story.log(stream(START, ended, event(entry("late"))))
@@ -200,7 +202,7 @@ def test_the_log_is_read_until_it_is_quiet(server, story, slept, monkeypatch):
     """Each entry after the end may be followed by another."""
     monotonic, passed = time.monotonic, [0]
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
-    monkeypatch.setattr(_following, "_QUIET", 5)
+    monkeypatch.setattr(following, "_QUIET", 5)
     ended = Gate()
     story.states(stream(event(shown("CREATED")), event(shown("CREATED", "SUCCESS")), ended.open))
     story.log(stream(START, ended, *(event(entry(text)) for text in "abcd"), then=hang))
@@ -369,7 +371,7 @@ def test_when_a_stream_has_broken_looks_are_frequent_again(monkeypatch):
     """They are seldom only while it works."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    states = _channels.States(followed_by(look=lambda: shown("CREATED")))
+    states = channels.States(followed_by(look=lambda: shown("CREATED")))
     states.take(Event("", json.dumps(shown("CREATED"))))
     assert states.looks_at == 60
     now[0] = 30.0
@@ -389,7 +391,7 @@ def test_a_stream_that_always_breaks_is_opened_ever_less_often(monkeypatch):
     def connect(kind):
         raise FailedExponentialBackoff(kind)
 
-    states = _channels.States(followed_by(connect=connect, poll_interval=1e6))
+    states = channels.States(followed_by(connect=connect, poll_interval=1e6))
     pauses = []
     for _ in range(2000):
         states.tend()
@@ -458,8 +460,8 @@ def test_a_stream_that_cannot_be_opened_now_is_opened_later(flow, story):
 @pytest.mark.parametrize("held", [hang, stream(then=hang)], ids=["headers", "events"])
 def test_a_proxy_that_delivers_nothing_is_worked_around(server, story, slept, monkeypatch, held):
     """Where a stream says nothing, the server is asked."""
-    monkeypatch.setattr("kestra._adapter._BEGINNING", 0.1)
-    monkeypatch.setattr(_channels, "_SILENT", 0.1)
+    monkeypatch.setattr("kestra._http.adapter._BEGINNING", 0.1)
+    monkeypatch.setattr(channels, "_SILENT", 0.1)
     story.states(held)
     story.log(held)
     story.looks = [shown("CREATED"), shown(*ENDS)]
@@ -472,8 +474,8 @@ def test_a_proxy_that_delivers_nothing_is_worked_around(server, story, slept, mo
 
 def test_a_stream_of_nothing_but_comments_is_not_trusted_for_ever(flow, story, monkeypatch):
     """Something on the way may keep it alive while its other end is gone."""
-    monkeypatch.setattr(_channels, "_TRUSTED", 0.1)
-    monkeypatch.setattr(_channels.States, "_trusted", 0.1)
+    monkeypatch.setattr(channels, "_TRUSTED", 0.1)
+    monkeypatch.setattr(channels.States, "_trusted", 0.1)
 
     def comments(exchange):
         while not exchange.server.stopped.wait(0.02):
@@ -514,7 +516,7 @@ def test_a_stream_of_the_log_that_said_nothing_is_not_relied_on(flow, story):
 
 def test_a_log_that_goes_on_for_long_after_the_end_is_looked_up(server, story, monkeypatch):
     """The stream is left when `log_settle` is over."""
-    monkeypatch.setattr(_following, "_QUIET", 0.2)
+    monkeypatch.setattr(following, "_QUIET", 0.2)
 
     def more(exchange):
         for number in range(1000):
@@ -656,7 +658,7 @@ def test_the_end_is_looked_for_once_more_when_the_time_is_over(flow, story):
 
 def test_a_server_that_does_not_answer_when_the_time_is_over_is_a_timeout(flow, story, monkeypatch):
     """And no failure of a request, which nobody waits for any more."""
-    monkeypatch.setattr(_channels, "LAST_LOOK", 0.1)
+    monkeypatch.setattr(channels, "LAST_LOOK", 0.1)
     story.states(stream(event(shown("CREATED")), then=hang))
     story.server.upset(LOOK, hang)
     with pytest.raises(ExecutionTimeout):
@@ -715,7 +717,7 @@ def test_a_look_at_the_log_does_not_outlast_the_timeout():
     """After the end, it may."""
     allowed = []
     followed = followed_by(timeout=5, entries=lambda: allowed.append(remaining()) or [])
-    log = _channels.Log(followed, "TRACE")
+    log = channels.Log(followed, "TRACE")
     log.look()
     log.stored()
     assert allowed[0] <= 5 < allowed[1]
@@ -886,7 +888,7 @@ def test_a_function_in_the_place_of_requests_is_asked(monkeypatch, slept):
 def test_an_older_urllib3_can_stream(monkeypatch):
     """Where an answer cannot be read by what is there, it is read byte by byte."""
     response = SimpleNamespace(raw=None, iter_content=lambda size: iter([b"x"] * size))
-    assert list(_stream._pieces(response)) == [b"x"]
+    assert list(stream_module._pieces(response)) == [b"x"]
 
 
 # --- what was told ---

@@ -162,7 +162,16 @@ def test_asyncio():
 
 def test_caplog():
     """A test with caplog, and one with kestra_messages, pass."""
-    options = "-W", "error", "-m", "pytest", "-p", "no:cacheprovider", "-p", "kestra._pytest_plugin"
+    options = (
+        "-W",
+        "error",
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "kestra._testing.pytest_plugin",
+    )
     process = subprocess.run(
         [sys.executable, *options, RECIPES / "test_with_caplog.py"],
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},

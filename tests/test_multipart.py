@@ -9,7 +9,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kestra._multipart import Upload
+from kestra._http.multipart import Upload
 
 
 def encoded(upload):

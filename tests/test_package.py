@@ -48,7 +48,7 @@ def test_pytest_finds_the_plugin(wheel):
     """The wheel names the plugin as pytest looks for it; `-p no:kestra` leaves it out."""
     description = f"kestra-{kestra.__version__}.dist-info/entry_points.txt"
     points = zipfile.ZipFile(wheel).read(description).decode()
-    assert points.strip() == "[pytest11]\nkestra = kestra._pytest_plugin"
+    assert points.strip() == "[pytest11]\nkestra = kestra._testing.pytest_plugin"
 
 
 def old_package(folder):

@@ -187,7 +187,7 @@ def test_a_mock_of_responses_without_error_entries(slept, more):
 
 def test_an_explanation_that_hangs_is_not_waited_for(server, flow, routes, monkeypatch):
     """The result is there after ten seconds at the latest, whatever `request_timeout` is."""
-    monkeypatch.setattr("kestra._reading._LONGEST_ASKING", 0.2)
+    monkeypatch.setattr("kestra._client.reading._LONGEST_ASKING", 0.2)
     flow.request_timeout = 60
     routes["GET /api/v1/executions/id1"] = as_json(execution("FAILED", taskRunList=[FAILED_RUN]))
     server.upset("GET /api/v1/logs", hang)
@@ -507,8 +507,8 @@ def test_a_download_that_breaks_off_begins_again(server, flow, tmp_path, slept, 
 @pytest.fixture
 def impatient(monkeypatch):
     """Downloads have to be fast, so that a slow one is given up soon."""
-    monkeypatch.setattr("kestra._adapter._SLOWEST", 1_000_000)
-    monkeypatch.setattr("kestra._adapter._WINDOW", 0.2)
+    monkeypatch.setattr("kestra._http.adapter._SLOWEST", 1_000_000)
+    monkeypatch.setattr("kestra._http.adapter._WINDOW", 0.2)
 
 
 @pytest.mark.usefixtures("stored", "impatient")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rest import exchanges
 
 from kestra import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
-from kestra._results import (
+from kestra._client.results import (
     culprit,
     ended_badly,
     error_text,

@@ -17,7 +17,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from kestra._retry import (
+from kestra._http.retry import (
     Answer,
     Doubt,
     Failure,

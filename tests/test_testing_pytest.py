@@ -15,7 +15,7 @@ def pytest_run(pytester, monkeypatch):
     """A function that runs tests with this plugin only; it takes their code and options."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
-    def run(code, *options, plugins=("kestra._pytest_plugin",)):
+    def run(code, *options, plugins=("kestra._testing.pytest_plugin",)):
         pytester.makepyfile(code)
         arguments = [argument for plugin in plugins for argument in ("-p", plugin)]
         return pytester.runpytest_subprocess(*arguments, *options, timeout=60)
@@ -96,7 +96,7 @@ def test_a_loss_fails_the_test(pytest_run):
             "*AssertionError: assert {} == {'a': 2}",
         ]
     )
-    result.stdout.no_fnmatch_line("*_pytest_plugin.py*")
+    result.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
 @pytest.mark.parametrize("options", [(), ("-s",), ("--capture=sys",), ("--capture=tee-sys",)])
@@ -284,7 +284,7 @@ UNUSED = """
 import sys
 import pytest
 before = set(sys.modules)
-import kestra._pytest_plugin
+import kestra._testing.pytest_plugin
 print(*sorted(name for name in set(sys.modules) - before))
 """
 
@@ -294,7 +294,8 @@ def test_its_import_is_cheap():
     process = subprocess.run(
         [sys.executable, "-c", UNUSED], capture_output=True, text=True, timeout=60, check=True
     )
-    assert process.stdout.split() == ["kestra", "kestra._pytest_plugin"]
+    own = ["kestra", "kestra._testing", "kestra._testing.pytest_plugin"]
+    assert process.stdout.split() == own
 
 
 def test_a_run_that_does_not_use_it(pytest_run):
@@ -305,7 +306,7 @@ def test_a_run_that_does_not_use_it(pytest_run):
 
         def test_it():
             loaded = {name for name in sys.modules if name.partition(".")[0] == "kestra"}
-            assert loaded == {"kestra", "kestra._pytest_plugin"}
+            assert loaded == {"kestra", "kestra._testing", "kestra._testing.pytest_plugin"}
             assert not {"requests", "responses", "urllib3"} & set(sys.modules)
         """,
     )
@@ -333,7 +334,7 @@ def test_an_old_pytest(pytest_run, pytester):
 
         def test_messages(kestra_messages): ...
         """,
-        plugins=("old_pytest", "kestra._pytest_plugin"),
+        plugins=("old_pytest", "kestra._testing.pytest_plugin"),
     )
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines("kestra_messages needs pytest 8.2, not 6.2.5")

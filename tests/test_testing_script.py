@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kestra import _script, testing
+from kestra import testing
 from kestra._engine.reader import Engine
+from kestra._testing import script as script_module
 from kestra.testing import kestra_context, run_script
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and groups")
@@ -244,7 +245,7 @@ def fed(monkeypatch):
         return feed(engine, line, stream)
 
     monkeypatch.setattr(Engine, "feed", noting_feed)
-    monkeypatch.setattr(_script, "monotonic", lambda: 1000.0 * len(fed))
+    monkeypatch.setattr(script_module, "monotonic", lambda: 1000.0 * len(fed))
     return fed
 
 
@@ -287,7 +288,7 @@ def test_an_interrupted_test(script, door, monkeypatch):
 @POSIX_ONLY
 def test_what_has_escaped_does_not_keep_the_test(script, door, fed, monkeypatch):
     """A child that is in a session of its own is not waited for."""
-    monkeypatch.setattr(_script, "_LAST_WORDS", 0)
+    monkeypatch.setattr(script_module, "_LAST_WORDS", 0)
     code = WITH_CHILD.replace("close_fds=False", "close_fds=False, start_new_session=True")
     with pytest.raises(TimeoutError, match="had not ended"):
         run_script(script(code + "signal.pause()"), door.path)

@@ -28,10 +28,10 @@ from loopback import (
 )
 from rest import exchanges
 
-from kestra._credentials import credentials
-from kestra._inputs import CORRELATION
-from kestra._session import Access, Sessions, within
-from kestra._transport import annotate, request
+from kestra._http.creation import CORRELATION
+from kestra._http.credentials import credentials
+from kestra._http.session import Access, Sessions, within
+from kestra._http.transport import annotate, request
 from kestra.exceptions import (
     APIError,
     AuthenticationError,

@@ -13,7 +13,8 @@ TYPE_CHECKING = False  # `typing` costs more to import than the rest of this pac
 if TYPE_CHECKING:
     from typing import Any
 
-    from kestra._batch import ExecutionOutcome, ExecutionRequest
+    from kestra._client.batch import ExecutionOutcome, ExecutionRequest
+    from kestra._client.results import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
     from kestra._execution_context import (
         CONTEXT_FILE,
         ExecutionContext,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from kestra._flow import Flow
     from kestra._kestra import Kestra
     from kestra._logging import JsonFormatter, KestraHandler, LogFormatter
-    from kestra._results import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
     from kestra.exceptions import FailedExponentialBackoff
 
     context: ExecutionContext
@@ -54,20 +54,20 @@ __all__ = [
 _HOMES = {
     "CONTEXT_FILE": "kestra._execution_context",
     "ExecutionContext": "kestra._execution_context",
-    "ExecutionOutcome": "kestra._batch",
-    "ExecutionRequest": "kestra._batch",
+    "ExecutionOutcome": "kestra._client.batch",
+    "ExecutionRequest": "kestra._client.batch",
     "FailedExponentialBackoff": "kestra.exceptions",
     "Flow": "kestra._flow",
-    "FlowExecution": "kestra._results",
+    "FlowExecution": "kestra._client.results",
     "JsonFormatter": "kestra._logging",
     "Kestra": "kestra._kestra",
     "KestraHandler": "kestra._logging",
-    "LogEntry": "kestra._results",
+    "LogEntry": "kestra._client.results",
     "LogFormatter": "kestra._logging",
-    "Metric": "kestra._results",
-    "State": "kestra._results",
-    "StateChange": "kestra._results",
-    "TaskRun": "kestra._results",
+    "Metric": "kestra._client.results",
+    "State": "kestra._client.results",
+    "StateChange": "kestra._client.results",
+    "TaskRun": "kestra._client.results",
     "load_execution_context": "kestra._execution_context",
 }
 # Modules that tests reach through this one, as they could in 2.0.0: `kestra.time.sleep`.

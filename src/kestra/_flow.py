@@ -10,11 +10,8 @@ from uuid import uuid4
 
 import urllib3
 
-from kestra._answers import json_object, malformed
-from kestra._api_errors import APIError
-from kestra._batch import ExecutionRequest
-from kestra._credentials import credentials, without_userinfo
-from kestra._executions import (
+from kestra._client.batch import ExecutionRequest
+from kestra._client.executions import (
     MAIN,
     TERMINAL_STATES,
     base_url,
@@ -26,16 +23,20 @@ from kestra._executions import (
     ui_url,
     under_main,
 )
-from kestra._following import Following, checked_callbacks
-from kestra._inputs import CORRELATION, checked_labels, form, labels_of
-from kestra._many import Many
-from kestra._reading import Reading
-from kestra._results import FlowExecution
-from kestra._retry import published_retry
-from kestra._session import Access, Sessions, is_replaced, within
-from kestra._steering import Steering
-from kestra._transport import annotate, request
-from kestra._waiting import check_timeout, last_state, settled_log
+from kestra._client.following import Following, checked_callbacks
+from kestra._client.inputs import checked_labels, form, labels_of
+from kestra._client.many import Many
+from kestra._client.reading import Reading
+from kestra._client.results import FlowExecution
+from kestra._client.steering import Steering
+from kestra._client.waiting import check_timeout, last_state, settled_log
+from kestra._http.answers import json_object, malformed
+from kestra._http.api_errors import APIError
+from kestra._http.creation import CORRELATION
+from kestra._http.credentials import credentials, without_userinfo
+from kestra._http.retry import published_retry
+from kestra._http.session import Access, Sessions, is_replaced, within
+from kestra._http.transport import annotate, request
 from kestra.exceptions import ExecutionTimeout, FailedExponentialBackoff, KestraError
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
     import requests
     from typing_extensions import Self
 
-    from kestra._following import Callbacks
-    from kestra._results import LogEntry, StateChange
+    from kestra._client.following import Callbacks
+    from kestra._client.results import LogEntry, StateChange
 
 logger = logging.getLogger("kestra")
 

@@ -34,7 +34,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kestra._api_errors import (
+    from kestra._client.results import FlowExecution
+    from kestra._http.api_errors import (
         APIError,
         AuthenticationError,
         Conflict,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
         RequestTimeout,
         ServerError,
     )
-    from kestra._results import FlowExecution
 
 __all__ = [
     "APIError",
@@ -181,9 +181,9 @@ class IonError(KestraError, ValueError):
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kestra import _api_errors
+    from kestra._http import api_errors
 
-    return globals().setdefault(name, getattr(_api_errors, name))
+    return globals().setdefault(name, getattr(api_errors, name))
 
 
 def __dir__() -> list[str]:

@@ -27,7 +27,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from kestra._capture import Captured, capture
 from kestra._engine.lines import decode, split_lines
 from kestra._engine.messages import (
     LogEntry,
@@ -38,11 +37,12 @@ from kestra._engine.messages import (
     ScriptMessages,
 )
 from kestra._engine.reader import Engine
-from kestra._script import run_script
-from kestra._task_context import kestra_context
+from kestra._testing.capture import Captured, capture
+from kestra._testing.script import run_script
+from kestra._testing.task_context import kestra_context
 
 if TYPE_CHECKING:
-    from kestra._fake.server import FakeKestra
+    from kestra._testing.fake.server import FakeKestra
 
 __all__ = [
     "Captured",
@@ -96,7 +96,7 @@ def __getattr__(name: str) -> Any:
         import responses  # noqa: F401 - what it stands on; the import below brings more
     except ImportError:
         raise ImportError("FakeKestra needs responses: pip install 'kestra[testing]'") from None
-    from kestra._fake.server import FakeKestra
+    from kestra._testing.fake.server import FakeKestra
 
     return FakeKestra
 

@@ -13,8 +13,8 @@ from kestra._cli.display import display_for, warnings_shown
 from kestra._cli.execute import execute, show_end, with_outputs
 from kestra._cli.execution_report import as_json, output_lines, report
 from kestra._cli.streams import printable, show
+from kestra._client.results import StateChange
 from kestra._flow import Flow
-from kestra._results import StateChange
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kestra._cli.display import Display
-    from kestra._results import TaskRun
+    from kestra._client.results import TaskRun
 
 
 def carry_out(options: argparse.Namespace) -> int:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from kestra._cli import exits
 from kestra._cli.execution_report import as_json, output_lines, summary
 from kestra._cli.streams import is_terminal, show
-from kestra._executions import TERMINAL_STATES
-from kestra._results import LEVELS
+from kestra._client.executions import TERMINAL_STATES
+from kestra._client.results import LEVELS
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
 
     from kestra._cli.display import Display
+    from kestra._client.results import FlowExecution, LogEntry
     from kestra._flow import Flow
-    from kestra._results import FlowExecution, LogEntry
 
 
 def execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kestra._cli.streams import printable
-from kestra._executions import TERMINAL_STATES
+from kestra._client.executions import TERMINAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from kestra._results import FlowExecution, LogEntry, TaskRun
+    from kestra._client.results import FlowExecution, LogEntry, TaskRun
 
 _MINUTE = 60
 

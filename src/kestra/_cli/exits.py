@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kestra._executions import TERMINAL_STATES
+from kestra._client.executions import TERMINAL_STATES
 from kestra.exceptions import ExecutionTimeout, KestraError
 
 if TYPE_CHECKING:
-    from kestra._results import FlowExecution
+    from kestra._client.results import FlowExecution
 
 GOOD, BAD, USAGE, REFUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 

@@ -14,12 +14,12 @@ from rich.text import Text
 
 from kestra._cli.execution_report import duration, tasks_done
 from kestra._cli.streams import printable
-from kestra._session import once, within
+from kestra._http.session import once, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kestra._results import LogEntry, StateChange, TaskRun
+    from kestra._client.results import LogEntry, StateChange, TaskRun
 
 _LEVELS = {"TRACE": "dim", "DEBUG": "blue", "INFO": "green", "WARN": "yellow", "ERROR": "bold red"}
 _STATES = {"SUCCESS": "green", "WARNING": "yellow", "FAILED": "red", "KILLED": "red",

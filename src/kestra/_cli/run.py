@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kestra import _report, _script
 from kestra._cli.streams import show
+from kestra._engine import report
 from kestra._engine.jackson import MAX_NESTING
 from kestra._engine.messages import ScriptMessages
 from kestra._engine.reader import Engine
 from kestra._engine.rules import RULES
 from kestra._execution_context import FILE_VARIABLE
+from kestra._testing import script
 
 if TYPE_CHECKING:
     import subprocess
@@ -104,14 +105,14 @@ def _run(options: argparse.Namespace) -> int:
     screens = {"stdout": sys.stderr if options.json else sys.stdout, "stderr": sys.stderr}
     variables = {FILE_VARIABLE: options.context} if options.context else {}
     command = [options.script, *options.arguments]
-    with _script.start(command, variables) as process, _signals_passed_to(process):
-        for stream, line in _script.Output(process).lines():
+    with script.start(command, variables) as process, _signals_passed_to(process):
+        for stream, line in script.Output(process).lines():
             if engine.feed(line, stream):
                 show(line, screens[stream])
 
     messages = ScriptMessages.of(engine.messages(), process.returncode)
-    report = _report.as_json if options.json else _report.as_text
-    show(report(messages, options.engine), sys.stdout)
+    text_of = report.as_json if options.json else report.as_text
+    show(text_of(messages, options.engine), sys.stdout)
     status = messages.exit_status
     return 1 if options.strict and messages.rejected and not status else status
 

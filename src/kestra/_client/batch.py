@@ -1,0 +1,300 @@
+"""Executions that are watched together: what to ask the server, and what its answers show. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from kestra._client.executions import TERMINAL_STATES, state_of
+from kestra._client.waiting import next_pause
+from kestra._http.api_errors import APIError
+from kestra._http.retry import RETRIED_STATUSES
+from kestra.exceptions import FailedExponentialBackoff
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from kestra._client.results import FlowExecution
+
+_PAGE = 100
+_MOST_PAGES = 100  # servers on Elasticsearch show no more than 10,000 results
+# What no search has shown for that long, in seconds, is looked at by itself. Servers on
+# Elasticsearch take a second or two to show what is new.
+_UNSEEN = 3.0
+
+
+# --- what is asked for, and what became of it ------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRequest:
+    """An execution to start, for `Flow.execute_all`.
+
+    Attributes:
+        namespace: The namespace of the flow.
+        flow: The id of the flow.
+        inputs: Values by input id, as those of `Flow.execute`.
+        labels: Labels of the execution, likewise.
+        revision: The revision of the flow, instead of the latest.
+        schedule_date: When to run it, instead of now.
+    """
+
+    namespace: str
+    flow: str
+    inputs: Mapping[str, Any] | None = field(default=None, repr=False)
+    labels: Mapping[str, Any] | None = None
+    revision: int | None = None
+    schedule_date: datetime | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionOutcome:
+    """What became of one request of `Flow.execute_all`: a result or an error.
+
+    Attributes:
+        request: The request; what was given, where that is none.
+        result: As `Flow.execute` returns it; `None` if there is an error.
+        error: What `Flow.execute` would have raised, `None` if there is a result.
+        execution_id: The id of the execution, `None` if it was not created.
+    """
+
+    request: ExecutionRequest
+    result: FlowExecution | None = None
+    error: Exception | None = None
+    execution_id: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the execution has ended, and in SUCCESS or WARNING."""
+        return self.result is not None and self.result.ok
+
+    def raise_for_status(self) -> None:
+        """Raise the error, if there is one, or that of an execution which ended badly.
+
+        Raises:
+            Exception: What `error` holds.
+            ExecutionFailed: The execution ended in another state than SUCCESS or WARNING.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.result is not None:
+            self.result.raise_for_status()
+
+
+_PARTS = tuple(each.name for each in fields(ExecutionRequest))
+_LONGEST_TUPLE = 3  # namespace, flow, inputs
+
+
+def request_of(given: Any) -> ExecutionRequest:
+    """Return the request that was given as one, as a tuple, or as a mapping.
+
+    Raises:
+        TypeError: It is none of these, or lacks its namespace or flow, or has an unknown key.
+    """
+    if isinstance(given, ExecutionRequest):
+        return given
+    if isinstance(given, Mapping):
+        unknown = [key for key in given if key not in _PARTS]
+        missing = [key for key in _PARTS[:2] if key not in given]
+        if unknown or missing:
+            fault = f"{unknown[0]!r} is none of them" if unknown else f"{missing[0]!r} is missing"
+            raise TypeError(f"requests: a mapping has the keys {', '.join(_PARTS)}; {fault}")
+        return ExecutionRequest(**given)
+    if isinstance(given, tuple) and 2 <= len(given) <= _LONGEST_TUPLE:  # noqa: PLR2004 - namespace, flow
+        return ExecutionRequest(*given)
+    raise TypeError(
+        "requests: each is an ExecutionRequest, a tuple (namespace, flow) or "
+        f"(namespace, flow, inputs), or a mapping; not {type(given).__name__}"
+    )
+
+
+# --- what is watched -------------------------------------------------------------------------
+
+
+@dataclass(eq=False, slots=True)
+class Watched:
+    """An execution that was created, and has not ended as far as is known.
+
+    Attributes:
+        request: What asked for it.
+        execution_id: Its id.
+        address: Where the user interface shows it.
+        start: When it was created, by the server's clock.
+        created: The same by the stopwatch, in seconds.
+        deadline: When its timeout is over, likewise.
+        seen: When an answer last showed it, likewise.
+        reported: The states that were looked at already for what is worth telling.
+        ended: Whether an answer showed that it has ended.
+        key: The key of its batch.
+    """
+
+    request: ExecutionRequest
+    execution_id: str
+    address: str | None
+    start: datetime | None
+    created: float
+    deadline: float
+    seen: float
+    reported: set[str] = field(default_factory=set)
+    ended: bool = False
+    key: Hashable = None
+
+    @property
+    def flow(self) -> str:
+        """The namespace and the id of the flow."""
+        return f"{self.request.namespace}.{self.request.flow}"
+
+
+class Batch:
+    """Executions of one flow, which one search shows; or one that no search shows.
+
+    Attributes:
+        members: The executions in it, in the order of their creation.
+        due: When to look next, by the stopwatch, in seconds; never, while looks are on their way.
+        looks: How many looks are on their way.
+    """
+
+    def __init__(self, due: float) -> None:
+        self.due = due
+        self.members: dict[Watched, None] = {}
+        self.looks = 0
+
+    def next_look(self, poll_interval: float, now: float) -> float:
+        """Return when to look next: when a member of middle age would be looked at by itself.
+
+        By the youngest, a steady stream of new ones would have the server asked all the time; by
+        the oldest, one that takes an hour would delay all others.
+        """
+        ages = sorted(now - each.created for each in self.members)
+        return now + next_pause(poll_interval, ages[(len(ages) - 1) // 2])
+
+    def search(self) -> Search:
+        """Return the search that shows the members."""
+        first = next(iter(self.members)).request
+        starts = [each.start for each in self.members if each.start is not None]
+        ids = frozenset(each.execution_id for each in self.members)
+        return Search(str(first.namespace), str(first.flow), min(starts), ids)
+
+
+def batch_key(execution: Watched) -> Hashable:
+    """Return what the executions have in common that one search shows.
+
+    One whose creation was answered without a start date cannot be searched for.
+    """
+    if execution.start is None:
+        return execution
+    return str(execution.request.namespace), str(execution.request.flow)
+
+
+def is_lost(execution: Watched, now: float) -> bool:
+    """Say whether it is time to look at an execution by itself, which searches do not show."""
+    return now - execution.seen >= _UNSEEN
+
+
+def is_passing(error: Exception | None) -> bool:
+    """Say whether a search that failed may succeed the next time."""
+    refused = isinstance(error, APIError) and error.status in RETRIED_STATUSES
+    return refused or isinstance(error, FailedExponentialBackoff)
+
+
+# --- what a search asks, and shows -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search for executions of one flow.
+
+    Attributes:
+        namespace: The namespace of the flow.
+        flow: The id of the flow.
+        start: When the earliest of them was created.
+        ids: Their ids.
+    """
+
+    namespace: str
+    flow: str
+    start: datetime
+    ids: frozenset[str]
+
+    def query(self, form: str, page: int) -> dict[str, Any]:
+        """Return the query for one page, the latest execution first.
+
+        Args:
+            form: One of `FORMS`.
+            page: The number of the page, from 1 on.
+        """
+        # Some databases keep less of a time than the answer to the creation shows.
+        start = (self.start - timedelta(seconds=1)).astimezone(timezone.utc)
+        asked = {
+            "namespace": ("EQUALS", self.namespace),
+            "flowId": ("EQUALS", self.flow),
+            "startDate": ("GREATER_THAN_OR_EQUAL_TO", start.strftime("%Y-%m-%dT%H:%M:%S.000Z")),
+        }
+        named = {form.format(name, how): value for name, (how, value) in asked.items()}
+        return {**named, "sort": "state.startDate:desc", "page": page, "size": _PAGE}
+
+
+# How parameters of a search are written: up to 1.x, and from 1.x on. Of the servers that do not
+# know a form, old ones ignore it, so that everything comes back, and new ones refuse it.
+FORMS = ("{0}", "filters[{0}][{1}]")
+
+
+class Sightings:
+    """What the pages of a search have shown so far.
+
+    Attributes:
+        shown: The executions that were searched for, by id; of one that has not ended, the state.
+        understood: Whether the server answers what it is asked.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._missing = set(search.ids)
+        self._results = 0
+        self._fruitless = 0
+        self.shown: dict[str, dict[str, Any]] = {}
+        self.understood = True
+
+    def sought(self, execution: Watched) -> bool:
+        """Say whether the search was for an execution; it may be younger than the search."""
+        return execution.execution_id in self._search.ids
+
+    def add(self, results: list[Any], total: Any) -> bool:
+        """Take a page into account, and say whether the next one is worth a request.
+
+        It is if there is one, and something is missing still. But what is missing can be looked
+        at singly, one request each: no more pages are read in vain than that would take.
+
+        Args:
+            results: The executions on the page.
+            total: How many there are on all pages.
+        """
+        before = len(self._missing)
+        for execution in results:
+            self._add(execution)
+        self._results += len(results)
+        self._fruitless = 0 if len(self._missing) < before else self._fruitless + 1
+        return (
+            self.understood
+            and self._fruitless < len(self._missing)
+            and len(results) > 0
+            and self._results < min(_PAGE * _MOST_PAGES, total if isinstance(total, int) else 0)
+        )
+
+    def _add(self, execution: Any) -> None:
+        state = state_of(execution)
+        if not isinstance(execution, dict) or state is None:
+            return
+        # The namespace of a search is a prefix on some versions.
+        namespace = str(execution.get("namespace"))
+        if not (
+            execution.get("flowId") == self._search.flow
+            and f"{namespace}.".startswith(f"{self._search.namespace}.")
+        ):
+            self.understood = False
+        elif (execution_id := execution.get("id")) in self._search.ids:
+            whole = state in TERMINAL_STATES
+            self.shown[execution_id] = execution if whole else {"state": {"current": state}}
+            self._missing.discard(execution_id)

@@ -1,0 +1,171 @@
+"""The executions API: where to send what, and what an answer means. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from kestra._client.inputs import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TERMINAL_STATES = frozenset(
+    {"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED"}
+)
+OTHER_STATES = frozenset(
+    {
+        "CREATED",
+        "SUBMITTED",
+        "RUNNING",
+        "PAUSED",
+        "RESTARTED",
+        "KILLING",
+        "QUEUED",
+        "RETRYING",
+        "BREAKPOINT",
+        "RESUBMITTED",
+    }
+)
+
+API = "/api/v1/"
+# The one tenant of an open-source server.
+MAIN = "main"
+
+
+# --- where -----------------------------------------------------------------------------------
+
+
+def segment(name: str, value: object) -> str:
+    """Return a value as one segment of a path.
+
+    Raises:
+        ValueError: It is empty, or would leave its place in the path.
+    """
+    text = str(value)
+    if value is None or not text or text in {".", ".."}:
+        raise ValueError(f"{name}: {text!r} is not the name of anything on the server")
+    if any(character in "/\\" or not character.isprintable() for character in text):
+        raise ValueError(f"{name}: {text!r} holds a slash or a character that cannot be shown")
+    return quote(text, safe="")
+
+
+def base_url(hostname: object) -> str:
+    """Return the address that API paths are appended to; user and password stay in it.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It has no scheme, no host, or more than a path. What stands before an `@` is
+            not shown.
+    """
+    if not isinstance(hostname, str):
+        raise TypeError(
+            f"hostname: a string such as 'http://localhost:8080', not {type(hostname).__name__}"
+        )
+    shown = hostname.rpartition("@")[2]
+    try:
+        parts = urlsplit(hostname.strip())
+        host = parts.hostname
+    except ValueError:
+        raise ValueError(f"hostname: {shown!r} is no URL") from None
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError(f"hostname: {shown!r} lacks its scheme: write 'https://{shown}' or http")
+    if not host:
+        raise ValueError(f"hostname: {shown!r} names no host")
+    if parts.query or parts.fragment:
+        raise ValueError("hostname: an address has no '?' or '#'")
+    return urlunsplit(parts).rstrip("/")
+
+
+def root(tenant: str | None) -> str:
+    """Return the beginning of every path of the API."""
+    return API if tenant is None else f"{API}{segment('tenant', tenant)}/"
+
+
+def endpoints(tenant: str | None) -> tuple[str, str, str]:
+    """Return the templates of the paths to create an execution, to see it, and to get its log."""
+    start = root(tenant)
+    return (
+        f"{start}executions/{{namespace}}/{{flow_id}}",
+        f"{start}executions/{{execution_id}}",
+        f"{start}logs/{{execution_id}}/download",
+    )
+
+
+def under_main(url: str, base: str) -> str | None:
+    """Return a URL's counterpart under the tenant `main`, `None` if there is no such thing."""
+    start = base + API
+    rest = url.removeprefix(start)
+    if rest == url or rest.startswith(f"{MAIN}/"):
+        return None
+    return f"{start}{MAIN}/{rest}"
+
+
+def ui_url(base: str, tenant: str | None, namespace: str, flow: str, execution_id: str) -> str:
+    """Return the address of an execution in the user interface."""
+    names = (*(() if tenant is None else (tenant,)), "executions", namespace, flow, execution_id)
+    return f"{base}/ui/" + "/".join(quote(str(name), safe="") for name in names)
+
+
+# --- what ------------------------------------------------------------------------------------
+
+
+def creation_query(
+    labels: Mapping[str, str], revision: int | None, schedule_date: datetime | str | None
+) -> str:
+    """Return the query of a creation, with its question mark, or nothing.
+
+    Raises:
+        TypeError: The revision is no integer. (The server would ignore it, and run the latest.)
+        ValueError: The date has no offset, or the revision is not positive.
+    """
+    query = [("labels", f"{key}:{value}") for key, value in labels.items()]
+    if revision is not None:
+        query.append(("revision", checked_revision(revision)))
+    if schedule_date is not None:
+        query.append(("scheduleDate", _schedule_date(schedule_date)))
+    return "?" + "&".join(f"{k}={quote(v, safe=':')}" for k, v in query) if query else ""
+
+
+def checked_revision(revision: int) -> str:
+    """Return a revision as text.
+
+    Raises:
+        TypeError: It is no integer. (The server would ignore it, and run the latest.)
+        ValueError: It is not positive.
+    """
+    if isinstance(revision, bool) or not isinstance(revision, int):
+        raise TypeError(f"revision: an integer, not {type(revision).__name__}")
+    if revision < 1:
+        raise ValueError("revision: revisions count from 1")
+    return str(revision)
+
+
+def _schedule_date(value: datetime | str) -> str:
+    """Return a date that the server does not ignore: one with an offset."""
+    if isinstance(value, datetime):
+        return text_of(value)
+    if not isinstance(value, str):
+        raise TypeError(f"schedule_date: a datetime, not {type(value).__name__}")
+    try:
+        # Python 3.10 does not read Z.
+        parsed = datetime.fromisoformat(value[:-1] + "+00:00" if value[-1:] in "Zz" else value)
+    except ValueError:
+        raise ValueError("schedule_date: an ISO 8601 date and time, or a datetime") from None
+    if parsed.utcoffset() is None:
+        raise ValueError(
+            "schedule_date: the text has no offset, and the server would run the flow at once; "
+            "add Z or an offset such as +02:00"
+        )
+    return parsed.isoformat()
+
+
+# --- answers ---------------------------------------------------------------------------------
+
+
+def state_of(execution: Any) -> str | None:
+    """Return the state that an execution is in, `None` where there is none."""
+    state = execution.get("state") if isinstance(execution, dict) else None
+    current = state.get("current") if isinstance(state, dict) else None
+    return current if isinstance(current, str) else None

@@ -1,0 +1,192 @@
+"""What to tell of a request that went wrong, without telling a secret."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+
+from kestra._http.api_errors import (
+    APIError,
+    AuthenticationError,
+    Conflict,
+    ConnectionFailed,
+    ConnectTimeout,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    RequestTimeout,
+    ServerError,
+)
+from kestra._http.credentials import Credentials, redact, submitted_values, without_userinfo
+from kestra._http.retry import Answer, Failure
+from kestra.exceptions import FailedExponentialBackoff
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kestra._http.creation import Creation
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    400: InvalidInput,
+    401: AuthenticationError,
+    403: PermissionDenied,
+    404: NotFound,
+    409: Conflict,
+    413: InvalidInput,
+    415: InvalidInput,
+    422: InvalidInput,
+}
+
+# A page of text would bury the sentence that matters.
+_LONGEST_MESSAGE = 2_000
+
+
+class Account:
+    """What can be told of a request: its method and path, and what came of it.
+
+    Not its query, which may hold input values, nor the error of `requests`, whose text has the URL.
+    """
+
+    def __init__(
+        self, method: str, url: str, credentials: Credentials, arguments: Mapping[str, Any]
+    ) -> None:
+        self.method = method.upper()
+        self.path = urlsplit(url).path
+        self._url = url
+        self._credentials = credentials
+        self._arguments = arguments
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    def of(self, outcome: Answer | Failure) -> str:
+        """Return what came of an attempt, in words."""
+        if isinstance(outcome, Failure):
+            return self._masked(str(outcome)) if outcome.mocked else str(outcome)
+        message, _ = self._message(outcome)
+        said = status_text(outcome.status)
+        return f"{said}: {message}" if message else said
+
+    def failed(
+        self,
+        outcome: Answer | Failure,
+        attempts: int,
+        *,
+        notes: tuple[str, ...] = (),
+        correlation_id: str | None = None,
+    ) -> FailedExponentialBackoff:
+        """Return the error for the end of all attempts.
+
+        Args:
+            outcome: What the last one brought.
+            attempts: How many there were.
+            notes: Sentences to add to the message.
+            correlation_id: That of an execution that may exist.
+        """
+        cls: type[FailedExponentialBackoff] = FailedExponentialBackoff
+        status = message = None
+        if isinstance(outcome, Failure):
+            late = ConnectTimeout if outcome.unsent else RequestTimeout
+            cls = late if outcome.timed_out else ConnectionFailed
+        else:
+            status = outcome.status
+            message, _ = self._message(outcome)
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        return cls(
+            ". ".join((f"{self} failed after {times}: {self.of(outcome)}", *notes)),
+            attempts=attempts,
+            status=status,
+            message=message,
+            correlation_id=correlation_id,
+        )
+
+    def refused(self, answer: Answer) -> APIError:
+        """Return the error for an answer that another attempt does not change."""
+        message, errors = self._message(answer)
+        text = f"{self}: {self.of(answer)}"
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            text += f" (sent: {self._credentials.kind})"
+        if target := _target(answer):
+            text += (
+                f": redirected to {target}, and not followed, since that would not be the same "
+                f"{self.method} any more"
+            )
+        response = answer.response
+        server_error = (
+            ServerError if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError
+        )
+        return _BY_STATUS.get(answer.status, server_error)(
+            text,
+            status=answer.status,
+            message=message,
+            errors=errors,
+            method=self.method,
+            path=self.path,
+            response=response if isinstance(response, requests.Response) else None,
+        )
+
+    def _message(self, answer: Answer) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+        said, listed = server_message(answer.response)
+        errors = tuple((self._masked(where), self._masked(what)) for where, what in listed)
+        return None if said is None else self._masked(said), errors
+
+    def _masked(self, text: str) -> str:
+        values = submitted_values(self._url, self._arguments)
+        return redact(text, (*self._credentials.secrets, *values))
+
+
+def whereabouts(creation: Creation) -> str:
+    """Return how to find an execution of which no answer tells."""
+    return (
+        f"The execution may exist: look in {creation.namespace}.{creation.flow} for the label "
+        f"system.correlationId:{creation.correlation_id}"
+    )
+
+
+def server_message(response: Any) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """Return what the server says of a failed request, and the single problems that it lists.
+
+    Pages (HTML) are no message. Whatever cannot be read is none either: this runs while an error is
+    being made.
+    """
+    text = getattr(response, "text", None)
+    if not isinstance(text, str):
+        return None, ()
+    try:
+        body = json.loads(text)
+    except ValueError:
+        plain = text.strip()
+        return (None if plain.startswith("<") else plain[:_LONGEST_MESSAGE] or None), ()
+    if isinstance(body, str):
+        return body[:_LONGEST_MESSAGE] or None, ()
+    if not isinstance(body, dict):
+        return None, ()
+    message = body.get("message")
+    embedded = body.get("_embedded")
+    listed = embedded.get("errors") if isinstance(embedded, dict) else None
+    errors = tuple(
+        (str(error.get("path") or ""), str(error.get("message") or ""))
+        for error in (listed if isinstance(listed, list) else ())
+        if isinstance(error, dict)
+    )
+    return (message[:_LONGEST_MESSAGE] if isinstance(message, str) else None), errors
+
+
+def status_text(status: int) -> str:
+    """Return a status as people know it: `404 Not Found`."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _target(answer: Answer) -> str | None:
+    """Return where a redirect leads, without what may be secret in it; `None` if it is none."""
+    location = answer.response.headers.get("Location") if answer.status < 400 else None  # noqa: PLR2004  # 3xx
+    if not isinstance(location, str):
+        return None
+    return urlsplit(without_userinfo(location)[0])._replace(query="", fragment="").geturl()

@@ -1,0 +1,182 @@
+"""What code prints in this process, and what the engine would keep of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from kestra._engine import report
+from kestra._engine.lines import Lines
+from kestra._engine.reader import Engine
+from kestra._testing.tee import Tee
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from kestra._engine.messages import LogEntry, Messages, Metrics, Rejected, State, Stream
+
+
+def capture(
+    *, engine: str = "2.0", enterprise: bool = False
+) -> AbstractContextManager[Captured, None]:
+    """Tell what Kestra would keep of what the code in the block prints.
+
+    ::
+
+        with capture() as messages:
+            main()
+        assert messages.outputs == {"rows": 3}
+        assert messages.metrics["rows"] == 3
+
+    Whatever comes through `sys.stdout` and `sys.stderr` counts, of any thread: `Kestra`, log
+    records, `print`, bytes for `sys.stdout.buffer`. It is shown as ever, so `capsys` and `capfd`
+    see it too. What does not come through is not seen: text that the code redirects (nor would the
+    engine see it), and output of other processes or straight to a descriptor; for those there is
+    `run_script`. With pytest, `capsys.disabled()` and `breakpoint()` inside the block put the
+    standard streams back, which ends it there.
+
+    The block counts as a task of its own: the types of the metrics that were sent before it do not
+    clash with those inside. Blocks may stand in each other. In two threads at the same time they
+    must not: there is but one `sys.stdout`.
+
+    Args:
+        engine: Whose rules, as of `parse`.
+        enterprise: Accept assets, as of `parse`.
+
+    Raises:
+        AssertionError: When the block ends, if the engine would lose something of what was
+            printed. Not where the code in the block has looked at `rejected`, or has raised.
+        ValueError: An engine whose rules are not known.
+    """
+    return _Block(engine, enterprise=enterprise)
+
+
+class Captured:
+    """What was printed so far, as the engine would keep it if the task ended here.
+
+    To be read at any time, while the code runs and afterwards. The attributes are those of
+    `Messages`. Made by `capture` and by the fixture `kestra_messages`.
+    """
+
+    def __init__(self, engine: str = "2.0", *, enterprise: bool = False) -> None:
+        self._engine = engine
+        self._enterprise = enterprise
+        self._pieces: list[tuple[Stream, bytes]] = []
+        self._parsed = 0, self._parse([])
+        self._looked_at = 0  # so many losses
+        self._is_attached = False
+        self._streams = Tee(self._keep("stdout")), Tee(self._keep("stderr"))
+        self._replaced: tuple[TextIO, TextIO] = sys.stdout, sys.stderr
+        self._types: dict[Any, str] = {}
+
+    def __repr__(self) -> str:
+        return repr(self._messages())
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The outputs of all frames, the last value of a key."""
+        return self._messages().outputs
+
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics, added up; `metrics["rows"]` is the value of the one called rows."""
+        return self._messages().metrics
+
+    @property
+    def logs(self) -> list[LogEntry]:
+        """Ordinary lines and log frames, in order."""
+        return self._messages().logs
+
+    @property
+    def assets(self) -> list[dict[str, Any]]:
+        """The `assets` objects of the frames; only the Enterprise Edition keeps any."""
+        return self._messages().assets
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """The lines of which something is lost; whoever looks here answers for them."""
+        rejected = self._messages().rejected
+        self._looked_at = len(rejected)
+        return rejected
+
+    @property
+    def state(self) -> State:
+        """What the output makes of the state of the task: `SUCCESS`, `WARNING` or `CRASH`."""
+        return self._messages().state
+
+    def unseen_losses(self) -> str:
+        """Return what is lost, and why, where nobody has looked at `rejected` since; else ""."""
+        rejected = self._messages().rejected
+        if len(rejected) <= self._looked_at:
+            return ""
+        table = report.losses(rejected, self._engine)
+        return f"{table}\n(A test that expects this looks at .rejected before the end.)"
+
+    def attach(self) -> None:
+        """Begin, or go on after `detach`."""
+        from kestra import _sink  # on use: it sets a hook on the standard streams
+
+        self._replaced = sys.stdout, sys.stderr
+        for tee, stream in zip(self._streams, self._replaced, strict=True):
+            tee.stand_for(stream, _sink._lock)  # noqa: SLF001  # around every line of this process
+        sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self._streams)
+        self._types = _swap_metric_types({})
+        self._is_attached = True
+
+    def detach(self) -> None:
+        """Keep nothing from now on."""
+        self._is_attached = False
+        sys.stdout, sys.stderr = self._replaced
+        _swap_metric_types(self._types)
+
+    def _keep(self, stream: Stream) -> Callable[[bytes], None]:
+        def keep(piece: bytes) -> None:
+            if self._is_attached:
+                self._pieces.append((stream, piece))
+
+        return keep
+
+    def _messages(self) -> Messages:
+        count, messages = self._parsed
+        if count != len(self._pieces):
+            pieces = self._pieces[:]
+            messages = self._parse(pieces)
+            self._parsed = len(pieces), messages
+        return messages
+
+    def _parse(self, pieces: list[tuple[Stream, bytes]]) -> Messages:
+        reader = Engine(self._engine, enterprise=self._enterprise)
+        lines: dict[Stream, Lines] = {"stdout": Lines(), "stderr": Lines()}
+        for stream, piece in pieces:
+            for line in lines[stream].feed(piece):
+                reader.feed(line, stream)
+        for stream, last in lines.items():
+            for line in last.end():
+                reader.feed(line, stream)
+        return reader.messages()
+
+
+class _Block(Captured):
+    """What is printed in a `with` block."""
+
+    def __enter__(self) -> Captured:
+        self.attach()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        __tracebackhide__ = True
+        self.detach()
+        losses = self.unseen_losses()
+        if losses and kind is None:
+            raise AssertionError(losses)
+
+
+def _swap_metric_types(types: dict[Any, str]) -> dict[Any, str]:
+    """Set the types of the metrics that this process has sent; return those it had."""
+    module = sys.modules.get("kestra._kestra")
+    known: dict[Any, str] = module._types if module else {}  # noqa: SLF001
+    previous = known.copy()
+    known.clear()
+    known.update(types)
+    return previous

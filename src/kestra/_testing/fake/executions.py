@@ -1,0 +1,194 @@
+"""Flows, and executions with their states: what becomes of them as time passes. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kestra._client.executions import OTHER_STATES, TERMINAL_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from kestra._engine.messages import Metric
+    from kestra._testing.fake.inputs import Input
+    from kestra._testing.fake.task import Function, Result
+
+_SHORT = 0.1  # seconds that a state lasts where nothing else is said
+
+Step = tuple[str, float]
+
+
+def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
+    """Return the course that a user describes, with the seconds that each state lasts.
+
+    Raises:
+        ValueError: There is no such state, it cannot last so long, or one follows the end.
+    """
+    steps: list[Step] = []
+    for each in states:
+        state, seconds = (each, None) if isinstance(each, str) else each
+        if state not in TERMINAL_STATES | OTHER_STATES:
+            raise ValueError(f"states: there is no state {state!r}")
+        if state in TERMINAL_STATES or (state == "PAUSED" and seconds is None):
+            seconds = math.inf
+        elif seconds is None:
+            seconds = _SHORT
+        if not seconds >= 0:
+            raise ValueError(f"states: {state} lasts for some seconds, and not less than none")
+        if steps and steps[-1][0] in TERMINAL_STATES:
+            raise ValueError(f"states: nothing follows {steps[-1][0]}")
+        steps.append((state, seconds))
+    return steps
+
+
+@dataclass(frozen=True)
+class FlowDefinition:
+    """A flow as it is registered."""
+
+    namespace: str
+    id: str
+    function: Function
+    inputs: list[Input] | None = None
+    on_resume: list[Input] = field(default_factory=list)
+    disabled: bool = False
+    revisions: tuple[int, ...] = (1,)
+    tasks: tuple[str, ...] = ("main",)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    states: tuple[Step, ...] = ()
+
+
+@dataclass(eq=False)
+class Execution:
+    """An execution: what was asked for, and what has become of it so far.
+
+    Attributes:
+        id: Its id.
+        namespace: The namespace of the flow.
+        flow: The id of the flow.
+        revision: The revision of the flow.
+        inputs: The inputs. Those that the flow declares are values of their types (`datetime`,
+            `int`, …), and others the text that was sent; files are `bytes` with a `name`.
+        labels: All its labels, system labels too.
+        schedule_date: When it was to run.
+        history: Each state that it was in, and when that began, in seconds of the fake's clock.
+        outputs: Its outputs.
+        logs: Its log: the time by that clock, the level and the message of each entry.
+        metrics: Its metrics; timers in seconds.
+        error: What the flow's function raised.
+        resumed: The inputs that it was resumed with.
+        parent: The execution that it is a replay of.
+    """
+
+    definition: FlowDefinition = field(repr=False)
+    id: str
+    revision: int
+    inputs: dict[str, Any]
+    labels: dict[str, str]
+    created: float
+    schedule_date: datetime | None = None
+    parent: str | None = None
+    history: list[tuple[str, float]] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    logs: list[tuple[float, str, str]] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    error: Exception | None = None
+    resumed: dict[str, Any] | None = None
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    attempts: int = 1
+    was_seen_ended: bool = field(default=False, repr=False)
+    is_called: bool = field(default=False, repr=False)  # the function, now or before
+    is_busy: bool = field(default=False, repr=False)  # the function is being called
+    _course: list[Step] = field(default_factory=list, repr=False)
+    _lasts: float = field(default=math.inf, repr=False)  # seconds of the present state
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the flow."""
+        return self.definition.namespace
+
+    @property
+    def flow(self) -> str:
+        """The id of the flow."""
+        return self.definition.id
+
+    @property
+    def state(self) -> str:
+        """The state that it is in, as far as anybody has looked."""
+        return self.history[-1][0]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether that is a terminal state."""
+        return self.state in TERMINAL_STATES
+
+    @property
+    def due(self) -> float:
+        """The moment when the next state begins; endless where somebody has to do something."""
+        return self.history[-1][1] + self._lasts
+
+    # --- its course ---
+
+    def start(self, course: Sequence[Step], wait: float = 0) -> None:
+        """Begin, with what is to happen and the seconds to wait for it before."""
+        steps = list(course)
+        end = [steps.pop()] if steps and steps[-1][0] in TERMINAL_STATES else []
+        if not steps or steps[-1][0] != "RUNNING":
+            steps.append(("RUNNING", _SHORT))
+        if steps[0][0] != "CREATED":
+            steps.insert(0, ("CREATED", _SHORT))
+        steps[0] = ("CREATED", steps[0][1] + wait)
+        self._course = [*steps, *end]
+        self._enter(self.created)
+
+    def step(self) -> bool:
+        """Enter the next state, and say whether the flow's function is to be called in it."""
+        self._enter(self.due)
+        runs_later = any(state == "RUNNING" for state, _ in self._course)
+        self.is_busy = self.state == "RUNNING" and not runs_later and not self.is_called
+        self.is_called = self.is_called or self.is_busy
+        return self.is_busy
+
+    def finish(self, result: Result, seconds: float) -> None:
+        """Take over what the function did, and how long that took."""
+        self.is_busy = False
+        self.outputs = result.outputs
+        self.metrics += result.metrics
+        began = self.history[-1][1]
+        self.logs += [(began, level, message) for level, message in result.logs]
+        self.error = result.error
+        if self.state == "RUNNING":
+            self._lasts = max(self._lasts, seconds)
+        if not self._course or self._course[-1][0] not in TERMINAL_STATES:
+            self._course.append((result.state, math.inf))
+
+    def _enter(self, at: float) -> None:
+        state, self._lasts = self._course.pop(0)
+        self.history.append((state, at))
+
+    # --- what is done to it ---
+
+    def kill(self, now: float) -> None:
+        """Let it be killed."""
+        self._course = [("KILLING", _SHORT), ("KILLED", math.inf)]
+        self._enter(now)
+
+    def pause(self, now: float) -> None:
+        """Let what runs stand still until somebody resumes it."""
+        rest = max(self.due - now, 0)
+        self._course = [("PAUSED", math.inf), ("RUNNING", rest), *self._course]
+        self._enter(now)
+
+    def resume(self, now: float) -> None:
+        """Let the pause end now."""
+        self._lasts = now - self.history[-1][1]
+
+    def restart(self, now: float) -> None:
+        """Run once more."""
+        self._course = [("RESTARTED", _SHORT), ("RUNNING", _SHORT)]
+        self.is_called = False
+        self.attempts += 1
+        self.outputs, self.error = {}, None
+        self._enter(now)

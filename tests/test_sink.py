@@ -218,7 +218,7 @@ ACTIONS = {
     "flush": 'print("tick, ", end="", flush=True)',
 }
 BLOCKED = {
-    "small frames": "for n in range(5_000): Kestra.outputs({'n': n})",
+    "small frames": "for n in range(5_000): Kestra.outputs({'n': n})\nsignal.pause()",
     "large frame": f"Kestra.outputs({{'n': 4_999, 'x': 'x' * {LARGE}}})",
     "large log": f"Kestra.logger().info('x' * {LARGE})\nKestra.outputs({{'n': 4_999}})",
     "print": f"print('x' * {LARGE})\nKestra.outputs({{'n': 4_999}})",

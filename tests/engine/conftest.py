@@ -3,6 +3,7 @@
 One engine of each version serves the whole run. `testing.parse` is held to it on every line.
 """
 
+import contextlib
 import subprocess
 
 import pytest
@@ -19,15 +20,23 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=judged)
 
 
-@pytest.fixture(scope="session", params=VERSIONS)
-def engine(request):
-    """An engine that runs."""
-    try:
-        engine = RealEngine(request.param)
-    except Missing as missing:
-        pytest.exit(str(missing), returncode=1)
-    yield engine
-    engine.close()
+@pytest.fixture(scope="session")
+def engines():
+    """An engine of each version, running."""
+    with contextlib.ExitStack() as stack:
+        try:
+            started = {version: RealEngine(version) for version in VERSIONS}
+        except Missing as missing:
+            pytest.exit(str(missing), returncode=1)
+        for engine in started.values():
+            stack.callback(engine.close)
+        yield started
+
+
+@pytest.fixture(params=VERSIONS)
+def engine(request, engines):
+    """One engine after the other."""
+    return engines[request.param]
 
 
 @pytest.fixture

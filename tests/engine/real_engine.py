@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pipes
 import queue
 import re
 import shlex
@@ -19,8 +20,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pipes
-
 from kestra import testing
 from kestra._engine.rules import RULES
 
@@ -30,7 +29,7 @@ JAVA_HOMES = ("/usr/lib/jvm", "/Library/Java/JavaVirtualMachines", "~/.sdkman/ca
 SOURCES = Path(__file__).parent / "java"
 BUILD = Path(__file__).parents[2] / "build" / "engine"
 BUILD_DEADLINE = 600  # seconds; the first run downloads 100 MB
-DEADLINE = 60
+DEADLINE = 120  # for one answer; the first includes the start
 
 OPTIONS = (
     "-XX:TieredStopAtLevel=1",  # it starts sooner, and does not run for long
@@ -86,9 +85,9 @@ class RealEngine:
         java, class_path = built(version)
         self._log = (class_path.parent / "engine.log").open("wb")
         self._storage = tempfile.TemporaryDirectory(prefix="engine")
+        arguments = ["-cp", class_path.read_text(), "Tasks", self._storage.name]
         self._process = subprocess.Popen(
-            [java / "bin" / "java", *OPTIONS, "-cp", class_path.read_text(), "Tasks"]
-            + [self._storage.name],
+            [java / "bin" / "java", *OPTIONS, *arguments],
             env=pipes.environment({}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -128,6 +127,7 @@ class RealEngine:
 
     def _keep(self, text, environment):
         request = json.dumps({"command": _not_rendered(text), "environment": environment})
+        assert self._process.poll() is None, f"the engine has ended, see {self._log.name}"
         self._process.stdin.write(f"{request}\n".encode())
         self._process.stdin.flush()
         try:
@@ -253,7 +253,10 @@ def _java_home():
 
 
 def _is_recent(home):
-    with contextlib.suppress(OSError):
-        version = re.search(r'^JAVA_VERSION="(\d+)', (home / "release").read_text(), re.MULTILINE)
-        return (home / "bin" / "javac").is_file() and bool(version) and int(version[1]) >= LEAST_JAVA
-    return False
+    try:
+        release = (home / "release").read_text()
+    except OSError:
+        return False
+    version = re.search(r'^JAVA_VERSION="(\d+)', release, re.MULTILINE)
+    is_recent = version is not None and int(version[1]) >= LEAST_JAVA
+    return is_recent and (home / "bin" / "javac").is_file()

@@ -3,10 +3,10 @@
 The tests of the same names, at counts that take little time.
 """
 
+from pipes import run, said
+
 import pytest
 import test_delivery
-import test_sink
-from pipes import run, said
 from test_delivery import LARGE, SMALL
 from test_sink import (
     ACTIONS,

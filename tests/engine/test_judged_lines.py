@@ -1,7 +1,7 @@
 """Lines of all kinds, right and wrong, read by the engine: `testing.parse` agrees on each."""
 
 import pytest
-from recorded import CASES, comparable, printed
+from recorded import CASES, printed
 
 pytestmark = pytest.mark.engine
 

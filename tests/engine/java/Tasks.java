@@ -72,6 +72,7 @@ public class Tasks {
         System.setOut(System.err); // what the engine itself prints
         int status = 1;
         try (ApplicationContext engine = start(Path.of(arguments[0]))) {
+            run(new Request("true", Map.of()), engine); // what is slow is so only the first time
             var requests = new BufferedReader(new InputStreamReader(System.in, UTF_8));
             for (String line; (line = requests.readLine()) != null; ) {
                 Request request = JSON.readValue(line, Request.class);

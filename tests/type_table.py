@@ -19,7 +19,7 @@ import test_values
 from kestra import Kestra, testing
 
 FILE = Path(__file__).parent.parent / "docs" / "types.md"
-REWRITE = "python -m pytest -m engine --rewrite-types tests/engine/test_judged_values.py"
+REWRITE = "python -m pytest -m engine --rewrite-types tests/engine"
 ENGINES = {"2.0.0": "2.0", "1.3.31": "1.3", "0.21": "0.21"}  # columns, and their rules in `parse`
 LONGEST = 70  # characters of a value in the table, and of what arrives
 

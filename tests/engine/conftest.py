@@ -25,12 +25,10 @@ def engines():
     """An engine of each version, running."""
     with contextlib.ExitStack() as stack:
         try:
-            started = {version: RealEngine(version) for version in VERSIONS}
+            started = [stack.enter_context(RealEngine(version)) for version in VERSIONS]
         except Missing as missing:
             pytest.exit(str(missing), returncode=1)
-        for engine in started.values():
-            stack.callback(engine.close)
-        yield started
+        yield dict(zip(VERSIONS, started, strict=True))
 
 
 @pytest.fixture(params=VERSIONS)

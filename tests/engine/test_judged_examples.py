@@ -1,6 +1,8 @@
 """The examples and the logging recipes, run by the engine: their own tests, once more."""
 
 import pytest
+import test_examples
+import test_logging_recipes
 from test_examples import (
     test_commands_task,
     test_end_early,
@@ -16,7 +18,9 @@ from test_examples import (
     test_outputs_are_read_by_the_flow,
     test_pip_dependency,
     test_read_step_data,
+    test_read_step_data_without_a_server,
     test_script_task,
+    test_the_flow_that_is_executed,
     web,
 )
 from test_logging_recipes import (
@@ -34,3 +38,16 @@ from test_logging_recipes import (
 )
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("processes_in_the_engine")]
+
+RUNNING = {"Execution", "recipe", "run", "run_script"}  # what runs a script
+
+
+def test_all_are_here():
+    """No test that runs an example, or a recipe, is missing."""
+    tests = {**vars(test_examples), **vars(test_logging_recipes)}
+    running = {
+        name
+        for name, test in tests.items()
+        if name.startswith("test_") and RUNNING.intersection(test.__code__.co_names)
+    }
+    assert running <= set(globals())

@@ -12,7 +12,7 @@ import pytest
 import type_table
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from real_engine import as_text
+from real_engine import VERSIONS, as_text
 from test_values import BAD, JSON_SCALARS, KEY_TEXTS, Colour, Point, as_kept
 
 from kestra import testing
@@ -22,9 +22,16 @@ pytestmark = pytest.mark.engine
 TABLE = Path(type_table.__file__)
 
 
-def test_every_type(engine):
+@pytest.fixture(scope="module")
+def tables(engines):
+    """What each engine keeps of the table's cases."""
+    return {version: each.keep([sys.executable, TABLE]) for version, each in engines.items()}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_type(tables, version):
     """Each case of the tests of values, keys and metrics arrives as what it is said to become."""
-    kept = engine.keep([sys.executable, TABLE])
+    kept = tables[version]
     assert (kept.status, kept.stderr) == (0, [])
     metrics = [testing.Metric(*metric) for metric in kept.metrics]
     for case in type_table.cases():
@@ -35,10 +42,10 @@ def test_every_type(engine):
             assert as_text(arrived) == as_text(case.reading), case
 
 
-def test_the_table(engines, request):
-    """docs/types.md is what the engines keep, and what `testing.parse` says of the others."""
-    kept = engines["2.0.0"].keep([sys.executable, TABLE])
-    columns = type_table.parsed(engines["1.3.31"].keep([sys.executable, TABLE]).stdout)
+def test_the_table(tables, request):
+    """docs/types.md is what the engines keep, and what `testing.parse` says of the servers."""
+    kept = tables["2.0.0"]
+    columns = type_table.parsed(tables["1.3.31"].stdout)
     columns["2.0.0"] = kept.outputs, [testing.Metric(*metric) for metric in kept.metrics]
     text = type_table.render(columns)
     if request.config.option.rewrite_types:

@@ -2,9 +2,9 @@ import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.AppenderBase;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import io.kestra.core.models.executions.AbstractMetricEntry;
 import io.kestra.core.models.executions.LogEntry;
 import io.kestra.core.models.property.Property;
@@ -72,7 +72,7 @@ public class Tasks {
         System.setOut(System.err); // what the engine itself prints
         int status = 1;
         try (ApplicationContext engine = start(Path.of(arguments[0]))) {
-            run(new Request("true", Map.of()), engine); // what is slow is so only the first time
+            run(new Request("true", Map.of()), engine); // the first one is slow
             var requests = new BufferedReader(new InputStreamReader(System.in, UTF_8));
             for (String line; (line = requests.readLine()) != null; ) {
                 Request request = JSON.readValue(line, Request.class);
@@ -106,8 +106,8 @@ public class Tasks {
         Class<?> type;
         try {
             type = Class.forName("io.kestra.core." + name);
-        } catch (ClassNotFoundException another) { // of another version
-            return;
+        } catch (ClassNotFoundException absent) {
+            return; // this version has none
         }
         Object refusing = Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type},
             (proxy, method, arguments) -> switch (method.getName()) {
@@ -176,12 +176,14 @@ public class Tasks {
     }
 
     static Metric metric(AbstractMetricEntry<?> entry) {
-        Object value = entry.getValue() instanceof Duration duration ? seconds(duration) : entry.getValue();
+        Object value = entry.getValue();
+        value = value instanceof Duration duration ? seconds(duration) : value;
         return new Metric(entry.getName(), entry.getType(), value, entry.getTags());
     }
 
     static BigDecimal seconds(Duration duration) {
-        return BigDecimal.valueOf(duration.getSeconds()).add(BigDecimal.valueOf(duration.getNano(), 9));
+        BigDecimal fraction = BigDecimal.valueOf(duration.getNano(), 9);
+        return BigDecimal.valueOf(duration.getSeconds()).add(fraction);
     }
 
     static Collection<Entry> listen(Logger logger) {

@@ -120,7 +120,7 @@ class RealEngine:
         out, err = (Path(self._storage.name, name) for name in ("stdout", "stderr"))
         out.write_bytes(stdout)
         err.write_bytes(stderr)
-        kept = self._keep(f"cat {err} >&2; exec cat {out}" if stderr else f"exec cat {out}", {})
+        kept = self._keep(f"cat {out}; exec cat {err} >&2" if stderr else f"exec cat {out}", {})
         self._compare(kept, stdout, stderr)
         return kept
 

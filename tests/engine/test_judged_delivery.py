@@ -7,7 +7,12 @@ from pipes import run, said
 
 import pytest
 import test_delivery
-from test_delivery import LARGE, SMALL
+from test_delivery import (
+    LARGE,
+    SMALL,
+    test_a_fork_and_its_child,
+    test_a_script_that_a_script_runs,
+)
 from test_sink import (
     ACTIONS,
     heard,
@@ -34,33 +39,35 @@ from test_sink import (
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("processes_in_the_engine")]
 
-SIZES = pytest.mark.parametrize(("size", "count"), [(SMALL, 500), (LARGE, 100)])
+SIZES = pytest.mark.parametrize(
+    ("sizes", "count"), [([SMALL], 500), ([LARGE], 100), ([SMALL, LARGE], 100)]
+)
 
 
 @SIZES
-def test_threads(size, count):
+def test_threads(sizes, count):
     """Of eight threads that emit at once the engine reads every frame, whole, once."""
-    test_delivery.test_threads(size, count, options=())
+    test_delivery.test_threads(sizes, count, options=())
 
 
 @SIZES
 @pytest.mark.parametrize("talk", ['print("text", flush=True)', 'print("a part, ", end="")'])
-def test_threads_among_text(size, count, talk):
+def test_threads_among_text(sizes, count, talk):
     """So it does among the text of four other threads."""
-    test_delivery.test_threads_among_text(size, count, (), talk)
+    test_delivery.test_threads_among_text(sizes, count, (), talk)
 
 
 @SIZES
-def test_forks(size, count):
+def test_forks(sizes, count):
     """So it does of four forked children."""
-    test_delivery.test_forks(size, count, options=())
+    test_delivery.test_forks(sizes, count, options=())
 
 
 @SIZES
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_multiprocessing(size, count, method, tmp_path):
+def test_multiprocessing(sizes, count, method, tmp_path):
     """So it does of four processes of `multiprocessing`."""
-    test_delivery.test_multiprocessing(size, count, method, tmp_path)
+    test_delivery.test_multiprocessing(sizes, count, method, tmp_path)
 
 
 @pytest.mark.parametrize("action", ACTIONS)

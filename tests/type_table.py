@@ -54,7 +54,7 @@ same as in 2.0.0. `—`: nothing, the key is left out.
 OUTPUTS, KEYS, VALUES, SECONDS, TAGS = (
     "Outputs",
     "Keys in outputs",
-    "Values of counters and gauges",
+    "Values of counters",
     "Values of timers, in seconds",
     "Tags of metrics",
 )
@@ -104,7 +104,7 @@ class Case:
 def cases():
     """All rows but those of libraries that are not installed."""
     same = zip(_sources(test_values, "SAME"), test_values.SAME, strict=True)
-    libraries = [(source, _evaluated(source), reading) for source, reading in FROM_LIBRARIES]
+    libraries = [(source, evaluated(source), reading) for source, reading in FROM_LIBRARIES]
     rows = {
         OUTPUTS: [
             *((source, value, test_values.as_kept(value)) for source, value in same),
@@ -144,7 +144,8 @@ def _sources(module, name, *, is_pairs=False):
     return [" ".join(ast.get_source_segment(text, node).split()) for node in nodes]
 
 
-def _evaluated(source):
+def evaluated(source):
+    """A value of a library; MISSING where that is not installed."""
     library = source.partition(".")[0]
     try:
         names = {library: importlib.import_module(library), "dt": dt, "__name__": __name__}
@@ -157,7 +158,7 @@ def render(kept):
     """The file, given the outputs and the metrics that each engine has kept."""
     parts = [HEAD]
     section = None
-    for case in filter(Case.is_shown.fget, cases()):
+    for case in (case for case in cases() if case.is_shown):
         if case.section != section:
             section = case.section
             titles = ["type", "value", *ENGINES]

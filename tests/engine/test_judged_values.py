@@ -46,7 +46,7 @@ def test_the_table(tables, request):
     """docs/types.md is what the engines keep, and what `testing.parse` says of the servers."""
     values = [type_table.evaluated(source) for source, _ in type_table.FROM_LIBRARIES]
     is_missing = any(value is type_table.MISSING for value in values)
-    assert not is_missing, "the table has rows of pandas and pydantic: install the extra `dev`"
+    assert not is_missing, "the table has rows of pandas and pydantic: install them"
     kept = tables["2.0.0"]
     columns = type_table.parsed(tables["1.3.31"].stdout)
     columns["2.0.0"] = kept.outputs, [testing.Metric(*metric) for metric in kept.metrics]

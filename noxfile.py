@@ -90,9 +90,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def engine(session: nox.Session) -> None:
-    """The tests that need a real engine."""
-    session.install("-e.[test]")
-    session.run("python", "-m", "pytest", "-m", "engine", *session.posargs)
+    """The tests that the engine itself judges; they need JDK 25 and Maven."""
+    session.install("-e.[test]", *CONVERTED)
+    session.run("python", "-m", "pytest", "-m", "engine", *(session.posargs or ["-q"]))
 
 
 @nox.session

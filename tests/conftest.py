@@ -15,6 +15,18 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+pytest.register_assert_rewrite("real_engine")  # its assertions show what differs
+
+
+def pytest_addoption(parser):
+    """Let the tests with the real engine write what they would compare with."""
+    parser.addoption(
+        "--rewrite-types",
+        action="store_true",
+        help="write docs/types.md by what the engines keep, where -m engine runs them",
+    )
+
+
 @pytest.fixture
 def environment(monkeypatch):
     """No variable of the machine gets into a test."""

@@ -17,7 +17,7 @@ def run(script, *arguments, options=(), stdout=subprocess.PIPE, **variables):
     """Run a script, code or a file, to its end; its status and the bytes of its streams."""
     return subprocess.run(
         _command(script, arguments, options),
-        env=_environment(variables),
+        env=environment(variables),
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,
@@ -31,7 +31,7 @@ def started(script, *arguments, options=(), **variables):
     """A script that runs; when the block ends, it does not."""
     with subprocess.Popen(
         _command(script, arguments, options),
-        env=_environment(variables),
+        env=environment(variables),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -72,7 +72,7 @@ def _command(script, arguments, options):
     return [sys.executable, *options, *code, *map(str, arguments)]
 
 
-def _environment(variables):
+def environment(variables):
     """That of this process, without what changes how a script prints."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(_MATTERS)}
     return {**inherited, **variables}

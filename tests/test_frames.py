@@ -177,25 +177,24 @@ def test_values(value, read, type_):
         assert kept(metric(value, type_)) == testing.Metric("rows", type_, expected, {})
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (1.5, 1.5),
-        (dt.timedelta(milliseconds=1_500), 1.5),
-        (dt.timedelta(days=-1), -86_400),
-        (np.timedelta64(1_500, "ms"), 1.5),
-        ("PT1.5S", 1.5),
-        ("-PT1M", -60),
-        ("P1DT1H1M1S", 90_061),
-        ("pt-1.5s", -1.5),
-        ("1.5", 1.5),
-        ("-2", -2),
-        (9_223_372_036, 9_223_372_036),
-        (-9_223_372_036.0, -9_223_372_036),
-        ("PT9223372036S", 9_223_372_036),
-    ],
-    ids=repr,
-)
+SECONDS = [
+    (1.5, 1.5),
+    (dt.timedelta(milliseconds=1_500), 1.5),
+    (dt.timedelta(days=-1), -86_400),
+    (np.timedelta64(1_500, "ms"), 1.5),
+    ("PT1.5S", 1.5),
+    ("-PT1M", -60),
+    ("P1DT1H1M1S", 90_061),
+    ("pt-1.5s", -1.5),
+    ("1.5", 1.5),
+    ("-2", -2),
+    (9_223_372_036, 9_223_372_036),
+    (-9_223_372_036.0, -9_223_372_036),
+    ("PT9223372036S", 9_223_372_036),
+]
+
+
+@pytest.mark.parametrize(("value", "seconds"), SECONDS, ids=repr)
 def test_seconds(value, seconds):
     """A timer is a number of seconds, a timedelta, or text that is either."""
     assert kept(metric(value, "timer")).value == seconds
@@ -398,24 +397,23 @@ def test_an_enum_of_text():
 # Tags.
 
 
-@pytest.mark.parametrize(
-    ("tags", "read"),
-    [
-        ({}, {}),
-        (None, {}),
-        ({"a": "b", "é": "ü"}, {"a": "b", "é": "ü"}),
-        ({"n": 1, "f": 0.5, "b": False}, {"n": "1", "f": "0.5", "b": "false"}),
-        ({"a": None, "b": "c"}, {"b": "c"}),
-        ({"a": None}, {}),
-        ({"d": dt.date(2026, 1, 2), "e": Named.ROWS}, {"d": "2026-01-02", "e": "rows"}),
-        ({"n": np.int64(1), "s": np.str_("a")}, {"n": "1", "s": "a"}),
-        ({1: "a", dt.date(2026, 1, 2): "b"}, {"1": "a", "2026-01-02": "b"}),
-        ({np.str_("a"): "b"}, {"a": "b"}),
-        ({"a": ""}, {"a": ""}),
-        (collections.UserDict(a="b"), {"a": "b"}),
-    ],
-    ids=lambda tags: str(tags)[:30],
-)
+TAGS = [
+    ({}, {}),
+    (None, {}),
+    ({"a": "b", "é": "ü"}, {"a": "b", "é": "ü"}),
+    ({"n": 1, "f": 0.5, "b": False}, {"n": "1", "f": "0.5", "b": "false"}),
+    ({"a": None, "b": "c"}, {"b": "c"}),
+    ({"a": None}, {}),
+    ({"d": dt.date(2026, 1, 2), "e": Named.ROWS}, {"d": "2026-01-02", "e": "rows"}),
+    ({"n": np.int64(1), "s": np.str_("a")}, {"n": "1", "s": "a"}),
+    ({1: "a", dt.date(2026, 1, 2): "b"}, {"1": "a", "2026-01-02": "b"}),
+    ({np.str_("a"): "b"}, {"a": "b"}),
+    ({"a": ""}, {"a": ""}),
+    (collections.UserDict(a="b"), {"a": "b"}),
+]
+
+
+@pytest.mark.parametrize(("tags", "read"), TAGS, ids=lambda tags: str(tags)[:30])
 def test_tags(tags, read):
     """Tags are scalars by name; one that is None is left out."""
     assert kept(metric(tags=tags)).tags == read

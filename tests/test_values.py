@@ -237,7 +237,7 @@ READINGS = [
     (np.array(5), 5),
     (np.array("text"), "text"),
     (np.array(["a", "b"]), ["a", "b"]),
-    (np.array([1, 2], dtype=np.longdouble), [1, 2]),
+    (np.array([1, 2], dtype=np.longdouble), [1.0, 2.0]),
     (np.array([None, {"a": {1}}], dtype=object), [None, {"a": [1]}]),
     (
         np.array(["2026-01-02", "NaT"], dtype="datetime64[ns]"),

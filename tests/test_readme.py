@@ -78,7 +78,12 @@ FIGURES = [
     ("a process that imports it", "weight, import", "{:.0f} ms", 1),
     ("a process that sends one output", "start, one outputs", "{:.0f} ms", 1),
     ("50,000 rows of binary Ion, `read`", "ion, plain, binary", "{:.1f} s", 1000),
-    ("the same, one by one where that is possible: peak memory", "ion, plain, binary: read_rows, memory", "{:.0f} MiB", 1),
+    (
+        "the same, one by one where that is possible: peak memory",
+        "ion, plain, binary: read_rows, memory",
+        "{:.0f} MiB",
+        1,
+    ),
     ("one output, `python -u`", "outputs -u", "{:.1f} µs", 1),
     ("one output, otherwise", "outputs", "{:.1f} µs", 1),
 ]

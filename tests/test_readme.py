@@ -14,10 +14,8 @@ from kestra import testing
 
 PAGE = ROOT / "README.md"
 README = PAGE.read_text("utf-8")
-RESULTS = {
-    row["name"]: row
-    for row in json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))["rows"]
-}
+_DOCUMENT = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
+RESULTS = {row["name"]: row for row in _DOCUMENT["rows"] + _DOCUMENT["lost"]}
 COMMANDS = [block.text for block in blocks_of(PAGE) if block.language == "sh"]
 
 
@@ -73,6 +71,20 @@ def test_what_the_client_snippet_sends_and_gets(folder, documented):
 
 
 FIGURES = [
+    ("frames lost, of 40,000 by four threads, `python -u`", "threads -u, of 40,000", "{:,.0f}", 1),
+    (
+        "frames lost, of 4,000 of 10 kB by four processes",
+        "processes, 10 kB, of 4,000",
+        "{:,.0f}",
+        1,
+    ),
+    (
+        'frames lost, of 1,000 after `print(…, end="")`',
+        "after text without a line end, of 1,000",
+        "{:,.0f}",
+        1,
+    ),
+    ("frames lost, of 20 right before a kill", "before SIGKILL, of 20", "{:,.0f}", 1),
     ("distributions that are installed", "weight, distributions", "{:.0f}", 1),
     ("installed size, without byte code", "weight, installed", "{:.1f} MB", 1),
     ("a process that imports it", "weight, import", "{:.0f} ms", 1),

@@ -11,7 +11,7 @@ import nox
 nox.needs_version = ">=2025.11.12"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "wheel", "tests", "lowest", "coverage"]
+nox.options.sessions = ["lint", "types", "wheel", "tests", "docs", "lowest", "coverage"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
@@ -97,8 +97,9 @@ def engine(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the documentation to build/site."""
-    session.install("-e.[docs]")
+    """Write the documentation to build/site; its tests, which need the builder too, come first."""
+    session.install("-e.[docs,test]")
+    session.run("python", "-m", "pytest", "-q", "tests/test_docs.py")
     session.run("mkdocs", "build", "--strict", *session.posargs)
 
 

@@ -4,12 +4,18 @@ import shutil
 import ssl
 import subprocess
 import time
+from pathlib import Path
+from shutil import copy
+from typing import NamedTuple
 
 import pytest
+import yaml
 from hypothesis import settings
 from loopback import Loopback
 
-from kestra import Flow
+from kestra import Flow, Kestra, testing
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -76,3 +82,50 @@ def tls_server(certificate):
     context.load_cert_chain(certificate)
     with Loopback(tls=context) as server:
         yield server
+
+
+# --- for the pages of the documentation ---
+
+
+class Servers(NamedTuple):
+    """What stands for Kestra on the pages: for Python in this process, and for commands."""
+
+    fake: testing.FakeKestra
+    loopback: Loopback
+
+
+def render(inputs):
+    """What the task of the flow `report` does."""
+    Kestra.timer("render", 1.5)
+    Kestra.send({"logs": [{"level": "WARN", "message": "there is no logo"}]})
+    return {"pages": 3, "report": f"Report of {inputs['day']}\n".encode()}
+
+
+@pytest.fixture
+def documented(monkeypatch, environment):
+    """Servers with the flow of the pages."""
+    monkeypatch.setenv("REPORTS_TOKEN", "t0ken")
+    monkeypatch.setenv("REPORTS_PASSWORD", "s3cret")
+    declared = yaml.safe_load((EXAMPLES / "client" / "report.yaml").read_text())["inputs"]
+    with testing.FakeKestra() as fake, Loopback() as loopback:
+        fake.flow(
+            "company.team",
+            "report",
+            render,
+            inputs={each.pop("id"): each for each in declared},
+            revisions=(1, 2, 3),
+            tasks=("render",),
+        )
+        task = {"id": "run1", "taskId": "render", "state": {"current": "SUCCESS"}}
+        loopback.engine.shown = {"taskRunList": [task], "outputs": {"pages": 3}}
+        entry = {"level": "WARN", "message": "there is no logo", "taskId": "render"}
+        loopback.engine.entries = [entry]
+        yield Servers(fake, loopback)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the files that snippets read."""
+    copy(EXAMPLES / "in_task" / "orders.csv", tmp_path)
+    (tmp_path / "orders.ion").write_text("{id: 7, total: 80.5}\n{id: 8, total: 12.0}\n")
+    return tmp_path

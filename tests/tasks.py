@@ -11,6 +11,37 @@ import yaml
 
 from kestra import testing
 
+# What the plugins know of a flow and of its tasks, as far as examples and documentation use it.
+_FLOW_PROPERTIES = {"description", "id", "inputs", "labels", "namespace", "outputs", "tasks"}
+_TASK_PROPERTIES = {"id", "type", "runIf"}
+_SCRIPT_PROPERTIES = {
+    "beforeCommands",
+    "containerImage",
+    "dependencies",
+    "env",
+    "executionContext",
+    "inputFiles",
+    "namespaceFiles",
+    "outputFiles",
+}
+_PROPERTIES = {
+    "io.kestra.plugin.scripts.python.Script": {"script", *_SCRIPT_PROPERTIES},
+    "io.kestra.plugin.scripts.python.Commands": {"commands", *_SCRIPT_PROPERTIES},
+    "io.kestra.plugin.core.log.Log": {"message"},
+    "io.kestra.plugin.core.execution.Exit": {"state"},
+}
+_INPUT_TYPES = {"ARRAY", "BOOL", "DATE", "FILE", "STRING", "URI"}
+
+
+def assert_known(flow):
+    """Assert that a flow has no property or type that Kestra refuses."""
+    assert set(flow) <= _FLOW_PROPERTIES
+    assert {each["type"] for each in flow.get("inputs", [])} <= _INPUT_TYPES
+    ids = [task["id"] for task in flow["tasks"]]
+    assert len(ids) == len(set(ids))
+    for task in flow["tasks"]:
+        assert set(task) <= _TASK_PROPERTIES | _PROPERTIES[task["type"]]
+
 
 def run(script, *arguments, folder, **variables):
     """What Kestra keeps of a script that succeeds, and of which nothing is lost."""

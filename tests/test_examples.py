@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from loopback import Loopback, answer, as_json, event, hang, stream
-from tasks import Execution, run, said
+from tasks import Execution, assert_known, run, said
 
 from kestra import Kestra
 from kestra.testing import FakeKestra
@@ -28,27 +28,6 @@ FROM_AIRFLOW = EXAMPLES / "from_airflow"
 FROM_PIPEDREAM = EXAMPLES / "from_pipedream"
 FLOWS = sorted(EXAMPLES.rglob("*.yaml"))
 SCRIPTS = sorted(EXAMPLES.rglob("*.py"))
-
-# What the plugins know of a flow and of its tasks, as far as the examples use it.
-FLOW_PROPERTIES = {"id", "namespace", "inputs", "tasks", "outputs"}
-TASK_PROPERTIES = {"id", "type", "runIf"}
-SCRIPT_PROPERTIES = {
-    "beforeCommands",
-    "containerImage",
-    "dependencies",
-    "env",
-    "executionContext",
-    "inputFiles",
-    "namespaceFiles",
-    "outputFiles",
-}
-PROPERTIES = {
-    "io.kestra.plugin.scripts.python.Script": {"script", *SCRIPT_PROPERTIES},
-    "io.kestra.plugin.scripts.python.Commands": {"commands", *SCRIPT_PROPERTIES},
-    "io.kestra.plugin.core.log.Log": {"message"},
-    "io.kestra.plugin.core.execution.Exit": {"state"},
-}
-INPUT_TYPES = {"ARRAY", "BOOL", "DATE", "FILE", "STRING", "URI"}
 
 # A clock that goes on by one second whenever it is read.
 TICKING = """
@@ -77,12 +56,7 @@ def test_flows_use_only_what_kestra_knows(path):
     flow = yaml.safe_load(path.read_text())
     assert flow["id"] == path.stem
     assert flow["namespace"] == "company.team"
-    assert set(flow) <= FLOW_PROPERTIES
-    assert {each["type"] for each in flow.get("inputs", [])} <= INPUT_TYPES
-    ids = [task["id"] for task in flow["tasks"]]
-    assert len(ids) == len(set(ids))
-    for task in flow["tasks"]:
-        assert set(task) <= TASK_PROPERTIES | PROPERTIES[task["type"]]
+    assert_known(flow)
 
 
 @pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.name)
@@ -411,7 +385,10 @@ def test_follow(server, capsys):
 
 
 def test_the_flow_that_is_executed(tmp_path):
-    """The flow of these scripts says which day it is about."""
-    assert Execution(CLIENT / "report.yaml", tmp_path, day="2026-01-31").log == [
-        "Report of 2026-01-31"
-    ]
+    """The flow of these scripts writes the report of a day, and has its pages as an output."""
+    execution = Execution(CLIENT / "report.yaml", tmp_path, day="2026-01-31")
+    assert said(execution.messages["render"]) == [("WARN", "there is no logo")]
+    assert [each.name for each in execution.messages["render"].metrics] == ["render"]
+    pages, report = (execution.render(each["value"]) for each in execution.flow["outputs"])
+    assert pages == "3"
+    assert Path(report).read_text() == "Report of 2026-01-31\n"

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from kestra.exceptions import FailedExponentialBackoff
 
     context: ExecutionContext
+    """The execution context of the task: `load_execution_context()`, read on first use and kept."""
 
 __version__ = "3.0.0"
+"""The version of this package."""
 
 __all__ = [
     "CONTEXT_FILE",

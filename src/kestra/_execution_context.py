@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CONTEXT_FILE = ".kestra-execution-context.json"
+"""The file in the working directory of a task that holds its execution context."""
 
 FILE_VARIABLE = "KESTRA_EXECUTION_CONTEXT_FILE"
 _VARIABLE = "KESTRA_CONTEXT"

@@ -70,8 +70,14 @@ class Kestra:
             print(frame)  # noqa: T201
 
     send = _send
+    """The same as `_send`, the name of which is the published one."""
 
     format = staticmethod(_frames.encode)
+    """Make the frame of a message, without its line end; nothing is printed.
+
+    It takes the message, `{"outputs": {…}}`, `{"metrics": […]}`, `{"logs": […]}`, `{"assets": {…}}`
+    or several of them in one, returns text, and raises what the calls that send do.
+    """
 
     @staticmethod
     def _metrics(name: str, type_: str, value: Any, tags: Tags = None) -> None:
@@ -81,6 +87,7 @@ class Kestra:
         )
 
     metrics = _metrics
+    """The same as `_metrics`, the name of which is the published one."""
 
     @staticmethod
     def outputs(map_: Mapping[str, Any]) -> None:

@@ -170,7 +170,7 @@ def render(kept):
     parts += [_row(["value", "error", "message"]), _row(["---"] * 3)]
     for name, (make, error, _) in test_values.REFUSED.items():
         _, message = test_values.refusal({"it": make()})
-        parts.append(_row([name, error.__name__, _escaped(message)]))
+        parts.append(_row([name, error.__name__, _code(message)]))
     return "".join(parts)
 
 

@@ -40,9 +40,10 @@ def test_snippets(page, folder, documented):
 
 def public_names():
     """Every public name, and every public method or property of each public class."""
+    yield "kestra.context"
     for module in MODULES:
         for name in import_module(module).__all__:
-            value = None if name == "context" else getattr(import_module(module), name)
+            value = getattr(import_module(module), name)
             home = getattr(value, "__module__", module)  # `kestra` repeats one of `exceptions`
             path = f"{home if home in MODULES else module}.{name}"
             yield path

@@ -69,7 +69,6 @@ NAMES = {
     "StateChange",
     "TaskRun",
     "__version__",
-    "context",
     "load_execution_context",
 }
 HEAVY = {
@@ -113,9 +112,18 @@ def test_published_signatures_still_bind(path):
 def test_exported_names_are_pinned():
     """`__all__` is exactly the documented surface, and every name of it resolves."""
     assert set(kestra.__all__) == NAMES
-    for name in NAMES - {"context"}:
+    for name in NAMES:
         assert getattr(kestra, name) is not None
-    assert set(kestra.__all__) <= set(dir(kestra))
+    assert NAMES | {"context"} <= set(dir(kestra))
+
+
+def test_import_star_brings_the_exported_names_where_there_is_no_context(tmp_path):
+    """`from kestra import *` works outside of a task, as it did in 2.0.0."""
+    code = "from kestra import *; print(*sorted(globals()))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert set(run.stdout.split()) >= NAMES
 
 
 def test_both_spellings_are_one():
@@ -166,7 +174,7 @@ def test_no_submodule_shadows_a_public_name():
     code = (
         "import importlib, pkgutil, kestra\n"
         "for module in pkgutil.iter_modules(kestra.__path__):\n"
-        "    assert module.name not in {*kestra.__all__, '_context'}, module.name\n"
+        "    assert module.name not in {*kestra.__all__, 'context', '_context'}, module.name\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -248,7 +256,7 @@ import pkgutil, kestra, exceptions
 for module in pkgutil.walk_packages(kestra.__path__, "kestra."):
     if not module.name.endswith("__main__"):
         __import__(module.name)
-for name in {*kestra.__all__} - {"context"}:
+for name in kestra.__all__:
     getattr(kestra, name)
 for name in exceptions.__all__:
     getattr(exceptions, name)

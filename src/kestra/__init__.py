@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "3.0.0"
 """The version of this package."""
 
+# Not `context`: outside of a task there is none, and `from kestra import *` is to work there too.
 __all__ = [
     "CONTEXT_FILE",
     "ExecutionContext",
@@ -49,7 +50,6 @@ __all__ = [
     "StateChange",
     "TaskRun",
     "__version__",
-    "context",
     "load_execution_context",
 ]
 
@@ -95,4 +95,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "context"})

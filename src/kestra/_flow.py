@@ -26,6 +26,7 @@ from kestra._client.executions import (
 from kestra._client.following import Following, checked_callbacks
 from kestra._client.inputs import checked_labels, form, labels_of
 from kestra._client.many import Many
+from kestra._client.parts import about
 from kestra._client.reading import Reading
 from kestra._client.results import FlowExecution
 from kestra._client.steering import Steering
@@ -37,7 +38,7 @@ from kestra._http.credentials import credentials, without_userinfo
 from kestra._http.retry import published_retry
 from kestra._http.session import Access, Sessions, is_replaced, within
 from kestra._http.transport import annotate, request
-from kestra.exceptions import ExecutionTimeout, FailedExponentialBackoff, KestraError
+from kestra.exceptions import ExecutionTimeout, FailedExponentialBackoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -86,6 +87,9 @@ class Flow(Many, Reading, Following, Steering):
         API_ENDPOINT_EXECUTION_CREATE: Path, with `{namespace}` and `{flow_id}`.
         API_ENDPOINT_EXECUTION_STATUS: Path, with `{execution_id}`.
         API_ENDPOINT_EXECUTION_LOG: Path, with `{execution_id}`.
+
+    So are `tenant`, `headers`, `verify`, `proxies`, `request_timeout`, `retries`, `idempotent` and
+    `log_settle`, which mean what the arguments of these names do.
     """
 
     def __init__(  # noqa: PLR0913 - each is independent, and all but the first four keyword-only
@@ -535,9 +539,8 @@ class Flow(Many, Reading, Following, Steering):
 def _noted(execution_id: str, address: str | None) -> Iterator[None]:
     """Let every exception say which execution it left behind."""
     try:
-        yield
+        with about(execution_id):
+            yield
     except BaseException as error:
-        if isinstance(error, KestraError):
-            error.execution_id = execution_id
         annotate(error, f"Execution {execution_id}: {address}")
         raise

@@ -49,25 +49,7 @@ _ISO = re.compile(
 
 
 def read(path: str | PathLike[str]) -> list[Any]:
-    """Every row of an Ion file.
-
-    Rows are dicts in the files that Kestra writes; scalars and lists come as they are. Values:
-
-    - A null of any type is `None`, a decimal a `float`, a blob or clob its text, or bytes where it
-      is no UTF-8. Of a field that is given twice, the last value counts.
-    - A timestamp is the library's `Timestamp`, a `datetime` that knows its precision.
-    - Text like `2024-04-21T13:43:24.34+02:00` is a `datetime`, naive without the offset; digits
-      beyond microseconds are cut off. So is what Kestra writes as `LocalDateTime::"…"`.
-    - An annotation changes nothing: `LocalTime::"13:43:24"` is the text `13:43:24`.
-    - A symbol is the library's `SymbolToken`; Kestra writes none.
-
-    Raises:
-        OSError: The file cannot be read.
-        IonError: It is no Ion, corrupt, or cut short; names the file and the row, counted from 1.
-            Two things pass unnoticed: a cut exactly between two rows, and other values of the
-            same length. And a wrong length inside a nested value of a binary file may keep the
-            library's C extension busy for ever.
-    """
+    """See `Kestra.read`."""
     with FileIO(path) as file:
         data = file.readall()
     try:
@@ -80,10 +62,7 @@ def read(path: str | PathLike[str]) -> list[Any]:
 
 
 def read_rows(path: str | PathLike[str]) -> Iterator[Any]:
-    """The rows of an Ion file one by one; as `read` otherwise.
-
-    Memory is bounded by the longest row, not by the file.
-    """
+    """See `Kestra.read_rows`."""
     with _source(FileIO(path)) as source:
         for row in _numbered(source, path):
             yield _plain(row)

@@ -57,8 +57,21 @@ class Kestra:
     _logger: Logger | None = None
 
     @staticmethod
-    def _send(map_: Mapping[str, Any]) -> None:
-        """Print the frame of a message. Every other call comes through here, `logger()` aside."""
+    def send(map_: Mapping[str, Any]) -> None:
+        """Print the frame of a message.
+
+        Every other call does it through `Kestra._send`, the published name of this (`logger()`
+        aside): that is what a test can replace.
+
+        Args:
+            map_: The message, as for `format`, which says too what is refused.
+
+        Raises:
+            BrokenPipeError: Nobody reads standard output any more. Raised once; what follows is
+                dropped.
+            RuntimeError: There is no standard output (`sys.stdout` is None).
+            ValueError: One metric name, with the same tags, was sent as another type before.
+        """
         frame = Kestra.format(map_)
         if "metrics" in map_:
             for metric in map_["metrics"]:
@@ -69,25 +82,31 @@ class Kestra:
         else:  # a test has replaced it, and expects the frame there, as 2.0.0 did it
             print(frame)  # noqa: T201
 
-    send = _send
-    """The same as `_send`, the name of which is the published one."""
+    _send = send
 
     format = staticmethod(_frames.encode)
     """Make the frame of a message, without its line end; nothing is printed.
 
-    It takes the message, `{"outputs": {…}}`, `{"metrics": […]}`, `{"logs": […]}`, `{"assets": {…}}`
-    or several of them in one, returns text, and raises what the calls that send do.
+    `format(map_)` takes the message, `{"outputs": {…}}`, `{"metrics": […]}`, `{"logs": […]}`,
+    `{"assets": {…}}` or several of them in one, and returns text. It raises a `TypeError` or a
+    `ValueError` for what an engine would drop, or die of, as the calls that send do.
     """
 
     @staticmethod
-    def _metrics(name: str, type_: str, value: Any, tags: Tags = None) -> None:
-        """Send one metric: `counter`, `timer` (seconds) or `gauge`."""
+    def metrics(name: str, type_: str, value: Any, tags: Tags = None) -> None:
+        """Send one metric, as `counter`, `timer` and `gauge` do, which say what they raise.
+
+        Args:
+            name: 1 to 150 characters.
+            type_: `"counter"`, `"timer"` or `"gauge"`.
+            value: A finite number, or text that is one; of a timer, seconds.
+            tags: Scalars by name; one that is None is left out.
+        """
         Kestra._send(
             {"metrics": [{"name": name, "type": type_, "value": value, "tags": tags or {}}]}
         )
 
-    metrics = _metrics
-    """The same as `_metrics`, the name of which is the published one."""
+    _metrics = metrics
 
     @staticmethod
     def outputs(map_: Mapping[str, Any]) -> None:
@@ -250,9 +269,23 @@ class Kestra:
     def read(path_: str | PathLike[str]) -> list[Any]:
         """The rows of an Ion file, text or binary, as Kestra stores them. Needs `kestra[ion]`.
 
+        Rows are dicts in the files that Kestra writes; scalars and lists come as they are. Values:
+
+        - A null of any type is `None`, a decimal a `float`, a blob or clob its text, or bytes where
+          it is no UTF-8. Of a field that is given twice, the last value counts.
+        - A timestamp is the library's `Timestamp`, a `datetime` that knows its precision.
+        - Text like `2024-04-21T13:43:24.34+02:00` is a `datetime`, naive without the offset; digits
+          beyond microseconds are cut off. So is what Kestra writes as `LocalDateTime::"…"`.
+        - An annotation changes nothing: `LocalTime::"13:43:24"` is the text `13:43:24`.
+        - A symbol is the library's `SymbolToken`; Kestra writes none.
+
         Raises:
             ImportError: The Ion library is not installed.
-            kestra.exceptions.IonError: The file is corrupt or truncated.
+            OSError: The file cannot be read.
+            kestra.exceptions.IonError: It is no Ion, corrupt, or cut short; names the file and the
+                row, counted from 1. Two things pass unnoticed: a cut exactly between two rows, and
+                other values of the same length. And a wrong length inside a nested value of a
+                binary file may keep the library's C extension busy for ever.
         """
         from kestra._ion import read
 
@@ -260,7 +293,11 @@ class Kestra:
 
     @staticmethod
     def read_rows(path_: str | PathLike[str]) -> Iterator[Any]:
-        """The rows of an Ion file one by one, in bounded memory; otherwise as `read`."""
+        """The rows of an Ion file one by one; otherwise as `read`.
+
+        Memory is bounded by the longest row, not by the file. What is wrong with a row is raised
+        when it is its turn.
+        """
         from kestra._ion import read_rows
 
         return read_rows(path_)

@@ -175,7 +175,7 @@ class InvalidExecutionContext(ExecutionContextError, ValueError):
 
 
 class IonError(KestraError, ValueError):
-    """An Ion file is corrupt or truncated; the message names the file and the position."""
+    """A file is no Ion, corrupt, or cut short; the message names it and the row, from 1 on."""
 
 
 def __getattr__(name: str) -> Any:

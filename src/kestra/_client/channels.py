@@ -19,6 +19,7 @@ from kestra._client.results import LogEntry, StateChange, log_entries
 from kestra._client.seen import SeenEntries, SeenStates
 from kestra._client.waiting import LAST_LOOK, Stopwatch, next_pause
 from kestra._http.api_errors import APIError, NotFound
+from kestra._http.retry import RETRIED_STATUSES
 from kestra._http.session import once, within
 from kestra._http.stream import Stream
 from kestra.exceptions import FailedExponentialBackoff, RequestTimeout
@@ -41,8 +42,6 @@ _FIRST_PAUSE = 0.1  # before a stream that broke is opened again
 _LONGEST_PAUSE = 10.0
 _LOG_PAUSE = 0.5  # between two looks at the log, at the least
 _LONGEST_ASKING = 10.0  # for the log
-
-_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(slots=True)
@@ -287,6 +286,6 @@ def _json(text: str) -> Any:
 def _is_passing(error: Exception) -> bool:
     """Say whether a stream that could not be opened may be opened later."""
     if isinstance(error, APIError):
-        return error.status in _AGAIN
+        return error.status in RETRIED_STATUSES
     # A stream that does not begin in time is held back on its way.
     return isinstance(error, FailedExponentialBackoff) and type(error) is not RequestTimeout

@@ -1,7 +1,7 @@
 """A request with all its attempts, and the errors that come of them.
 
 The loop stands around the session, where the mocking libraries see every attempt. Its rules are in
-`_retry`; how an execution is found again is in `_executions`.
+`retry`; how an execution is found again is in `creation`.
 """
 
 from __future__ import annotations

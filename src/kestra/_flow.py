@@ -88,8 +88,8 @@ class Flow(Many, Reading, Following, Steering):
         API_ENDPOINT_EXECUTION_STATUS: Path, with `{execution_id}`.
         API_ENDPOINT_EXECUTION_LOG: Path, with `{execution_id}`.
 
-    So are `tenant`, `headers`, `verify`, `proxies`, `request_timeout`, `retries`, `idempotent` and
-    `log_settle`, which mean what the arguments of these names do.
+    The other attributes, `tenant`, `headers`, `verify`, `proxies`, `request_timeout`, `retries`,
+    `idempotent` and `log_settle`, mean what the arguments of these names do.
     """
 
     def __init__(  # noqa: PLR0913 - each is independent, and all but the first four keyword-only

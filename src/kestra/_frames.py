@@ -36,7 +36,7 @@ METRIC_TYPES = ("counter", "timer", "gauge")
 MAX_NAME = 150  # characters of a metric's name; a longer one takes the server down
 MAX_SECONDS = 9_223_372_036  # of a timer: the engine counts its nanoseconds in 64 bits
 
-_MOST_HEADS = 1_000
+_MOST_HEADS = 1_000  # that are kept: names without end must not fill the memory
 _LARGEST_FLOAT = 1.7976931348623157e308
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _NUMBER = rf"(?a:\s*{_DECIMAL}(?:[eE][+-]?[0-9]+)?\s*)"

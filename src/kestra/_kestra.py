@@ -29,12 +29,12 @@ else:
 
 
 _UNSET: Any = object()
-_print = print
-_write = _sink.stdout.write
+_print = print  # as it was when this was imported
+_write = _sink.stdout.write  # looked up once, not for every frame
 # Of the metrics that this process has sent: the type by `name`, or `(name, {tag keys})`; and the
 # calls that agree with it, as `(name, type, tag key, …)`.
 _types: dict[object, str] = {}
-_NEVER_NULL = frozenset({str, int, bool})
+_NEVER_NULL = frozenset({str, int, bool})  # a tag of another type may be one that is left out
 
 
 class Kestra:

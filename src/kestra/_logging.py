@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE = 5_000_000  # characters; the engine drops a frame with 20,000,000, and 5 MB are fine
 _KEPT_END = 100_000  # of a longer one: a traceback stands there
+_DELIVERED = "_kestra_delivered"  # marks a record that the engine has
+_PLAIN_ARGUMENTS = {"datefmt", "style", "validate"}  # what logging.config passes to any formatter
 
 
 def level_name(levelno: int) -> str:
@@ -311,6 +313,4 @@ def _is_standard(stream: Any) -> bool:
         return False
 
 
-_DELIVERED = "_kestra_delivered"  # marks a record that the engine has
-_PLAIN_ARGUMENTS = {"datefmt", "style", "validate"}  # what logging.config passes to any formatter
 _MESSAGE = _Formatter()

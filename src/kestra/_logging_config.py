@@ -17,7 +17,7 @@ from kestra._logging import KestraHandler, SoleHandler, is_console
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LEVEL_VARIABLE = "KESTRA_LOGGING_LEVEL"
+_VARIABLE = "KESTRA_LOGGING_LEVEL"
 _NAMES = {"TRACE": 5}  # besides those that `logging` knows
 
 _undo: list[Callable[[], object]] = []  # what `restore` does, last first
@@ -52,7 +52,7 @@ def restore() -> None:
 def _level(level: int | str | None) -> int:
     source = "level"
     if level is None:
-        source, level = LEVEL_VARIABLE, os.environ.get(LEVEL_VARIABLE) or logging.INFO
+        source, level = _VARIABLE, os.environ.get(_VARIABLE) or logging.INFO
     if isinstance(level, str):
         name = level.strip().upper()
         level = int(name) if name.isdecimal() else _NAMES.get(name, logging.getLevelName(name))
@@ -137,7 +137,9 @@ def _traceback_held_back() -> Iterator[None]:
     if not hasattr(stream, "__dict__"):  # None, or what cannot be told to hold anything back
         yield
         return
-    thread, held, write, own = get_ident(), list[str](), stream.write, vars(stream).get("write")
+    thread = get_ident()
+    write, own = stream.write, vars(stream).get("write")
+    held: list[str] = []
 
     def hold(text: str, /) -> Any:
         if get_ident() != thread or text.startswith("::{"):  # a frame, to what is no file

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+# Looked up once, not for every frame.
 _modules = sys.modules
+_streams = vars(sys)
 _write = os.write
 # One call for a line and its end; where there is none (Windows), one for each of them.
 _writev = getattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, pieces[0]))
-_streams = vars(sys)
 _lock = RLock()  # around every line of either stream; signal handlers and __del__ re-enter it
 _acquire, _release = _lock.acquire, _lock.release
 _has_forked = False  # or been forked

@@ -360,9 +360,8 @@ def _items(values: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def _is_list_like(value: object) -> bool:
-    if isinstance(
-        value, Iterator
-    ):  # generators and map() stand for their items; an open file does not
+    if isinstance(value, Iterator):
+        # Generators and map() stand for their items; an open file does not.
         return type(value).__module__ in {"builtins", "itertools"}
     return isinstance(value, (Sequence, AbstractSet, ValuesView))
 
@@ -472,10 +471,10 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _duration(value: Any) -> str:
     seconds = value.days * 86_400 + value.seconds
-    return duration_text(seconds * 1_000_000_000 + value.microseconds * 1_000)
+    return _duration_text(seconds * 1_000_000_000 + value.microseconds * 1_000)
 
 
-def duration_text(nanoseconds: int) -> str:
+def _duration_text(nanoseconds: int) -> str:
     """A duration as ISO 8601, in the hours, minutes and seconds that `java.time` writes."""
     sign = "-" if nanoseconds < 0 else ""
     seconds, fraction = divmod(abs(nanoseconds), 1_000_000_000)
@@ -511,7 +510,7 @@ def _numpy_duration(value: Any) -> object:
         return None
     if unit not in _NANOSECONDS:  # a month has no length, an attosecond no ISO 8601 text
         raise RefusedError(TypeError, 'is of an unusual unit: send value.astype("timedelta64[ns]")')
-    return duration_text(int(count) * _NANOSECONDS[unit])
+    return _duration_text(int(count) * _NANOSECONDS[unit])
 
 
 def _numpy_array(value: Any) -> object:

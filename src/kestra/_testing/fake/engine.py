@@ -50,9 +50,8 @@ class Engine:
         """Let everything happen to an execution that is due by now."""
         while self._steps(execution):
             before = self.clock.monotonic()
-            result = Result(
-                "FAILED"
-            )  # where the call is broken off, by Ctrl-C or the end of a test
+            # Where the call is broken off, by Ctrl-C or the end of a test.
+            result = Result("FAILED")
             try:
                 result = call(
                     execution.definition.function,

@@ -918,6 +918,6 @@ def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "responses", None)
     testing = import_module("kestra.testing")
     with pytest.raises(ImportError, match=r"pip install 'kestra\[testing\]'"):
-        getattr(testing, "FakeKestra")  # noqa: B009 - a mere attribute is no statement
+        getattr(testing, "FakeKestra")  # noqa: B009  # a mere attribute is no statement
     with pytest.raises(AttributeError, match="nope"):
-        getattr(testing, "nope")  # noqa: B009 - likewise
+        getattr(testing, "nope")  # noqa: B009  # likewise

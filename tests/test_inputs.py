@@ -78,7 +78,7 @@ def test_a_value_is_sent_as_the_engine_reads_it(value, text):
 
 def test_a_naive_datetime_is_local_time(monkeypatch):
     """The engine refuses a datetime without an offset; the local one is added."""
-    naive = datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the point of the test
+    naive = datetime(2026, 7, 1, 12)  # noqa: DTZ001  # the point of the test
     assert datetime.fromisoformat(text_of(naive)) == naive.astimezone()
     assert datetime.fromisoformat(text_of(naive)).utcoffset() is not None
 

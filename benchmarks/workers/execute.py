@@ -53,7 +53,7 @@ def at_once(calls: list) -> list:
 
 def figures(url: str) -> dict:
     """Return what the server counted, without this question."""
-    with urlopen(f"{url}/figures") as answer:  # noqa: S310 - http, as made above
+    with urlopen(f"{url}/figures") as answer:  # noqa: S310  # http, as made above
         counted = json.load(answer)
     return {**counted, "connections": counted["connections"] - 1}
 

@@ -92,7 +92,7 @@ class Flow(Many, Reading, Following, Steering):
     `idempotent` and `log_settle`, mean what the arguments of these names do.
     """
 
-    def __init__(  # noqa: PLR0913 - each is independent, and all but the first four keyword-only
+    def __init__(  # noqa: PLR0913  # each is independent, and all but the first four keyword-only
         self,
         wait_for_completion: bool = True,
         poll_interval: float = 1,
@@ -295,7 +295,7 @@ class Flow(Many, Reading, Following, Steering):
 
     # --- executions ---
 
-    def execute(  # noqa: PLR0913 - each is independent, and all but the first three keyword-only
+    def execute(  # noqa: PLR0913  # each is independent, and all but the first three keyword-only
         self,
         namespace: str,
         flow: str,
@@ -388,7 +388,7 @@ class Flow(Many, Reading, Following, Steering):
         logger.info("Execution %s of %s.%s created: %s", execution_id, namespace, flow, address)
         return created, address
 
-    def wait(  # noqa: PLR0913 - each is independent, and all but the first two keyword-only
+    def wait(  # noqa: PLR0913  # each is independent, and all but the first two keyword-only
         self,
         execution_id: str,
         timeout: float | None = None,

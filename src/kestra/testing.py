@@ -93,7 +93,7 @@ def __getattr__(name: str) -> Any:
     if name != "FakeKestra":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        import responses  # noqa: F401 - what it stands on; the import below brings more
+        import responses  # noqa: F401  # what it stands on; the import below brings more
     except ImportError:
         raise ImportError("FakeKestra needs responses: pip install 'kestra[testing]'") from None
     from kestra._testing.fake.server import FakeKestra

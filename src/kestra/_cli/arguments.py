@@ -9,7 +9,7 @@ from kestra._cli.values import Pairs, input_pair, label_pair, seconds
 from kestra._frames import LOG_LEVELS
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - has no other name
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # has no other name
 
 _EXECUTE = """\
 Start an execution of a flow, wait until it has ended, and show its outputs on stdout.

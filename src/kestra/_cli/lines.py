@@ -45,7 +45,7 @@ class Lines:
 
     def watching(
         self,
-        look: Callable[[], Sequence[TaskRun]],  # noqa: ARG002 - what lines do not show
+        look: Callable[[], Sequence[TaskRun]],  # noqa: ARG002  # what lines do not show
         since: float = 0,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """Keep a line up to date in this block; there is none."""

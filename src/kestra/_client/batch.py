@@ -102,7 +102,7 @@ def request_of(given: Any) -> ExecutionRequest:
             fault = f"{unknown[0]!r} is none of them" if unknown else f"{missing[0]!r} is missing"
             raise TypeError(f"requests: a mapping has the keys {', '.join(_PARTS)}; {fault}")
         return ExecutionRequest(**given)
-    if isinstance(given, tuple) and 2 <= len(given) <= _LONGEST_TUPLE:  # noqa: PLR2004 - namespace, flow
+    if isinstance(given, tuple) and 2 <= len(given) <= _LONGEST_TUPLE:  # noqa: PLR2004  # namespace, flow
         return ExecutionRequest(*given)
     raise TypeError(
         "requests: each is an ExecutionRequest, a tuple (namespace, flow) or "

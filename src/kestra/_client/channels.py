@@ -158,7 +158,7 @@ class Channel(ABC):
         try:
             with once(), within(max(self._followed.left, LAST_LOOK)):
                 response = self._followed.connect(self._kind)
-        except Exception as error:  # noqa: BLE001 - a mock's too; a look will show what is wrong
+        except Exception as error:  # noqa: BLE001  # a mock's too; a look will show what is wrong
             self._wait_to_open(again=_is_passing(error))
             return
         if not str(response.headers.get("Content-Type")).startswith("text/event-stream"):
@@ -253,7 +253,7 @@ class Log(Channel):
         try:
             with once(), within(min(seconds, _LONGEST_ASKING)):
                 return self._followed.entries()
-        except Exception as error:  # noqa: BLE001 - whatever a caller's own `_make_request` raises
+        except Exception as error:  # noqa: BLE001  # whatever a caller's own `_make_request` raises
             logger.debug("The log could not be read: %s", type(error).__name__)
             return None
 

@@ -1,5 +1,5 @@
 """What has to be sent while many executions are under way: the jobs of the workers."""
-# ruff: noqa: SLF001 - a job is done for the `Flow` that it was given by
+# ruff: noqa: SLF001  # a job is done for the `Flow` that it was given by
 
 from __future__ import annotations
 

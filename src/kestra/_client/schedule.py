@@ -120,7 +120,7 @@ class Schedule:
         except StopIteration:
             self._requests = None
             return
-        except Exception as error:  # noqa: BLE001 - whatever a caller's own iterable raises
+        except Exception as error:  # noqa: BLE001  # whatever a caller's own iterable raises
             self._requests, self._failure = None, error
             return
         try:

@@ -166,7 +166,7 @@ def settled_log(
             if len(log) > _LARGE_LOG:
                 log = None
             log = download()
-    except Exception as error:  # noqa: BLE001 - whatever a caller's own `get_logs` raises
+    except Exception as error:  # noqa: BLE001  # whatever a caller's own `get_logs` raises
         # Only the texts of our own errors are known to hold no secret.
         why = str(error) if isinstance(error, KestraError) else type(error).__name__
         again = "" if log is None else " again"
@@ -193,6 +193,6 @@ def logged_errors(look: Callable[[], list[LogEntry]], settle: float) -> list[Log
             if entries or watch.elapsed + LOG_AGAIN > settle:
                 return entries
             watch.sleep(LOG_AGAIN)
-    except Exception as error:  # noqa: BLE001 - whatever a caller's own `_make_request` raises
+    except Exception as error:  # noqa: BLE001  # whatever a caller's own `_make_request` raises
         logger.debug("What went wrong is not known: %s", type(error).__name__)
         return []

@@ -80,7 +80,7 @@ def _work(
         value = error = None
         try:
             value = job()
-        except BaseException as raised:  # noqa: BLE001 - is raised or handed out by the other thread
+        except BaseException as raised:  # noqa: BLE001  # is raised or handed out by the other thread
             error = raised
         done.put((then, value, error))
         # What was handed over is not kept until the next job.

@@ -64,7 +64,7 @@ class FakeKestra:
         mistakes: These errors; one that is taken out is not raised at the end.
     """
 
-    def __init__(  # noqa: PLR0913 - each is independent, and all are keyword-only
+    def __init__(  # noqa: PLR0913  # each is independent, and all are keyword-only
         self,
         *,
         hostname: str | None = None,
@@ -168,7 +168,7 @@ class FakeKestra:
         """What was asked for, in the order of creation, and what has become of it."""
         return list(self._engine.executions.values())
 
-    def flow(  # noqa: PLR0913 - each is independent, and all but the first three keyword-only
+    def flow(  # noqa: PLR0913  # each is independent, and all but the first three keyword-only
         self,
         namespace: str,
         flow: str,

@@ -86,7 +86,7 @@ def call(
         returned = function(inputs)
         if returned is not None:
             frames.append(_frames.encode({"outputs": _stored(returned, store)}))
-    except Exception as raised:  # noqa: BLE001 - it is what a failing task is
+    except Exception as raised:  # noqa: BLE001  # it is what a failing task is
         error = raised
     finally:
         _emitted.reset(token)

@@ -1,17 +1,17 @@
-"""What holds for all tests, and for those of the client: a client and its server."""
+"""What holds for all tests, and what those of several files share."""
 
 import shutil
 import ssl
 import subprocess
 import time
 from pathlib import Path
-from shutil import copy
 from typing import NamedTuple
 
 import pytest
 import yaml
 from hypothesis import settings
 from loopback import Loopback
+from scripts import Script
 
 from kestra import Flow, Kestra, testing
 
@@ -124,8 +124,33 @@ def documented(monkeypatch, environment):
 
 
 @pytest.fixture
+def entries(capsys):
+    """Return a function that tells levels and messages of what was printed since the last call."""
+
+    def printed():
+        captured = capsys.readouterr()
+        messages = testing.parse(captured.out, stderr=captured.err)
+        assert not messages.rejected
+        return [(entry.level, entry.message) for entry in messages.logs]
+
+    return printed
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Return a function that runs code as a script."""
+
+    def run(code, **variables):
+        path = tmp_path / "script.py"
+        path.write_text(code, "utf-8")
+        return Script(path, **variables)
+
+    return run
+
+
+@pytest.fixture
 def folder(tmp_path):
     """A folder with the files that snippets read."""
-    copy(EXAMPLES / "in_task" / "orders.csv", tmp_path)
+    shutil.copy(EXAMPLES / "in_task" / "orders.csv", tmp_path)
     (tmp_path / "orders.ion").write_text("{id: 7, total: 80.5}\n{id: 8, total: 12.0}\n")
     return tmp_path

@@ -6,7 +6,6 @@ import threading
 import warnings
 
 import pytest
-from scripts import Script
 
 from kestra import Kestra, KestraHandler, testing
 
@@ -31,31 +30,6 @@ def library():
     for name in [*logging.root.manager.loggerDict]:
         if name.startswith("library"):
             del logging.root.manager.loggerDict[name]
-
-
-@pytest.fixture
-def entries(capsys):
-    """Return a function that tells levels and messages of what was printed since the last call."""
-
-    def printed():
-        captured = capsys.readouterr()
-        messages = testing.parse(captured.out, stderr=captured.err)
-        assert not messages.rejected
-        return [(entry.level, entry.message) for entry in messages.logs]
-
-    return printed
-
-
-@pytest.fixture
-def script(tmp_path):
-    """Return a function that runs code as a script."""
-
-    def run(code, **variables):
-        path = tmp_path / "script.py"
-        path.write_text(code, "utf-8")
-        return Script(path, **variables)
-
-    return run
 
 
 def handlers_of(root):

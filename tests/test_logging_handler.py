@@ -8,7 +8,6 @@ import threading
 from logging.handlers import QueueHandler, QueueListener
 
 import pytest
-from scripts import Script
 
 from kestra import JsonFormatter, KestraHandler, _logging, testing
 from kestra._logging import MAX_MESSAGE
@@ -18,31 +17,6 @@ from kestra._logging import MAX_MESSAGE
 def logger():
     """A logger of no parent that passes every level, without handlers."""
     return logging.Logger("orders", level=1)  # noqa: LOG001  # known to nobody else
-
-
-@pytest.fixture
-def entries(capsys):
-    """Return a function that tells levels and messages of what was printed since the last call."""
-
-    def printed():
-        captured = capsys.readouterr()
-        messages = testing.parse(captured.out, stderr=captured.err)
-        assert not messages.rejected
-        return [(entry.level, entry.message) for entry in messages.logs]
-
-    return printed
-
-
-@pytest.fixture
-def script(tmp_path):
-    """Return a function that runs code as a script."""
-
-    def run(code):
-        path = tmp_path / "script.py"
-        path.write_text(code, "utf-8")
-        return Script(path)
-
-    return run
 
 
 # --- levels and texts ------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import urllib3
 
 from kestra._client.batch import ExecutionRequest
 from kestra._client.executions import (
+    DEFAULT_HOSTNAME,
     MAIN,
     TERMINAL_STATES,
     base_url,
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kestra")
 
-_DEFAULT_HOSTNAME = "http://localhost:8080"
 _LONGEST_KILL = 10.0  # seconds that a timeout may take longer for it
 _ERRORS_SETTLE = 2.0  # seconds after the end, by which what failed is in the log
 _LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.INFO,
@@ -140,7 +140,7 @@ class Flow(Many, Reading, Following, Steering):
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval
         self.labels_from_inputs = labels_from_inputs
-        self.hostname = hostname or os.environ.get("KESTRA_HOSTNAME") or _DEFAULT_HOSTNAME
+        self.hostname = hostname or os.environ.get("KESTRA_HOSTNAME") or DEFAULT_HOSTNAME
         self.user = os.environ.get("KESTRA_USER") if user is None else user
         self.password = os.environ.get("KESTRA_PASSWORD") if password is None else password
         self.api_token = os.environ.get("KESTRA_API_TOKEN") if api_token is None else api_token

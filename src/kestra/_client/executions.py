@@ -29,6 +29,7 @@ OTHER_STATES = frozenset(
     }
 )
 
+DEFAULT_HOSTNAME = "http://localhost:8080"
 API = "/api/v1/"
 # The one tenant of an open-source server.
 MAIN = "main"

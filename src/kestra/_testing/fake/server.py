@@ -16,7 +16,7 @@ import responses
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from kestra._client.executions import MAIN, base_url
+from kestra._client.executions import DEFAULT_HOSTNAME, MAIN, base_url
 from kestra._http.adapter import wire
 from kestra._http.credentials import without_userinfo
 from kestra._testing.fake.clock import Clock, running
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
     from typing_extensions import Self
 
-_DEFAULT_HOSTNAME = "http://localhost:8080"
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _ANSWER_TIME = 0.02  # seconds that every request takes
 _LOOKS = 20_000  # at an execution that waits for somebody, until it is clear that nobody comes
@@ -160,7 +159,7 @@ class FakeKestra:
     @property
     def hostname(self) -> str:
         """The server that this stands for."""
-        named = self._hostname or os.environ.get("KESTRA_HOSTNAME") or _DEFAULT_HOSTNAME
+        named = self._hostname or os.environ.get("KESTRA_HOSTNAME") or DEFAULT_HOSTNAME
         return without_userinfo(base_url(named))[0]
 
     @property

@@ -8,7 +8,6 @@ import runpy
 import subprocess
 import sys
 import textwrap
-import time
 from base64 import b64encode
 from datetime import date
 from pathlib import Path
@@ -284,14 +283,10 @@ def executed(name, fake):
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(server, slept, environment, monkeypatch):
     """An engine on the loopback that the environment points to; sleeping takes no time."""
-    for name in ("KESTRA_USER", "KESTRA_PASSWORD", "KESTRA_API_TOKEN", "KESTRA_TENANT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    with Loopback() as server:
-        monkeypatch.setenv("KESTRA_HOSTNAME", server.url)
-        yield server
+    monkeypatch.setenv("KESTRA_HOSTNAME", server.url)
+    return server
 
 
 def execute(name, server):

@@ -50,10 +50,7 @@ QUICK = Access(timeout=(5, 0.2))
 CREATE = f"/api/v1/executions/n/f?labels={CORRELATION}:c"
 
 
-@pytest.fixture
-def server():
-    with Loopback() as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("slept")
 
 
 @pytest.fixture
@@ -61,14 +58,6 @@ def sessions():
     sessions = Sessions()
     yield sessions
     sessions.close()
-
-
-@pytest.fixture(autouse=True)
-def slept(monkeypatch):
-    """The pauses that were made, which take no time."""
-    slept = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    return slept
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ class ExecutionContext(Mapping[str, "Any"]):
         context["labels"]["team"]
 
     By item only: keys that are no identifiers, that begin with an underscore, or that are the name
-    of a method, such as `items`. Equal to a dict with the same content.
+    of a method, such as `items`. What is not there is an `AttributeError` that lists what is, or,
+    by item, a `KeyError`. Equal to a dict with the same content.
     """
 
     __slots__ = ("_data",)

@@ -377,7 +377,7 @@ class Flow(Many, Reading, Following, Steering):
             labels = self._labels(asked.labels, inputs)
             query = creation_query(labels, asked.revision, asked.schedule_date)
             url = self._url(self.API_ENDPOINT_EXECUTION_CREATE, namespace=namespace, flow_id=flow)
-            # The published package sends no `files` at all where there are no inputs.
+            # 2.0.0 sends no `files` at all where there are no inputs.
             body: dict[str, Any] = {"files": files} if files else {}
             response = self._make_request("post", url + query, **body)
         created = json_object(response, "post", url)

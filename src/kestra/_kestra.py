@@ -60,8 +60,8 @@ class Kestra:
     def send(map_: Mapping[str, Any]) -> None:
         """Print the frame of a message.
 
-        Every other call does it through `Kestra._send`, the published name of this (`logger()`
-        aside): that is what a test can replace.
+        Every other call but `logger()` does it through `Kestra._send`, as this is called in 2.0.0:
+        that is the name for a test to replace.
 
         Args:
             map_: The message, as for `format`, which says too what is refused.

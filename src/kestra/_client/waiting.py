@@ -117,8 +117,8 @@ def last_state(
             with within(max(end - watch.elapsed, LAST_LOOK)):
                 state = look()
         except NotFound:
-            # The published package first looked after `poll_interval`. On a server that has
-            # several parts an execution may take a moment to be seen.
+            # 2.0.0 first looked after `poll_interval`. On a server that has several parts an
+            # execution may take a moment to be seen.
             if watch.elapsed >= poll_interval:
                 raise
         except FailedExponentialBackoff:

@@ -244,7 +244,7 @@ def after_search(
         return Step.SEARCH
     if doubt is Doubt.ANSWERED:
         # A server that answered a POST with a failure, and does not know the execution, has not
-        # created it. One that cannot be asked gets what the published package did.
+        # created it. One that cannot be asked gets what 2.0.0 sent.
         return send
     if finding is Finding.MISSING:
         # The POST may be on its way still.
@@ -256,7 +256,7 @@ def after_search(
 
 
 def is_retried(policy: urllib3.Retry, method: str, status: int) -> bool:
-    """Say whether a status is worth another attempt; what the policy leaves unsaid is as published.
+    """Say whether a status is worth another attempt; what the policy leaves unsaid is as in 2.0.0.
 
     A policy's `allowed_methods` counts where the caller set it. Its default leaves out POST,
     which would be right for a client that cannot tell whether one was carried out.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MOST_CONNECTIONS = 100
 _MOST_REDIRECTS = 10
 _PIECE = 1 << 20
-# The published package had a new session for every request: cookies were not kept.
+# 2.0.0 had a new session for every request: cookies were not kept.
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
 _original_request = requests.api.request
@@ -183,7 +183,7 @@ def send(  # noqa: PLR0913, PLR0917  # what makes up a request
 
 
 def send_as_published(method: str, url: str, access: Access, arguments: Mapping[str, Any]) -> Any:
-    """Call a replaced `requests.request` with what the published package called it with."""
+    """Call a replaced `requests.request` with what 2.0.0 called it with."""
     headers = {**access.headers, **(arguments.get("headers") or {})}
     published = dict(arguments)
     if access.credentials.basic is not None:

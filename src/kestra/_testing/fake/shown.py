@@ -104,14 +104,9 @@ def run_id(execution: Execution, task: str) -> str:
 
 def log_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
     """Return the log, entry by entry."""
-    task = execution.definition.tasks[-1]
     return [
         {
-            "namespace": execution.namespace,
-            "flowId": execution.flow,
-            "taskId": task,
-            "executionId": execution.id,
-            "taskRunId": run_id(execution, task),
+            **_last_task(execution),
             "attemptNumber": execution.attempts - 1,
             "timestamp": iso(dated(at)),
             "level": level,
@@ -124,14 +119,9 @@ def log_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
 
 def metrics_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
     """Return the metrics; of timers, milliseconds."""
-    task = execution.definition.tasks[-1]
     return [
         {
-            "namespace": execution.namespace,
-            "flowId": execution.flow,
-            "taskId": task,
-            "executionId": execution.id,
-            "taskRunId": run_id(execution, task),
+            **_last_task(execution),
             "type": metric.type,
             "name": metric.name,
             "value": (metric.value or 0.0) * (1000 if metric.type == "timer" else 1),
@@ -140,6 +130,18 @@ def metrics_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
         }
         for metric in execution.metrics
     ]
+
+
+def _last_task(execution: Execution) -> dict[str, Any]:
+    """Return which task logs and sends metrics: the last one is the flow's function."""
+    task = execution.definition.tasks[-1]
+    return {
+        "namespace": execution.namespace,
+        "flowId": execution.flow,
+        "taskId": task,
+        "executionId": execution.id,
+        "taskRunId": run_id(execution, task),
+    }
 
 
 def _state(history: list[tuple[str, float]], dated: Dated) -> dict[str, Any]:

@@ -169,6 +169,14 @@ def test_context_is_loaded_once_and_afresh_after_a_reset(tmp_path, monkeypatch):
     assert kestra.context.labels.team == "b"
 
 
+def test_a_replaced_load_execution_context_makes_the_context(monkeypatch):
+    """`kestra.context` is what `kestra.load_execution_context` returns, a test's stand-in too."""
+    monkeypatch.setattr(kestra, "_context", None)
+    context = kestra.ExecutionContext({"labels": {"team": "a"}})
+    monkeypatch.setattr(kestra, "load_execution_context", lambda: context)
+    assert kestra.context is context
+
+
 def test_no_submodule_shadows_a_public_name():
     """Importing any submodule leaves every public name what it was."""
     code = (

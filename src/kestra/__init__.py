@@ -89,7 +89,9 @@ def __getattr__(name: str) -> Any:
     if name == "context":
         global _context  # noqa: PLW0603  # as in 2.0.0: setting it to None loads afresh
         if _context is None:
-            _context = import_module("kestra._execution_context").load_execution_context()
+            from kestra import load_execution_context  # a test may have replaced it here
+
+            _context = load_execution_context()
         return _context
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

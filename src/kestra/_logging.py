@@ -24,7 +24,7 @@ _DELIVERED = "_kestra_delivered"  # marks a record that the engine has
 _PLAIN_ARGUMENTS = {"datefmt", "style", "validate"}  # what logging.config passes to any formatter
 
 
-def level_name(levelno: int) -> str:
+def _level_name(levelno: int) -> str:
     """The engine's name of a level: that of the highest threshold that it reaches."""
     if levelno >= logging.ERROR:
         return "ERROR"
@@ -35,12 +35,12 @@ def level_name(levelno: int) -> str:
     return "DEBUG" if levelno >= logging.DEBUG else "TRACE"
 
 
-def frame(record: LogRecord, message: str) -> str:
+def _frame(record: LogRecord, message: str) -> str:
     """The log frame of a record; a message beyond `MAX_MESSAGE` is cut, and says so."""
     if len(message) > MAX_MESSAGE:
         cut = f"\n… (cut: {len(message):,} characters) …\n"
         message = f"{message[: MAX_MESSAGE - _KEPT_END]}{cut}{message[-_KEPT_END:]}"
-    return _frames.log_frame(level_name(record.levelno), message)
+    return _frames.log_frame(_level_name(record.levelno), message)
 
 
 @lru_cache(maxsize=1)
@@ -101,15 +101,15 @@ class JsonFormatter(_FieldsFormatter):
 
     @staticmethod
     def _logger_level(level: int) -> str:
-        return level_name(level)
+        return _level_name(level)
 
     def format(self, record: LogRecord) -> str:
         """The frame, without its line end."""
         if self._has_fields:
-            return frame(record, super().format(record))
+            return _frame(record, super().format(record))
         if self._formatter is not _TIMED or record.exc_info or record.exc_text or record.stack_info:
-            return frame(record, self._formatter.format(record))
-        return frame(record, f"{_utc(record.created)} - {record.getMessage()}")  # the same, sooner
+            return _frame(record, self._formatter.format(record))
+        return _frame(record, f"{_utc(record.created)} - {record.getMessage()}")  # the same, sooner
 
 
 class KestraHandler(logging.Handler):
@@ -194,9 +194,9 @@ class KestraHandler(logging.Handler):
     def _line(self, record: LogRecord) -> str:
         try:
             text = (self.formatter or _MESSAGE).format(record)
-            return text if isinstance(self.formatter, JsonFormatter) else frame(record, text)
+            return text if isinstance(self.formatter, JsonFormatter) else _frame(record, text)
         except Exception as error:  # noqa: BLE001  # whatever a record's arguments raise
-            return frame(record, _what_went_wrong(record, error))
+            return _frame(record, _what_went_wrong(record, error))
 
 
 def _what_went_wrong(record: LogRecord, error: Exception) -> str:

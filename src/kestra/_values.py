@@ -588,12 +588,10 @@ _KEY_READINGS = {
 
 
 def type_name(value: object) -> str:
+    """The name of a value's type, with its module unless that is `builtins`."""
     kind = type(value)
-    return (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
 
 
 def _short(text: str, most: int = 60) -> str:

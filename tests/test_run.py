@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -120,6 +121,24 @@ Lost
 
 Kestra 2.0 would keep 2 outputs, 3 metrics, 5 log entries; 5 losses; state SUCCESS, exit status 0.
 """
+    )
+
+
+def test_an_uncaught_exception_is_told(script):
+    """Of a traceback that was logged, the table has the last line, which says what went wrong."""
+    run = kestra_run(
+        script("""
+from kestra import Kestra
+
+Kestra.configure_logging()
+Kestra.counter("rows", {"table": "orders"})
+""")
+    )
+    assert run.returncode == 1
+    assert re.search(
+        r"  ERROR  Uncaught TypeError\\nTraceback .* characters\)\n"
+        r"         TypeError: metrics\[0\]\.value is of type dict: it must be a finite number\n",
+        run.stdout,
     )
 
 

@@ -111,9 +111,14 @@ def test_reading_that_keeps_failing_ends_in_an_error(server, send, slept, fault,
 
 
 def test_a_server_that_is_not_there_ends_in_an_error(sessions, slept):
-    """A refused connection is tried again; the error is a `requests.ConnectionError`."""
+    """A refused connection is tried again; the error names the server, without what is secret.
+
+    It is a `requests.ConnectionError`.
+    """
     with pytest.raises(ConnectionFailed, match="Connection refused") as caught:
-        request(sessions, "GET", "http://127.0.0.1:1/api/v1/x", QUICK, {})
+        request(sessions, "GET", "http://jane:hunter2@127.0.0.1:1/api/v1/x?day=2026", QUICK, {})
+    assert str(caught.value).startswith("GET /api/v1/x failed after 5 attempts: no connection")
+    assert str(caught.value).endswith(" (server: http://127.0.0.1:1)")
     assert slept == [1, 2, 4, 8, 16]
     assert isinstance(caught.value, requests.ConnectionError)
 

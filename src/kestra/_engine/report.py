@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kestra._engine.messages import Metric, Rejected, ScriptMessages
+    from kestra._engine.messages import LogEntry, Metric, Rejected, ScriptMessages
 
 _WIDTH = 100
 
@@ -33,15 +33,10 @@ def as_text(messages: ScriptMessages, engine: str) -> str:
         (str(metric.name), metric.type, _with_unit(metric), json.dumps(metric.tags))
         for metric in messages.metrics
     ]
-    logs = [
-        (entry.level, str(entry.message))
-        for entry in messages.logs
-        if entry.source in {"frame", "engine"}
-    ]
     sections = [
         *_section("Outputs", outputs),
         *_section("Metrics", metrics),
-        *_section("Logs", logs),
+        *_section("Logs", list(_entries(messages.logs))),
         *_section("Assets", [(json.dumps(asset),) for asset in messages.assets]),
         *_section("Lost", list(_losses(messages.rejected))),
         _summary(messages, engine),
@@ -71,6 +66,18 @@ def _section(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield f"  {'  '.join(padded)}".rstrip()
     yield ""
+
+
+def _entries(logs: Sequence[LogEntry]) -> Iterator[tuple[str, str]]:
+    """Yield what frames and the engine logged; of a long text, such as a traceback, the end too."""
+    for entry in logs:
+        if entry.source not in {"frame", "engine"}:
+            continue
+        text = str(entry.message)
+        yield entry.level, text
+        _, line_end, last = text.rstrip().rpartition("\n")
+        if line_end and len(text) > _WIDTH:
+            yield "", last
 
 
 def _losses(rejected: list[Rejected]) -> Iterator[tuple[str, str]]:

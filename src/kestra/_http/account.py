@@ -46,7 +46,7 @@ _LONGEST_MESSAGE = 2_000
 
 
 class Account:
-    """What can be told of a request: its method and path, and what came of it.
+    """What can be told of a request: its method and path, what came of it, and who did not answer.
 
     Not its query, which may hold input values, nor the error of `requests`, whose text has the URL.
     """
@@ -62,6 +62,11 @@ class Account:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def _server(self) -> str:
+        parts = urlsplit(without_userinfo(self._url)[0])
+        return f"{parts.scheme}://{parts.netloc}"
 
     def of(self, outcome: Answer | Failure) -> str:
         """Return what came of an attempt, in words."""
@@ -89,15 +94,17 @@ class Account:
         """
         cls: type[FailedExponentialBackoff] = FailedExponentialBackoff
         status = message = None
+        told = self.of(outcome)
         if isinstance(outcome, Failure):
             late = ConnectTimeout if outcome.unsent else RequestTimeout
             cls = late if outcome.timed_out else ConnectionFailed
+            told += f" (server: {self._server})"
         else:
             status = outcome.status
             message, _ = self._message(outcome)
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         return cls(
-            ". ".join((f"{self} failed after {times}: {self.of(outcome)}", *notes)),
+            ". ".join((f"{self} failed after {times}: {told}", *notes)),
             attempts=attempts,
             status=status,
             message=message,

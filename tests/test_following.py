@@ -1,6 +1,7 @@
 """Following executions: streams that work, that break, and that are not there."""
 
 import json
+import math
 import threading
 import time
 from contextlib import closing
@@ -145,8 +146,9 @@ class Story:
 
 @pytest.fixture
 def brief(monkeypatch):
-    """The log is quiet soon: what is told before the end is there by then."""
+    """The log is quiet soon: what is told before the end is there by then, which was just now."""
     monkeypatch.setattr(following, "_QUIET", 0.05)
+    monkeypatch.setattr(following, "_OLD", math.inf)
 
 
 @pytest.fixture
@@ -185,7 +187,7 @@ def test_states_and_entries_are_told_as_they_happen(flow, story):
         gate.open()
         assert texts([next(told)]) == [text]
     assert list(told) == []
-    assert story.asked == ["look", "log", "states"]
+    assert story.asked == ["look", "log", "states", "stored"]
 
 
 def test_entries_after_the_end_come_before_the_terminal_state(flow, story, monkeypatch):
@@ -212,7 +214,7 @@ def test_the_log_is_read_until_it_is_quiet(server, story, slept, monkeypatch):
             told += texts([each])
             passed[0] += {"a": 4, "b": 4, "c": 4, "d": 100}.get(told[-1], 0)
     assert told == ["CREATED", "a", "b", "c", "d", "SUCCESS"]
-    assert "stored" not in story.asked
+    assert story.asked.count("stored") == 1
 
 
 def test_the_streams_are_asked_for_as_events_with_credentials_and_tenant(server, story, slept):
@@ -226,7 +228,7 @@ def test_the_streams_are_asked_for_as_events_with_credentials_and_tenant(server,
     with Flow(hostname=server.url, tenant="team", api_token="t0ken") as flow:
         told = read(flow.follow("id1", min_level="WARN"), a=gate)
     assert told == ["CREATED", "a", "RUNNING", "SUCCESS"]
-    _, log, states = server.requests
+    _, log, states, _ = server.requests
     assert log.target == "/api/v1/team/logs/id1/follow?minLevel=WARN"
     assert states.target == "/api/v1/team/executions/id1/follow"
     for request in (log, states):
@@ -487,23 +489,66 @@ def test_a_stream_of_nothing_but_comments_is_not_trusted_for_ever(flow, story, m
     assert story.asked.count("states") == 1
 
 
-def test_of_an_execution_that_has_ended_no_stream_is_opened(flow, story):
+def test_of_an_execution_that_ended_long_ago_no_stream_is_opened(flow, story, slept, monkeypatch):
     """One look, and what is stored."""
+    monkeypatch.setattr(following, "_OLD", 60)
     story.looks = [shown(*ENDS)]
     story.stored = [[entry("a")]]
     assert texts(flow.follow("id1")) == ["CREATED", "RUNNING", "a", "SUCCESS"]
-    assert story.asked == ["look", "stored"]
+    assert (story.asked, slept) == (["look", "stored"], [])
 
 
 # --- the stored log ---
 
 
 def test_the_stored_log_is_waited_for_where_the_stream_may_lack_something(flow, story, slept):
-    """It is written a second or two after the end."""
+    """It is written in the two seconds after the end, and what was logged last comes last."""
     story.looks = [shown(*ENDS)]
-    story.stored = [[], [], [entry("a")]]
-    assert texts(flow.follow("id1")) == ["CREATED", "RUNNING", "a", "SUCCESS"]
-    assert slept == [0.5, 0.5]
+    story.stored = [[], [entry("a")], [entry("a")], [entry("a"), entry("b")]]
+    assert texts(flow.follow("id1")) == ["CREATED", "RUNNING", "a", "b", "SUCCESS"]
+    assert sum(slept) == 2
+
+
+def test_a_stream_of_the_log_that_is_stuck_is_noticed(flow, story, slept):
+    """Its connection holds, and nothing comes: what it lacks is stored."""
+    gate = Gate()
+    story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
+    story.log(stream(START, event(entry("a")), then=hang))
+    story.stored = [[entry("a"), entry("b")], [entry("a"), entry("b"), entry("c")]]
+    assert read(flow.follow("id1"), a=gate) == ["CREATED", "a", "b", "c", "SUCCESS"]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_what_is_held_back_in_the_middle_of_an_event_is_looked_up(flow, story, line_end):
+    """A proxy that waits until its buffer is full cuts the log anywhere; whole events are fine."""
+    gate = Gate()
+    begins, cut = START + event(entry("a")), event(entry("b"))[:-1]
+    story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
+    story.log(stream((begins + cut).replace(b"\n", line_end), then=hang))
+    story.stored = [[entry("a")], [entry("a"), entry("b")]]
+    assert read(flow.follow("id1"), a=gate) == ["CREATED", "a", "b", "SUCCESS"]
+
+
+def test_the_stored_log_is_not_waited_for_where_the_stream_was_whole(flow, story, slept):
+    """That it is not there yet says nothing, nor that it cannot be had."""
+    for reply in (as_json([]), as_json({}, 500)):
+        gate = Gate()
+        story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
+        story.log(stream(START, event(entry("a")), then=hang))
+        story.server.engine.replies[STORED] = reply
+        assert read(flow.follow("id1"), a=gate) == ["CREATED", "a", "SUCCESS"]
+    assert story.asked.count("stored") == 2
+    assert slept == []
+
+
+def test_a_long_log_is_not_read_a_second_time(flow, story, monkeypatch):
+    """Unless the stream may lack something."""
+    monkeypatch.setattr(following, "_LONG", 1)
+    gate = Gate()
+    story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
+    story.log(stream(START, event(entry("a")), event(entry("b")), then=hang))
+    assert read(flow.follow("id1"), b=gate) == ["CREATED", "a", "b", "SUCCESS"]
+    assert "stored" not in story.asked
 
 
 def test_a_stream_of_the_log_that_said_nothing_is_not_relied_on(flow, story):
@@ -547,7 +592,7 @@ def test_a_long_log_is_complete_when_it_stays_the_same(flow, story):
     story.stored = [lines[:150], lines[:250], lines, lines]
     told = texts(flow.follow("id1"))
     assert told[2:-1] == [line["message"] for line in lines]
-    assert story.asked.count("stored") == 4
+    assert story.asked.count("stored") == 5
 
 
 def test_what_the_stream_told_has_to_be_stored_before_the_log_is_complete(flow, story):

@@ -237,6 +237,11 @@ class Log(Channel):
         self.in_doubt = False
 
     @property
+    def is_cut(self) -> bool:
+        """Whether the stream stands in the middle of an event: the rest is held back somewhere."""
+        return self.stream is not None and self.stream.is_cut
+
+    @property
     def _pause(self) -> float:
         return max(super()._pause, _LOG_PAUSE)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import closing
+from datetime import datetime, timezone
 from queue import Empty
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +13,7 @@ from kestra._client.channels import Channel, Followed, Log, States
 from kestra._client.executions import state_of
 from kestra._client.parts import FlowPart, about
 from kestra._client.results import LogEntry, StateChange, checked_level, whole_state
-from kestra._client.waiting import BATCH, LOG_AGAIN, Stopwatch, check_timeout, report
+from kestra._client.waiting import BATCH, LOG_AGAIN, check_timeout, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -26,7 +28,10 @@ logger = logging.getLogger("kestra")
 # Seconds.
 _QUIET = 0.5  # the stream of the log is complete that long after the end
 _STORED = 2.0  # the log itself, if it is short
+_OLD = 60.0  # the log certainly, also where the clock of the server is a little wrong
 _LONGEST_WAIT = 1.0  # where Ctrl-C is not heard during one
+
+_LONG = 10_000  # entries; so many are read a second time only where there is a doubt
 
 # Compressed, an event would wait for the next ones.
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
@@ -42,8 +47,8 @@ class Following(FlowPart):
 
         First come the states that it went through so far and the log entries that there are. The
         last one is the terminal state: it comes when the log is complete, half a second after the
-        end if the connection held, and up to `log_settle` if something has to be looked up. All
-        else comes in the order in which the server tells it.
+        end if the connection held, and two seconds or, for a long log, up to `log_settle` if
+        something has to be looked up. All else comes in the order in which the server tells it.
 
         It reads the two streams of events that the server has, opens them again where they break
         off, and looks up what it missed. Where there are no such streams, or something on the way
@@ -231,9 +236,12 @@ class _Follower:
         if not streams:
             self._followed.watch.sleep(seconds)
             return
+        seconds = max(0, min(seconds, _LONGEST_WAIT))
+        end = self._followed.now + seconds
         try:
-            stream, event = self._followed.inbox.get(timeout=max(0, min(seconds, _LONGEST_WAIT)))
+            stream, event = self._followed.inbox.get(timeout=seconds)
         except Empty:
+            self._followed.watch.reach(end)
             return
         if stream in streams:  # others were closed
             channel = streams[stream]
@@ -266,32 +274,51 @@ class _Follower:
         followed, log = self._followed, self._log
         if log is None:
             return
-        stop = followed.now + max(self._log_settle, _QUIET)
-        quiet = followed.now + _QUIET
+        ended = followed.now
+        stop = ended + max(self._log_settle, _QUIET)
+        quiet = ended + _QUIET
         while log.stream and followed.now < min(quiet, stop):
             for entry in self._next(min(quiet, stop) - followed.now):
                 quiet = followed.now + _QUIET
                 yield entry
-        log.in_doubt |= not log.works or followed.now >= stop
+        log.in_doubt |= not log.works or log.is_cut or followed.now >= stop
         log.close()
-        if log.in_doubt:
-            yield from self._stored(log)
+        if log.in_doubt or len(log.seen) <= _LONG:
+            yield from self._stored(log, -math.inf if self._is_old else ended + _STORED)
 
-    def _stored(self, log: Log) -> Iterator[Told]:
-        """Yield what is in the stored log alone, once that is all there."""
-        settle = self._log_settle
-        watch = Stopwatch()
-        count = 0
+    @property
+    def _is_old(self) -> bool:
+        """Whether the execution ended so long ago that its log is stored, by the server's clock."""
+        end = whole_state(self.execution).end
+        return end is not None and (datetime.now(timezone.utc) - end).total_seconds() > _OLD
+
+    def _stored(self, log: Log, whole_at: float) -> Iterator[Told]:
+        """Yield what is in the stored log alone.
+
+        One look tells whether the stream has been stuck. Only where it may lack something, the log
+        is waited for until it is all there.
+
+        Args:
+            log: The log.
+            whole_at: When a short log is all there. Before, what was logged last may be missing.
+        """
+        followed = self._followed
+        begun, count = followed.now, 0
         while True:
-            stored = log.stored()
+            stored = log.stored(math.inf if log.in_doubt else _STORED)
             if stored is not None:
-                yield from log.seen.new_in(stored)
-                if log.seen.are_in(stored) and 0 < len(stored) <= max(BATCH, count):
+                new = log.seen.new_in(stored)
+                log.in_doubt |= bool(new)
+                yield from new
+                is_settled = log.seen.are_in(stored) and len(stored) <= max(BATCH, count)
+                if is_settled and followed.now >= whole_at:
                     return
                 count = len(stored)
-            if watch.elapsed + LOG_AGAIN > (settle if log.seen else min(settle, _STORED)):
+            if not log.in_doubt:
+                return
+            if followed.now - begun + LOG_AGAIN > self._log_settle:
                 break
-            watch.sleep(LOG_AGAIN)
+            followed.watch.sleep(LOG_AGAIN)
         if stored is None:
             logger.warning(
                 "The log of execution %s could not be read to its end", self._followed.execution_id

@@ -51,8 +51,8 @@ class SeenEntries:
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()  # by hash: a log may be large
 
-    def __bool__(self) -> bool:
-        return bool(self._counts)
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def is_new(self, entry: LogEntry) -> bool:
         """Say whether there was no such entry so far, and take note of it."""

@@ -51,7 +51,11 @@ class Stopwatch:
         if seconds > 0:
             end = self.elapsed + seconds
             time.sleep(seconds)
-            self._skipped += max(end - self.elapsed, 0)
+            self.reach(end)
+
+    def reach(self, moment: float) -> None:
+        """Let it be this late at least: that is how long somebody has waited."""
+        self._skipped += max(moment - self.elapsed, 0)
 
 
 def check_timeout(timeout: float | None) -> None:

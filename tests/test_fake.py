@@ -5,6 +5,7 @@ import logging
 import math
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 import responses
+from loopback import Routes, as_json, event, hang, stream
 
 import kestra
 from kestra import Flow, Kestra
@@ -821,6 +823,51 @@ def test_the_stream_of_the_log(fake):
     (_, entry) = events("/api/v1/logs/execution1/follow")
     assert '"message": "' in entry[1]
     assert len(events("/api/v1/logs/execution1/follow?minLevel=ERROR")) == 1
+
+
+def test_what_is_followed_is_told_once_and_to_the_end(any_fake, flow):
+    """By callbacks, and by an iterator afterwards."""
+    any_fake.flow("company.team", "etl", emit, states=[("QUEUED", 90)])
+    told = []
+    result = run(flow, on_log=told.append, on_state=told.append)
+    texts = [getattr(each, "message", str(each))[-7:] for each in told]
+    assert sorted(texts[:-1]) == ["CREATED", "QUEUED", "RUNNING", "no logo"]
+    assert texts[-1] == "SUCCESS"
+    assert (result.status, round(result.duration)) == ("SUCCESS", 90)
+    assert set(map(str, flow.follow("execution1"))) == set(map(str, told))
+
+
+def test_following_sees_the_end_of_what_is_killed(any_fake, flow):
+    """The streams are closed in between; a timeout is one on the clock of the fake."""
+    any_fake.flow("company.team", "etl")
+    any_fake.state(("RUNNING", math.inf))
+    with pytest.raises(ExecutionTimeout):
+        run(flow, follow=True, timeout=60, kill_on_timeout=True)
+    assert flow.wait("execution1", follow=True).status == "KILLED"
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": None}])
+def test_following_goes_on_where_requests_fail(any_fake, flow, fault):
+    """Streams that cannot be opened, and looks, are tried again."""
+    any_fake.flow("company.team", "etl", emit)
+    any_fake.fail(4, on="GET", **fault)
+    told = []
+    assert run(flow, on_log=told.append).status == "SUCCESS"
+    assert [each.level for each in told] == ["WARN"]
+
+
+def test_another_server_is_followed_as_ever(server):
+    """Although nobody's clock but the fake's goes on, and its log is a stream without an end."""
+    running, failed = ({"state": {"current": state}} for state in ("RUNNING", "FAILED"))
+    server.engine = Routes({"GET /api/v1/executions/id1": as_json(running)})
+    server.upset("GET /api/v1/executions/id1/follow", stream(event(failed)))
+    server.upset("GET /api/v1/logs/id1/follow", stream(event({}, "start"), then=hang))
+    told = []
+    with FakeKestra(), Flow(hostname=server.url) as flow:
+        thread = threading.Thread(target=lambda: told.extend(flow.follow("id1")), daemon=True)
+        thread.start()
+        thread.join(10)
+    assert list(map(str, told)) == ["RUNNING", "FAILED"]
 
 
 # --- who may ask, and where ---

@@ -88,6 +88,17 @@ def test_the_repr_of_a_request_shows_no_input():
     assert "s3cret" not in repr(ExecutionOutcome(ExecutionRequest("n", "f", {"key": "s3cret"})))
 
 
+@pytest.mark.parametrize(
+    "given", [("n", "f", {"key": "s3cret"}, 1), {"flow": "f", "inputs": {"key": "s3cret"}}]
+)
+def test_the_repr_of_an_outcome_shows_no_input_of_what_is_no_request(flow, given):
+    """It tells its type; the request itself is at hand."""
+    (outcome,) = flow.execute_all([given])
+    assert outcome.request is given
+    assert "s3cret" not in repr(outcome)
+    assert f"request=<{type(given).__name__}>, result=None, error=TypeError" in repr(outcome)
+
+
 # --- what a search asks, and shows ---
 
 

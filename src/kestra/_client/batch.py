@@ -49,7 +49,7 @@ class ExecutionRequest:
     schedule_date: datetime | str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ExecutionOutcome:
     """What became of one request of `Flow.execute_all`: a result or an error.
 
@@ -64,6 +64,15 @@ class ExecutionOutcome:
     result: FlowExecution | None = None
     error: Exception | None = None
     execution_id: str | None = None
+
+    def __repr__(self) -> str:
+        # What was given in the place of a request may hold inputs, which no request shows.
+        is_request = isinstance(self.request, ExecutionRequest)
+        request = self.request if is_request else f"<{type(self.request).__name__}>"
+        return (
+            f"{type(self).__name__}(request={request}, result={self.result!r}, "
+            f"error={self.error!r}, execution_id={self.execution_id!r})"
+        )
 
     @property
     def ok(self) -> bool:

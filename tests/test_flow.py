@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
 from types import SimpleNamespace
 from unittest.mock import Mock, call, patch
 from urllib.parse import parse_qs, urlsplit
@@ -774,6 +776,14 @@ def test_a_timeout_ends_a_wait(server, flow, slept):
     assert not error.killed
     assert sum(slept) == pytest.approx(7, abs=0.5)
     assert server.engine.killed == []
+
+
+@pytest.mark.parametrize("timeout", ["7", Decimal(7), timedelta(seconds=7)])
+def test_a_timeout_that_is_no_number_is_refused(server, flow, timeout):
+    """The error names it, and nothing is created."""
+    with pytest.raises(TypeError, match=f"timeout: seconds.*, not {type(timeout).__name__}"):
+        run(flow, timeout=timeout)
+    assert not server.requests
 
 
 def test_a_timeout_that_has_passed_still_looks_once(server, flow):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from kestra._client.executions import OTHER_STATES, TERMINAL_STATES
@@ -60,6 +61,8 @@ class Stopwatch:
 
 def check_timeout(timeout: float | None) -> None:
     """Refuse a timeout that is none, before anything is started."""
+    if timeout is not None and not isinstance(timeout, Real):
+        raise TypeError(f"timeout: seconds as a number, not {type(timeout).__name__}")
     if timeout is not None and not timeout >= 0:
         raise ValueError("timeout: seconds, and not less than none")
 

@@ -771,14 +771,23 @@ def test_a_look_at_the_log_does_not_outlast_the_timeout():
 # --- execute and wait ---
 
 
-def test_following_costs_three_requests(flow, story):
+def test_following_costs_three_requests_and_no_pause(flow, story, slept):
     """To create, to follow, and for the log."""
     ended = shown(*ENDS, outputs={"rows": 3})
     story.states(stream(event(shown("CREATED")), event(ended), event(ended, "end")))
     result = flow.execute("company.team", "my_flow", follow=True)
     assert story.asked == ["create", "states", "download"]
     assert (result.status, result.log, result.outputs) == ("SUCCESS", "a log\n", {"rows": 3})
-    assert result.duration == 2
+    assert (result.duration, slept) == (2, [])
+
+
+def test_a_log_that_is_not_there_at_the_end_is_asked_for_again(flow, story, slept):
+    """As without following."""
+    logs = [Reply(200, b""), Reply(200, b"a log\n")]
+    story.server.engine.replies[DOWNLOAD] = lambda _: logs.pop(0)
+    story.states(stream(event(shown(*ENDS))))
+    assert flow.execute("company.team", "my_flow", follow=True).log == "a log\n"
+    assert slept == [0.5]
 
 
 @pytest.mark.parametrize("call", ["execute", "wait"])

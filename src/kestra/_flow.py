@@ -366,7 +366,14 @@ class Flow(Many, Reading, Following, Steering):
         with _noted(execution_id, address):
             ended = self._wait(execution_id, timeout, kill=kill_on_timeout, told=told)
             name = f"{execution_id} of {namespace}.{flow}"
-            return self._ended(execution_id, ended, name, url=address, fetch_log=fetch_log)
+            return self._ended(
+                execution_id,
+                ended,
+                name,
+                url=address,
+                fetch_log=fetch_log,
+                at_once=told is not None,
+            )
 
     def _create(self, asked: ExecutionRequest) -> tuple[dict[str, Any], str | None]:
         """Create an execution; return the answer, which has an id, and where it is shown."""
@@ -433,9 +440,11 @@ class Flow(Many, Reading, Following, Steering):
             ended = self._wait(
                 execution_id, timeout, kill=kill_on_timeout, told=told, look_first=True
             )
-            return self._ended(execution_id, ended, execution_id, fetch_log=fetch_log)
+            return self._ended(
+                execution_id, ended, execution_id, fetch_log=fetch_log, at_once=told is not None
+            )
 
-    def _ended(
+    def _ended(  # noqa: PLR0913 - each is independent, and all but the first three keyword-only
         self,
         execution_id: str,
         execution: dict[str, Any],
@@ -443,8 +452,18 @@ class Flow(Many, Reading, Following, Steering):
         *,
         url: str | None = None,
         fetch_log: bool,
+        at_once: bool = False,
     ) -> FlowExecution:
-        """Return the result of an execution that has ended, as the last look showed it."""
+        """Return the result of an execution that has ended, as the last look showed it.
+
+        Args:
+            execution_id: Its id.
+            execution: How the server shows it.
+            name: What it is called in the log.
+            url: Where the user interface shows it, if that is known already.
+            fetch_log: Whether to fetch its log.
+            at_once: Whether to ask for the log without a pause: who follows does not wait.
+        """
         state = state_of(execution)
         logger.log(_LEVELS.get(str(state), logging.WARNING), "Execution %s ended: %s", name, state)
         log = None
@@ -452,7 +471,7 @@ class Flow(Many, Reading, Following, Steering):
             log = settled_log(
                 execution_id,
                 lambda: str(self.get_logs(execution_id).text),
-                poll_interval=self.poll_interval,
+                poll_interval=0 if at_once else self.poll_interval,
                 settle=self.log_settle,
             )
         # Where there is a log, what was logged as ERROR is stored by now.

@@ -366,8 +366,8 @@ def test_a_paused_execution_waits_for_somebody(any_fake, flow):
     with pytest.raises(ExecutionTimeout, match="PAUSED"):
         run(flow, timeout=20)
     assert called == []
-    with pytest.raises(InvalidInput, match="reason"):
-        flow.resume("execution1")
+    with pytest.raises(RequestTimeout if any_fake._version == "0.21" else InvalidInput):
+        flow.resume("execution1")  # 0.21 never answers that
     flow.resume("execution1", {"reason": "looks good"})
     assert flow.wait("execution1").status == "SUCCESS"
     assert any_fake.executions[0].resumed == {"reason": "looks good"}

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import collapse_rfc2231_value
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote
 
@@ -190,7 +191,7 @@ class Routes:
         number = request.value("revision")
         revision = None if number is None else int(number)
         if action == "resume":
-            execution = engine.resume(execution_id, parts_of(request))
+            execution = self._resume(request, execution_id)
         elif action == "restart":
             execution = engine.restart(execution_id, revision)
         elif action == "replay":
@@ -205,6 +206,15 @@ class Routes:
         if engine.version != "2.0" and action in _BRIEF:
             return Reply(_BRIEF[action])
         return as_json(self._shown(execution))
+
+    def _resume(self, request: Request, execution_id: str) -> Execution:
+        try:
+            return self._engine.resume(execution_id, parts_of(request))
+        except Refused as refused:
+            if self._engine.version == "0.21" and refused.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+                self._engine.clock.sleep(request.patience or 0)
+                raise SilenceError(f"0.21 does not answer: {refused}") from None
+            raise
 
     # --- what they have produced ---
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import requests_mock
 import responses
 
 import kestra
@@ -686,10 +687,20 @@ def test_faults_that_do_not_end(fake, flow, fault, error):
 def test_only_some_requests_fail(fake, flow):
     """A fault may be for requests that begin in a certain way."""
     fake.flow("company.team", "etl")
-    fake.fail(9, status=404, on="GET /api/v1/logs/")
-    fake.fail(9, status=404, on="GET /api/v1/main/logs/")
+    fake.fail(9, status=404, on="GET /api/v1/logs/")  # of any tenant
     result = run(flow)
     assert (result.status, result.log) == ("SUCCESS", None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [({"times": 0}, "times"), ({"on": "GET /executions/"}, "on"), ({"on": "/api/v1/"}, "on")],
+)
+def test_a_fault_that_could_not_come_about(fake, fault, name):
+    """It is a mistake in the test."""
+    for plan in (fake.fail, fake.hang):
+        with pytest.raises(ValueError, match=f"^{name}: "):
+            plan(**fault)
 
 
 def test_a_request_that_would_wait_for_ever(fake):
@@ -897,6 +908,25 @@ def test_mocks_of_the_users_go_on(fake, flow):
             assert requests.get(other, timeout=1).json() == {"eur": 3}
             with pytest.raises(requests.ConnectionError, match="refused by Responses"):
                 Flow(hostname="https://unknown.example.com").get_execution("x")
+
+
+def test_a_flow_of_another_machine(fake):
+    """`Flow` does not go to one that nobody meant; on this one there may be other servers."""
+    other = Flow(hostname="https://kestra.invalid")
+    with pytest.raises(AssertionError, match=r"stands for http://localhost:8080: say so, as in"):
+        run(other)
+    fake.mistakes.clear()
+    with pytest.raises(ConnectionFailed):
+        Flow(hostname="http://127.0.0.1:9").get_execution("x")
+
+
+def test_mocks_of_requests_mock(fake, flow):
+    """One that is told to lets through what it does not know."""
+    fake.flow("company.team", "etl")
+    with requests_mock.Mocker(real_http=True) as mock:
+        mock.get("https://prices.example.com/", json={"eur": 3})
+        assert requests.get("https://prices.example.com/", timeout=1).json() == {"eur": 3}
+        assert run(flow).status == "SUCCESS"
 
 
 # --- imports ---

@@ -199,8 +199,7 @@ class Engine:
         execution = self.get(execution_id)
         with self._lock:
             if execution.state != "RUNNING":
-                status = 409 if self.version == "2.0" else 422
-                raise Refused(status, "Illegal argument: The execution is not running")
+                raise self._out_of_place("The execution is not running")
             execution.pause(self.clock.monotonic())
         return execution
 
@@ -230,8 +229,7 @@ class Engine:
                 state = f"current state is '{execution.state}'"
                 raise Refused(409, f"Illegal state: Execution must be terminated, {state}")
             if execution.state != "FAILED":
-                status = 409 if self.version == "2.0" else 422
-                raise Refused(status, f"Illegal argument: {_NOTHING}")
+                raise self._out_of_place(_NOTHING)
             if revision is not None:
                 execution = self._copy(execution, revision)
                 execution.history = list(self.executions[execution_id].history)
@@ -246,8 +244,7 @@ class Engine:
         with self._lock:
             runs = {f"{execution_id}-{task}" for task in execution.definition.tasks}
             if task_run is not None and task_run not in runs:
-                status = 409 if self.version == "2.0" else 422
-                raise Refused(status, f"Illegal argument: {_NOTHING}")
+                raise self._out_of_place(_NOTHING)
             new = self._copy(execution, revision)
             new.labels["system.replay"] = "true"
             new.attempts += 1
@@ -263,6 +260,9 @@ class Engine:
                 raise not_terminated()
             execution.labels.update(labels)
         return execution
+
+    def _out_of_place(self, what: str) -> Refused:
+        return Refused(409 if self.version == "2.0" else 422, f"Illegal argument: {what}")
 
     def _copy(self, execution: Execution, revision: int | None) -> Execution:
         """Return an execution like another one, with nothing in it that has come about."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime, time, timedelta, timezone
-from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from kestra._client.executions import TERMINAL_STATES
@@ -85,10 +84,7 @@ def _task_run(
 ) -> dict[str, Any]:
     run = {
         "id": run_id(execution, task),
-        "executionId": execution.id,
-        "namespace": execution.namespace,
-        "flowId": execution.flow,
-        "taskId": task,
+        **_origin(execution, task),
         "attempts": [{"state": state}] * execution.attempts,
         "state": state,
     }
@@ -100,6 +96,21 @@ def _task_run(
 def run_id(execution: Execution, task: str) -> str:
     """Return the id of a task's run."""
     return f"{execution.id}-{task}"
+
+
+def _origin(execution: Execution, task: str) -> dict[str, Any]:
+    return {
+        "executionId": execution.id,
+        "namespace": execution.namespace,
+        "flowId": execution.flow,
+        "taskId": task,
+    }
+
+
+def _last_task(execution: Execution) -> dict[str, Any]:
+    """Return which task logs and sends metrics: the last one is the flow's function."""
+    task = execution.definition.tasks[-1]
+    return {**_origin(execution, task), "taskRunId": run_id(execution, task)}
 
 
 def log_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
@@ -132,18 +143,6 @@ def metrics_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
     ]
 
 
-def _last_task(execution: Execution) -> dict[str, Any]:
-    """Return which task logs and sends metrics: the last one is the flow's function."""
-    task = execution.definition.tasks[-1]
-    return {
-        "namespace": execution.namespace,
-        "flowId": execution.flow,
-        "taskId": task,
-        "executionId": execution.id,
-        "taskRunId": run_id(execution, task),
-    }
-
-
 def _state(history: list[tuple[str, float]], dated: Dated) -> dict[str, Any]:
     current, last = history[-1]
     shown = {
@@ -162,33 +161,16 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-@singledispatch
 def json_ready(value: Any) -> Any:
     """Return the value of an input as the server shows it."""
+    if isinstance(value, SentFile):
+        return value.uri
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value).replace("nan", "NaN")
     return value
-
-
-@json_ready.register
-def _(value: SentFile) -> str:
-    return value.uri
-
-
-@json_ready.register
-def _(value: datetime) -> str:
-    return iso(value)
-
-
-@json_ready.register(date)
-@json_ready.register(time)
-def _(value: date | time) -> str:
-    return value.isoformat()
-
-
-@json_ready.register
-def _(value: timedelta) -> float:
-    return value.total_seconds()
-
-
-@json_ready.register
-def _(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value).replace("nan", "NaN")

@@ -717,8 +717,10 @@ def test_a_creation_that_waits(fake):
     url = f"{HOST}/api/v1/main/executions/company.team/etl?wait=true"
     assert requests.post(url, timeout=1).json()["outputs"] == {"rows": 3}
     fake.state("PAUSED")
-    with pytest.raises(requests.ReadTimeout):
-        requests.post(url, timeout=1)
+    fake.state(("QUEUED", 6), ("RUNNING", 6))
+    for seconds in (1, 9):
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(url, timeout=seconds)
 
 
 # --- reading ---

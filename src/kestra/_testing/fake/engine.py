@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kestra._http.creation import CORRELATION
 from kestra._testing.fake import inputs as _inputs
 from kestra._testing.fake.executions import Execution, FlowDefinition, Step
-from kestra._testing.fake.refused import Refused, not_found, not_terminated
+from kestra._testing.fake.refused import Refused, UnexpectedError, not_found, not_terminated
 from kestra._testing.fake.task import Result, call
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 _FLOW = "Requested Flow is not found."
 _NOTHING = "No task found to restart execution from!"
-
-
-class UnknownFlowError(Exception):
-    """A flow is asked for that the test has said nothing of."""
 
 
 class Engine:
@@ -85,11 +81,11 @@ class Engine:
 
         Raises:
             Refused: It is not there, or not this revision of it, or disabled.
-            UnknownFlowError: Nobody has said whether it is there.
+            UnexpectedError: Nobody has said whether it is there.
         """
         if (namespace, flow) not in self.flows:
             known = ", ".join(f"{ns}.{name}" for ns, name in self.flows) or "none"
-            raise UnknownFlowError(
+            raise UnexpectedError(
                 f"no flow {namespace}.{flow} is registered, only: {known}. Register it with "
                 "`flow(namespace, id, function)`, or say with `missing(namespace, id)` that the "
                 "server does not have it"

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from kestra._client.results import time_of
-from kestra._testing.fake.refused import Refused
+from kestra._testing.fake.refused import Refused, UnexpectedError
 from kestra._testing.fake.shown import iso
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ _PLAIN = {
 }
 
 
-class UnknownFilterError(Exception):
-    """A search asks for something that is not imitated."""
-
-
 def found(
     executions: Iterable[Execution], query: Query, version: str, dated: Callable[[float], datetime]
 ) -> list[Execution]:
@@ -43,7 +39,7 @@ def found(
     parameters.
 
     Raises:
-        UnknownFilterError: The search asks for something that is not imitated.
+        UnexpectedError: The search asks for something that is not imitated.
     """
     tests = [
         _meets(condition, dated)
@@ -55,7 +51,7 @@ def found(
     for order in reversed(query.get("sort", [])):
         field, _, direction = order.partition(":")
         if field not in {"state.startDate", "startDate"}:
-            raise UnknownFilterError(f"sort={order}: executions are sorted by state.startDate only")
+            raise UnexpectedError(f"sort={order}: executions are sorted by state.startDate only")
         result.sort(key=lambda execution: execution.history[0][1], reverse=direction == "desc")
     return result
 
@@ -85,7 +81,7 @@ def _conditions(name: str, values: list[str], version: str) -> Iterator[_Conditi
         return
     match = re.fullmatch(r"filters\[(\w+)\]\[(\w+)\](?:\[(.+)\])?", name)
     if match is None:
-        raise UnknownFilterError(f"{name}: this parameter of a search is not imitated")
+        raise UnexpectedError(f"{name}: this parameter of a search is not imitated")
     if version != "0.21":
         for value in values:
             yield match[1], match[2], match[3], value
@@ -97,7 +93,7 @@ def _meets(
     field, comparison, label, wanted = condition
     compare = _OPERATORS.get(comparison)
     if compare is None or field not in _PLAIN:
-        raise UnknownFilterError(f"filters[{field}][{comparison}]: this filter is not imitated")
+        raise UnexpectedError(f"filters[{field}][{comparison}]: this filter is not imitated")
     if field in {"startDate", "endDate"}:
         wanted = _date(wanted)
 
@@ -125,9 +121,7 @@ def _actual(
 def _date(text: str) -> str:
     moment = time_of(text)
     if moment is None:
-        raise UnknownFilterError(
-            f"{text}: a date and time with an offset, as in 2026-01-31T08:00:00Z"
-        )
+        raise UnexpectedError(f"{text}: a date and time with an offset, as in 2026-01-31T08:00:00Z")
     return iso(moment)
 
 

@@ -20,12 +20,12 @@ from kestra._client.executions import DEFAULT_HOSTNAME, MAIN, base_url
 from kestra._http.adapter import BoundedAdapter, wire
 from kestra._http.credentials import without_userinfo
 from kestra._testing.fake.clock import Clock, running
-from kestra._testing.fake.engine import Engine, UnknownFlowError
+from kestra._testing.fake.engine import Engine
 from kestra._testing.fake.executions import Execution, FlowDefinition, steps_of
 from kestra._testing.fake.faults import Fault, Faults
 from kestra._testing.fake.inputs import declared
-from kestra._testing.fake.routes import Reply, Request, Routes, SilenceError, UnknownRouteError
-from kestra._testing.fake.search import UnknownFilterError
+from kestra._testing.fake.refused import UnexpectedError
+from kestra._testing.fake.routes import Reply, Request, Routes, SilenceError
 from kestra._testing.fake.task import Function, catching
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ class FakeKestra:
             reply = self._reply(asked, request)
         except SilenceError as error:
             raise self._silence(error, asked, request) from None
-        except (UnknownFlowError, UnknownRouteError, UnknownFilterError) as error:
+        except UnexpectedError as error:
             raise self._mistake(error) from None
         return reply.status, reply.headers, reply.body
 

@@ -477,6 +477,29 @@ def test_restart(any_fake, flow):
         flow.restart(new)
 
 
+def test_attempts(any_fake, flow):
+    """A restart begins another attempt, of the task that failed only, once it runs."""
+
+    def talk(inputs):
+        Kestra.logger().info("again")
+        raise RuntimeError
+
+    any_fake.flow("company.team", "etl", talk, tasks=["prepare", "load"])
+    run(flow)
+    flow.restart("execution1")
+    restarted = flow.get_execution("execution1")
+    assert [each.attempts for each in restarted.task_runs] == [1, 1]
+    flow.wait("execution1")
+    result = flow.wait(flow.replay("execution1"))
+    ended = flow.get_execution("execution1")
+    assert [(each.state.current, each.attempts) for each in ended.task_runs] == [
+        ("SUCCESS", 1),
+        ("FAILED", 2),
+    ]
+    assert [each.attempt for each in flow.iter_logs("execution1")] == [0, 0, 1, 1]
+    assert [each.attempts for each in result.task_runs] == [1, 1]
+
+
 def test_replay(any_fake, flow):
     """It is a new execution with the same inputs."""
     any_fake.flow("company.team", "etl", emit, revisions=[1, 2])

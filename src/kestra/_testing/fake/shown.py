@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kestra._testing.fake.executions import Execution
 
     Dated = Callable[[float], datetime]
+    _History = list[tuple[str, float]]
 
 
 def execution_json(execution: Execution, version: str, dated: Dated) -> dict[str, Any]:
@@ -70,27 +71,41 @@ def task_runs(execution: Execution, version: str, dated: Dated) -> list[dict[str
     """Return the runs of an execution's tasks; the last one is that of the flow's function."""
     if not has_run(execution):
         return []
-    history = execution.history
-    first = next(at for state, at in history if state == "RUNNING")
-    own = [("CREATED", first), *((state, at) for state, at in history if at >= first)]
-    done = [("CREATED", first), ("RUNNING", first), ("SUCCESS", first)]
-    tasks = execution.definition.tasks
-    states = {task: _state(own if task == tasks[-1] else done, dated) for task in tasks}
-    return [_task_run(execution, task, state, version) for task, state in states.items()]
+    first = next(at for state, at in execution.history if state == "RUNNING")
+    own = [(state, at) for state, at in execution.history if at >= first]
+    done = [("RUNNING", first), ("SUCCESS", first)]
+    *before, last = execution.definition.tasks
+    runs = [*((task, done) for task in before), (last, own)]
+    return [_task_run(execution, task, history, version, dated) for task, history in runs]
 
 
 def _task_run(
-    execution: Execution, task: str, state: dict[str, Any], version: str
+    execution: Execution, task: str, history: _History, version: str, dated: Dated
 ) -> dict[str, Any]:
     run = {
         "id": run_id(execution, task),
         **_origin(execution, task),
-        "attempts": [{"state": state}] * execution.attempts,
-        "state": state,
+        "attempts": [{"state": _created(each, dated)} for each in _attempts(history)],
+        "state": _created(history, dated),
     }
     if version != "2.0":
         run["outputs"] = task_outputs(execution, task)
     return run
+
+
+def _attempts(history: _History) -> list[_History]:
+    """Return the parts of a history that restarts divide."""
+    parts: list[_History] = [[]]
+    for entry in history:
+        if entry[0] == "RESTARTED":
+            parts.append([])
+        else:
+            parts[-1].append(entry)
+    return [part for part in parts if part]
+
+
+def _created(history: _History, dated: Dated) -> dict[str, Any]:
+    return _state([("CREATED", history[0][1]), *history], dated)
 
 
 def run_id(execution: Execution, task: str) -> str:
@@ -118,7 +133,9 @@ def log_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
     return [
         {
             **_last_task(execution),
-            "attemptNumber": execution.attempts - 1,
+            "attemptNumber": sum(
+                state == "RESTARTED" and since < at for state, since in execution.history
+            ),
             "timestamp": iso(dated(at)),
             "level": level,
             "thread": "worker_1",
@@ -143,7 +160,7 @@ def metrics_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
     ]
 
 
-def _state(history: list[tuple[str, float]], dated: Dated) -> dict[str, Any]:
+def _state(history: _History, dated: Dated) -> dict[str, Any]:
     current, last = history[-1]
     shown = {
         "current": current,

@@ -938,8 +938,12 @@ def test_mocks_of_the_users_go_on(fake, flow):
 def test_a_flow_of_another_machine(fake):
     """`Flow` does not go to one that nobody meant; on this one there may be other servers."""
     other = Flow(hostname="https://kestra.invalid")
-    with pytest.raises(AssertionError, match=r"stands for http://localhost:8080: say so, as in"):
-        run(other)
+    with pytest.raises(
+        AssertionError,
+        match=r"FakeKestra: Flow asks kestra\.invalid, and this stands for http://localhost:8080",
+    ) as error:
+        run(other, labels={"team": "s3cret"})
+    assert "s3cret" not in str(error.value)
     fake.mistakes.clear()
     with pytest.raises(ConnectionFailed):
         Flow(hostname="http://127.0.0.1:9").get_execution("x")

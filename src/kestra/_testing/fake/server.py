@@ -368,10 +368,10 @@ class FakeKestra:
     def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
         """Send on, but nothing of `Flow` to another machine: a test must not start a flow there."""
         is_mocked = self._network.__module__ != HTTPAdapter.__module__
-        is_here = urlsplit(str(request.url)).hostname in _LOOPBACK
-        if isinstance(adapter, BoundedAdapter) and not (is_mocked or is_here):
+        host = urlsplit(str(request.url)).hostname
+        if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
             raise self._mistake(
-                f"Flow asks {request.url}, and this stands for {self.hostname}: say so, as in "
+                f"Flow asks {host}, and this stands for {self.hostname}: say so, as in "
                 "FakeKestra(hostname=…), or by KESTRA_HOSTNAME"
             )
         return self._network(adapter, request, **kwargs)

@@ -18,10 +18,11 @@ PYTHONS = nox.project.python_versions(PROJECT)
 WHEELS = Path("build/dist")
 
 CONVERTED = ["pandas", "pydantic"]  # their values are converted, in scripts that use them
-# The tests of what the runtime dependencies do for this package.
+# The tests of what the dependencies, those of extras too, do for this package.
 DEPENDENT = [
     "tests/test_adapter.py",
     "tests/test_examples.py",
+    "tests/test_fake.py",
     "tests/test_flow.py",
     "tests/test_ion.py",
     "tests/test_logging_config.py",
@@ -30,6 +31,7 @@ DEPENDENT = [
     "tests/test_reading.py",
     "tests/test_retry.py",
     "tests/test_steering.py",
+    "tests/test_testing_pytest.py",
     "tests/test_transport.py",
 ]
 
@@ -72,7 +74,8 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """Prove the lower bounds of the dependencies, on the oldest Python."""
-    bounds = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["ion"]
+    extras = PROJECT["project"]["optional-dependencies"]
+    bounds = PROJECT["project"]["dependencies"] + extras["ion"] + extras["testing"]
     session.install("-e.[test]", *(bound.replace(">=", "==") for bound in bounds))
     session.run("python", "-m", "pip", "freeze", "--exclude-editable")
     session.run("python", "-m", "pytest", *(session.posargs or ["-q", *DEPENDENT]))

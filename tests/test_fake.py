@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import requests_mock
 import responses
 from loopback import Routes, as_json, event, hang, stream
 
@@ -368,8 +369,8 @@ def test_a_paused_execution_waits_for_somebody(any_fake, flow):
     with pytest.raises(ExecutionTimeout, match="PAUSED"):
         run(flow, timeout=20)
     assert called == []
-    with pytest.raises(InvalidInput, match="reason"):
-        flow.resume("execution1")
+    with pytest.raises(RequestTimeout if any_fake._version == "0.21" else InvalidInput):
+        flow.resume("execution1")  # 0.21 never answers that
     flow.resume("execution1", {"reason": "looks good"})
     assert flow.wait("execution1").status == "SUCCESS"
     assert any_fake.executions[0].resumed == {"reason": "looks good"}
@@ -476,6 +477,29 @@ def test_restart(any_fake, flow):
     assert any_fake.executions[1].parent == "execution1"
     with pytest.raises((InvalidInput, Conflict)):
         flow.restart(new)
+
+
+def test_attempts(any_fake, flow):
+    """A restart begins another attempt, of the task that failed only, once it runs."""
+
+    def talk(inputs):
+        Kestra.logger().info("again")
+        raise RuntimeError
+
+    any_fake.flow("company.team", "etl", talk, tasks=["prepare", "load"])
+    run(flow)
+    flow.restart("execution1")
+    restarted = flow.get_execution("execution1")
+    assert [each.attempts for each in restarted.task_runs] == [1, 1]
+    flow.wait("execution1")
+    result = flow.wait(flow.replay("execution1"))
+    ended = flow.get_execution("execution1")
+    assert [(each.state.current, each.attempts) for each in ended.task_runs] == [
+        ("SUCCESS", 1),
+        ("FAILED", 2),
+    ]
+    assert [each.attempt for each in flow.iter_logs("execution1")] == [0, 0, 1, 1]
+    assert [each.attempts for each in result.task_runs] == [1, 1]
 
 
 def test_replay(any_fake, flow):
@@ -688,10 +712,20 @@ def test_faults_that_do_not_end(fake, flow, fault, error):
 def test_only_some_requests_fail(fake, flow):
     """A fault may be for requests that begin in a certain way."""
     fake.flow("company.team", "etl")
-    fake.fail(9, status=404, on="GET /api/v1/logs/")
-    fake.fail(9, status=404, on="GET /api/v1/main/logs/")
+    fake.fail(9, status=404, on="GET /api/v1/logs/")  # of any tenant
     result = run(flow)
     assert (result.status, result.log) == ("SUCCESS", None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [({"times": 0}, "times"), ({"on": "GET /executions/"}, "on"), ({"on": "/api/v1/"}, "on")],
+)
+def test_a_fault_that_could_not_come_about(fake, fault, name):
+    """It is a mistake in the test."""
+    for plan in (fake.fail, fake.hang):
+        with pytest.raises(ValueError, match=f"^{name}: "):
+            plan(**fault)
 
 
 def test_a_request_that_would_wait_for_ever(fake):
@@ -708,8 +742,10 @@ def test_a_creation_that_waits(fake):
     url = f"{HOST}/api/v1/main/executions/company.team/etl?wait=true"
     assert requests.post(url, timeout=1).json()["outputs"] == {"rows": 3}
     fake.state("PAUSED")
-    with pytest.raises(requests.ReadTimeout):
-        requests.post(url, timeout=1)
+    fake.state(("QUEUED", 6), ("RUNNING", 6))
+    for seconds in (1, 9):
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(url, timeout=seconds)
 
 
 # --- reading ---
@@ -944,6 +980,29 @@ def test_mocks_of_the_users_go_on(fake, flow):
             assert requests.get(other, timeout=1).json() == {"eur": 3}
             with pytest.raises(requests.ConnectionError, match="refused by Responses"):
                 Flow(hostname="https://unknown.example.com").get_execution("x")
+
+
+def test_a_flow_of_another_machine(fake):
+    """`Flow` does not go to one that nobody meant; on this one there may be other servers."""
+    other = Flow(hostname="https://kestra.invalid")
+    with pytest.raises(
+        AssertionError,
+        match=r"FakeKestra: Flow asks kestra\.invalid, and this stands for http://localhost:8080",
+    ) as error:
+        run(other, labels={"team": "s3cret"})
+    assert "s3cret" not in str(error.value)
+    fake.mistakes.clear()
+    with pytest.raises(ConnectionFailed):
+        Flow(hostname="http://127.0.0.1:9").get_execution("x")
+
+
+def test_mocks_of_requests_mock(fake, flow):
+    """One that is told to lets through what it does not know."""
+    fake.flow("company.team", "etl")
+    with requests_mock.Mocker(real_http=True) as mock:
+        mock.get("https://prices.example.com/", json={"eur": 3})
+        assert requests.get("https://prices.example.com/", timeout=1).json() == {"eur": 3}
+        assert run(flow).status == "SUCCESS"
 
 
 # --- imports ---

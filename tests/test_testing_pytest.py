@@ -247,7 +247,7 @@ def test_context(pytest_run):
 
 
 def test_fake(pytest_run):
-    """A test of code that executes flows takes three lines; what has no flow is a failure."""
+    """A test of code that executes flows takes three lines; what has no flow is one failure."""
     result = pytest_run(
         """
         from kestra import Flow
@@ -262,9 +262,16 @@ def test_fake(pytest_run):
         def test_next(fake_kestra):
             assert fake_kestra.executions == []
             Flow().execute("company.team", "etl")
+
+        def test_swallowed(fake_kestra):
+            try:
+                Flow().execute("company.team", "etl")
+            except AssertionError:
+                pass
         """,
     )
-    result.assert_outcomes(passed=1, failed=1, errors=1)
+    result.assert_outcomes(passed=2, failed=1, errors=1)
+    result.stdout.fnmatch_lines("*_ ERROR at teardown of test_swallowed _*")
 
 
 # --- the plugin itself -----------------------------------------------------------------------

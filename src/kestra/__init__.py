@@ -97,4 +97,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "context"})
+    # Not `context` either: some tools look at each name of every module, as freezegun does.
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import threading
 from fractions import Fraction
 from math import inf, nan
 from typing import Any, NoReturn
@@ -55,11 +57,11 @@ def decode(text: str) -> tuple[Any, str]:
         Refused: The value is no JSON, or beyond one of Jackson's limits.
     """
     try:
-        value, end = _DECODER.raw_decode(text)
+        value, end = _read(text)
     except json.JSONDecodeError as error:
         raise Refused(_explain(error)) from None
-    except RecursionError:  # up to Python 3.11 the caller's stack counts too
-        raise Refused(f"nested too deeply: keep far below {MAX_NESTING:,} levels") from None
+    except RecursionError:
+        raise Refused(_TOO_DEEP) from None
     brackets = text.count("{", 0, end) + text.count("[", 0, end)
     if brackets > MAX_NESTING or 2 * end > MAX_STRING:  # a character takes at most two units
         _check_limits(value)
@@ -143,6 +145,23 @@ def _constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_float=Double, parse_int=_integer, parse_constant=_constant)
 
 
+_TOO_DEEP = f"nested deeper than {MAX_NESTING:,} levels"
+_deeper = threading.Lock()
+
+
+def _read(text: str) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text)
+    except RecursionError:  # up to Python 3.11 the nesting counts as calls, and the caller's do too
+        with _deeper:
+            limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(limit + MAX_NESTING)
+            try:
+                return _DECODER.raw_decode(text)
+            finally:
+                sys.setrecursionlimit(limit)
+
+
 def _limit_digits(count: int) -> None:
     if count > MAX_DIGITS:
         raise Refused(f"a number of {count:,} digits; {MAX_DIGITS:,} are allowed")
@@ -168,7 +187,7 @@ def _check_limits(root: Any) -> None:
         if not inner:
             return
         level = inner
-    raise Refused(f"nested deeper than {MAX_NESTING:,} levels")
+    raise Refused(_TOO_DEEP)
 
 
 def _limit_lengths(texts: Any) -> None:

@@ -67,7 +67,10 @@ class Metrics(list[Metric]):
         if not found:
             raise KeyError(f"no metric is called {key!r}; there are {[m.name for m in self]}")
         if len(found) > 1:
-            raise KeyError(f"{len(found)} metrics are called {key!r}: choose by tags and type")
+            raise KeyError(
+                f"{len(found)} metrics are called {key!r}: choose by tags or type, as in "
+                f"[each.value for each in metrics if each.tags == {found[0].tags}]"
+            )
         return found[0].value
 
     def __contains__(self, item: object) -> bool:

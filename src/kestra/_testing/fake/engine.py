@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kestra._http.creation import CORRELATION
 from kestra._testing.fake import inputs as _inputs
 from kestra._testing.fake.executions import Execution, FlowDefinition, Step
-from kestra._testing.fake.refused import Refused, not_found, not_terminated
+from kestra._testing.fake.refused import Refused, UnexpectedError, not_found, not_terminated
 from kestra._testing.fake.task import Result, call
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 _FLOW = "Requested Flow is not found."
 _NOTHING = "No task found to restart execution from!"
-
-
-class UnknownFlowError(Exception):
-    """A flow is asked for that the test has said nothing of."""
 
 
 class Engine:
@@ -85,11 +81,11 @@ class Engine:
 
         Raises:
             Refused: It is not there, or not this revision of it, or disabled.
-            UnknownFlowError: Nobody has said whether it is there.
+            UnexpectedError: Nobody has said whether it is there.
         """
         if (namespace, flow) not in self.flows:
             known = ", ".join(f"{ns}.{name}" for ns, name in self.flows) or "none"
-            raise UnknownFlowError(
+            raise UnexpectedError(
                 f"no flow {namespace}.{flow} is registered, only: {known}. Register it with "
                 "`flow(namespace, id, function)`, or say with `missing(namespace, id)` that the "
                 "server does not have it"
@@ -199,8 +195,7 @@ class Engine:
         execution = self.get(execution_id)
         with self._lock:
             if execution.state != "RUNNING":
-                status = 409 if self.version == "2.0" else 422
-                raise Refused(status, "Illegal argument: The execution is not running")
+                raise self._out_of_place("The execution is not running")
             execution.pause(self.clock.monotonic())
         return execution
 
@@ -230,8 +225,7 @@ class Engine:
                 state = f"current state is '{execution.state}'"
                 raise Refused(409, f"Illegal state: Execution must be terminated, {state}")
             if execution.state != "FAILED":
-                status = 409 if self.version == "2.0" else 422
-                raise Refused(status, f"Illegal argument: {_NOTHING}")
+                raise self._out_of_place(_NOTHING)
             if revision is not None:
                 execution = self._copy(execution, revision)
                 execution.history = list(self.executions[execution_id].history)
@@ -246,8 +240,7 @@ class Engine:
         with self._lock:
             runs = {f"{execution_id}-{task}" for task in execution.definition.tasks}
             if task_run is not None and task_run not in runs:
-                status = 409 if self.version == "2.0" else 422
-                raise Refused(status, f"Illegal argument: {_NOTHING}")
+                raise self._out_of_place(_NOTHING)
             new = self._copy(execution, revision)
             new.labels["system.replay"] = "true"
             new.attempts += 1
@@ -263,6 +256,9 @@ class Engine:
                 raise not_terminated()
             execution.labels.update(labels)
         return execution
+
+    def _out_of_place(self, what: str) -> Refused:
+        return Refused(409 if self.version == "2.0" else 422, f"Illegal argument: {what}")
 
     def _copy(self, execution: Execution, revision: int | None) -> Execution:
         """Return an execution like another one, with nothing in it that has come about."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _CREATION = re.compile(
     r"POST .*/executions/[^/]+/(?!(?:pause|resume|restart|replay|labels)$)[^/]+$"
 )
+_TENANT = re.compile(r"(?<=/api/v1/)(?!executions/)[^/]+/(?=executions/|logs/|metrics/|outputs/)")
+_BEGINNING = re.compile(r"([A-Z]+( /api/v1(/.*)?)?)?$")
 
 
 @dataclass
@@ -44,7 +46,15 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Plan a fault; those before it come first."""
+        """Plan a fault; those before it come first.
+
+        Raises:
+            ValueError: It could not come about.
+        """
+        if fault.times < 1:
+            raise ValueError(f"times: one or more, not {fault.times}")
+        if not _BEGINNING.match(fault.on):
+            raise ValueError(f"on: a method, and the beginning of a path if any, not {fault.on!r}")
         self._faults.append(fault)
 
     @property
@@ -55,10 +65,11 @@ class Faults:
     def take(self, request: Request) -> Fault | None:
         """Return what goes wrong with a request."""
         line = f"{request.method} {request.path}"
+        lines = line, _TENANT.sub("", line, count=1)
         with self._lock:
             for fault in self._faults:
                 fits = _CREATION.match(line) or not fault.after_create
-                if fault.times and fits and line.startswith(fault.on):
+                if fault.times and fits and any(each.startswith(fault.on) for each in lines):
                     fault.times -= 1
                     return fault
         return None

@@ -44,7 +44,8 @@ def labels_of_body(body: Any, version: str) -> dict[str, str]:
         (f"{method}.labels[{number}].{part}", said)
         for number, each in enumerate(listed)
         for part in ("value", "key")
-        if not (isinstance(each, dict) and each.get(part))
+        if (value := each.get(part) if isinstance(each, dict) else None) is None
+        or (value == "" and not old)
     ]
     if faults:
         text = ", ".join(f"{path}: {message}" for path, message in faults)

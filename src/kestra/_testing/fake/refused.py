@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 
+class UnexpectedError(Exception):
+    """A request that the test has not prepared for, or that is not imitated."""
+
+
 class Refused(Exception):  # not an error of this package: an answer
     """A refusal.
 

@@ -8,13 +8,14 @@ import re
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import collapse_rfc2231_value
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote
 
 from kestra._client.results import LEVELS, time_of
 from kestra._testing.fake import search, shown
 from kestra._testing.fake.labels import labels_of_body, labels_of_query
-from kestra._testing.fake.refused import Refused, not_found
+from kestra._testing.fake.refused import Refused, UnexpectedError, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,10 +29,6 @@ _RESOURCES = ("configs", "executions", "logs", "metrics", "outputs")
 # A stream that would say nothing for longer is closed, in seconds: to let that time pass is for the
 # client to decide. On the way from a server a proxy may do the same.
 _LONGEST_SILENCE = 1.0
-
-
-class UnknownRouteError(Exception):
-    """A request is not one of those that are imitated."""
 
 
 class SilenceError(Exception):
@@ -95,7 +92,7 @@ class Routes:
         """Answer.
 
         Raises:
-            UnknownRouteError: This request is not imitated.
+            UnexpectedError: This request is not imitated.
         """
         try:
             path = self._path(request.path)
@@ -105,21 +102,21 @@ class Routes:
                     return answer(self, request, *map(unquote, match.groups()))
         except Refused as refused:
             return as_json(refused.body, refused.status)
-        raise UnknownRouteError(f"{request.method} {request.path} is not imitated")
+        raise UnexpectedError(f"{request.method} {request.path} is not imitated")
 
     def _path(self, path: str) -> str:
         """Return what follows the tenant, if the tenant is right."""
         start, _, rest = path.partition("/api/v1/")
         first, _, below = rest.partition("/")
         if start or not rest:
-            raise UnknownRouteError(f"{path} is not below /api/v1/")
+            raise UnexpectedError(f"{path} is not below /api/v1/")
         version = self._engine.version
         if first in _RESOURCES:
             if version == "2.0" and first != "configs":
                 raise not_found()
             return rest
         if not below:
-            raise UnknownRouteError(f"{path} is not imitated")
+            raise UnexpectedError(f"{path} is not imitated")
         if (below == "configs") != (version == "0.21"):
             raise not_found()
         if unquote(first) != self._tenant:
@@ -141,15 +138,22 @@ class Routes:
         date = time_of(request.value("scheduleDate"))  # so is one without an offset
         execution = engine.create(definition, revision, parts_of(request), labels, date)
         if (request.value("wait") or "").lower() == "true":
-            longest = math.inf if request.patience is None else request.patience
-            for _ in self._states(execution, longest):
-                pass
-            if not execution.has_ended:
-                raise SilenceError(f"{execution.id} stays {execution.state}")
+            self._await(execution, math.inf if request.patience is None else request.patience)
         tenant = () if engine.version == "0.21" else (self._tenant,)
         names = (*tenant, "executions", namespace, flow, execution.id)
         address = f"{self._base}/ui/" + "/".join(quote(name, safe="") for name in names)
         return as_json({**self._shown(execution), "url": address})
+
+    def _await(self, execution: Execution, seconds: float) -> None:
+        clock = self._engine.clock
+        end = clock.monotonic() + seconds
+        while not execution.has_ended:
+            now = clock.monotonic()
+            wait = min(execution.due, end) - now
+            if now > end or math.isinf(wait):
+                raise SilenceError(f"{execution.id} stays {execution.state}")
+            clock.sleep(wait)
+            self._engine.play(execution)
 
     def status(self, _: Request, execution_id: str) -> Reply:
         return as_json(self._shown(self._engine.get(execution_id)))
@@ -190,7 +194,7 @@ class Routes:
         number = request.value("revision")
         revision = None if number is None else int(number)
         if action == "resume":
-            execution = engine.resume(execution_id, parts_of(request))
+            execution = self._resume(request, execution_id)
         elif action == "restart":
             execution = engine.restart(execution_id, revision)
         elif action == "replay":
@@ -205,6 +209,15 @@ class Routes:
         if engine.version != "2.0" and action in _BRIEF:
             return Reply(_BRIEF[action])
         return as_json(self._shown(execution))
+
+    def _resume(self, request: Request, execution_id: str) -> Execution:
+        try:
+            return self._engine.resume(execution_id, parts_of(request))
+        except Refused as refused:
+            if self._engine.version == "0.21" and refused.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+                self._engine.clock.sleep(request.patience or 0)
+                raise SilenceError(f"0.21 does not answer: {refused}") from None
+            raise
 
     # --- what they have produced ---
 
@@ -290,7 +303,7 @@ class Routes:
         entries = self._entries(request, execution_id)
         return _stream([start, *(_event("progress", entry) for entry in entries)])
 
-    def _states(self, execution: Execution, longest: float = _LONGEST_SILENCE) -> Iterator[None]:
+    def _states(self, execution: Execution) -> Iterator[None]:
         """Let time pass and yield in each state, until it has ended or one lasts too long."""
         clock, seen = self._engine.clock, 0
         while True:
@@ -301,8 +314,8 @@ class Routes:
             if execution.has_ended:
                 return
             wait = execution.due - clock.monotonic()
-            clock.sleep(min(wait, longest))
-            if wait > longest:
+            clock.sleep(min(wait, _LONGEST_SILENCE))
+            if wait > _LONGEST_SILENCE:
                 return
 
     def _shown(self, execution: Execution) -> dict[str, Any]:

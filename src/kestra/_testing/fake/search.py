@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kestra._client.results import time_of
-from kestra._testing.fake.refused import Refused
+from kestra._testing.fake.refused import Refused, UnexpectedError
 from kestra._testing.fake.shown import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from kestra._testing.fake.executions import Execution
 
 Query = dict[str, list[str]]
-_Test = Callable[["Execution"], bool]
+_Condition = tuple[str, str, "str | None", str]
 
 # What plain parameters, which are known until 1.x, ask for.
 _PLAIN = {
@@ -26,12 +26,8 @@ _PLAIN = {
     "labels": "EQUALS",
     "startDate": "GREATER_THAN_OR_EQUAL_TO",
     "endDate": "LESS_THAN_OR_EQUAL_TO",
+    "state": "IN",
 }
-_FIELDS = {*_PLAIN, "state"}
-
-
-class UnknownFilterError(Exception):
-    """A search asks for something that is not imitated."""
 
 
 def found(
@@ -43,19 +39,19 @@ def found(
     parameters.
 
     Raises:
-        UnknownFilterError: The search asks for something that is not imitated.
+        UnexpectedError: The search asks for something that is not imitated.
     """
     tests = [
-        test
+        _meets(condition, dated)
         for name, values in query.items()
         if name not in {"page", "size", "sort"}
-        for test in _tests(name, values, version, dated)
+        for condition in _conditions(name, values, version)
     ]
     result = [each for each in executions if all(test(each) for test in tests)]
     for order in reversed(query.get("sort", [])):
         field, _, direction = order.partition(":")
         if field not in {"state.startDate", "startDate"}:
-            raise UnknownFilterError(f"sort={order}: executions are sorted by state.startDate only")
+            raise UnexpectedError(f"sort={order}: executions are sorted by state.startDate only")
         result.sort(key=lambda execution: execution.history[0][1], reverse=direction == "desc")
     return result
 
@@ -74,49 +70,46 @@ def page(query: Query, name: str, default: int, method: str) -> int:
     return number
 
 
-def _tests(
-    name: str, values: list[str], version: str, dated: Callable[[float], datetime]
-) -> list[_Test]:
-    if name in _FIELDS:
+def _conditions(name: str, values: list[str], version: str) -> Iterator[_Condition]:
+    """Yield what a parameter asks for: field, operator, the key of a label, and a value."""
+    if name in _PLAIN:
         if version == "2.0":
-            return []
-        if name == "state":
-            return [_filter("state", "IN", None, ",".join(values), dated)]
-        if name == "labels":
-            pairs = [value.partition(":") for value in values]
-            return [_filter("labels", "EQUALS", key, value, dated) for key, _, value in pairs]
-        return [_filter(name, _PLAIN[name], None, values[0], dated)]
+            return
+        for value in [",".join(values)] if name == "state" else values:
+            label, _, wanted = value.partition(":") if name == "labels" else (None, "", value)
+            yield name, _PLAIN[name], label, wanted
+        return
     match = re.fullmatch(r"filters\[(\w+)\]\[(\w+)\](?:\[(.+)\])?", name)
     if match is None:
-        raise UnknownFilterError(f"{name}: this parameter of a search is not imitated")
-    if version == "0.21":
-        return []
-    return [_filter(match[1], match[2], match[3], value, dated) for value in values]
+        raise UnexpectedError(f"{name}: this parameter of a search is not imitated")
+    if version != "0.21":
+        for value in values:
+            yield match[1], match[2], match[3], value
 
 
-def _filter(
-    field: str, operator: str, key: str | None, value: str, dated: Callable[[float], datetime]
-) -> _Test:
-    compare = _OPERATORS.get(operator)
-    if compare is None or field not in _FIELDS:
-        raise UnknownFilterError(f"filters[{field}][{operator}]: this filter is not imitated")
-    wanted = value.split(",") if operator in {"IN", "NOT_IN"} else [value]
+def _meets(
+    condition: _Condition, dated: Callable[[float], datetime]
+) -> Callable[[Execution], bool]:
+    field, comparison, label, wanted = condition
+    compare = _OPERATORS.get(comparison)
+    if compare is None or field not in _PLAIN:
+        raise UnexpectedError(f"filters[{field}][{comparison}]: this filter is not imitated")
     if field in {"startDate", "endDate"}:
-        wanted = [_date(each) for each in wanted]
+        wanted = _date(wanted)
 
-    def test(execution: Execution) -> bool:
-        actual = _actual(execution, field, key, dated)
+    def meets(execution: Execution) -> bool:
+        actual = _actual(execution, field, label, dated)
         return actual is not None and compare(actual, wanted)
 
-    return test
+    return meets
 
 
 def _actual(
-    execution: Execution, field: str, key: str | None, dated: Callable[[float], datetime]
+    execution: Execution, field: str, label: str | None, dated: Callable[[float], datetime]
 ) -> str | None:
     """Return what an execution has of a field, as text that can be compared."""
     if field == "labels":
-        return execution.labels.get(key or "")
+        return execution.labels.get(label or "")
     if field == "startDate":
         return iso(dated(execution.history[0][1]))
     if field == "endDate":
@@ -128,22 +121,20 @@ def _actual(
 def _date(text: str) -> str:
     moment = time_of(text)
     if moment is None:
-        raise UnknownFilterError(
-            f"{text}: a date and time with an offset, as in 2026-01-31T08:00:00Z"
-        )
+        raise UnexpectedError(f"{text}: a date and time with an offset, as in 2026-01-31T08:00:00Z")
     return iso(moment)
 
 
-_OPERATORS: dict[str, Callable[[str, list[str]], bool]] = {
-    "EQUALS": lambda actual, wanted: actual == wanted[0],
-    "NOT_EQUALS": lambda actual, wanted: actual != wanted[0],
-    "IN": lambda actual, wanted: actual in wanted,
-    "NOT_IN": lambda actual, wanted: actual not in wanted,
-    "PREFIX": lambda actual, wanted: f"{actual}.".startswith(f"{wanted[0]}."),
-    "STARTS_WITH": lambda actual, wanted: actual.startswith(wanted[0]),
-    "CONTAINS": lambda actual, wanted: wanted[0] in actual,
-    "GREATER_THAN": lambda actual, wanted: actual > wanted[0],
-    "GREATER_THAN_OR_EQUAL_TO": lambda actual, wanted: actual >= wanted[0],
-    "LESS_THAN": lambda actual, wanted: actual < wanted[0],
-    "LESS_THAN_OR_EQUAL_TO": lambda actual, wanted: actual <= wanted[0],
+_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "EQUALS": operator.eq,
+    "NOT_EQUALS": operator.ne,
+    "IN": lambda actual, wanted: actual in wanted.split(","),
+    "NOT_IN": lambda actual, wanted: actual not in wanted.split(","),
+    "PREFIX": lambda actual, wanted: f"{actual}.".startswith(f"{wanted}."),
+    "STARTS_WITH": str.startswith,
+    "CONTAINS": operator.contains,
+    "GREATER_THAN": operator.gt,
+    "GREATER_THAN_OR_EQUAL_TO": operator.ge,
+    "LESS_THAN": operator.lt,
+    "LESS_THAN_OR_EQUAL_TO": operator.le,
 }

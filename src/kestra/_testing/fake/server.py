@@ -17,15 +17,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from kestra._client.executions import DEFAULT_HOSTNAME, MAIN, base_url
-from kestra._http.adapter import wire
+from kestra._http.adapter import BoundedAdapter, wire
 from kestra._http.credentials import without_userinfo
 from kestra._testing.fake.clock import Clock, running
-from kestra._testing.fake.engine import Engine, UnknownFlowError
+from kestra._testing.fake.engine import Engine
 from kestra._testing.fake.executions import Execution, FlowDefinition, steps_of
 from kestra._testing.fake.faults import Fault, Faults
 from kestra._testing.fake.inputs import declared
-from kestra._testing.fake.routes import Reply, Request, Routes, SilenceError, UnknownRouteError
-from kestra._testing.fake.search import UnknownFilterError
+from kestra._testing.fake.refused import UnexpectedError
+from kestra._testing.fake.routes import Reply, Request, Routes, SilenceError
 from kestra._testing.fake.task import Function, catching
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ANSWER_TIME = 0.02  # seconds that every request takes
 _LOOKS = 20_000  # at an execution that waits for somebody, until it is clear that nobody comes
 
@@ -53,11 +54,13 @@ class FakeKestra:
             assert fake.executions[0].inputs == {"day": "2026-01-31"}
 
     Only requests to its hostname come here; those to others go where they would go without it,
-    mocks of `responses` included. While it is active nothing that `Flow` does takes time, and
-    `time` is untouched for everybody else.
+    mocks of `responses` included. (A mock of `requests_mock` takes all requests for itself, unless
+    it is told `real_http=True`.) While it is active nothing that `Flow` does takes time, and `time`
+    is untouched for everybody else.
 
-    A request for a flow that is not registered, or one that is not imitated, is an
-    `AssertionError`, raised where it is made, and again at the end if something has caught it.
+    A request for a flow that is not registered, one that is not imitated, or one of `Flow` to
+    another machine that nothing mocks, is an `AssertionError`, raised where it is made, and again
+    at the end if something has caught it.
 
     Attributes:
         mistakes: These errors; one that is taken out is not raised at the end.
@@ -115,7 +118,8 @@ class FakeKestra:
         self._engine.clock = self._active.enter_context(running())
         self._active.enter_context(catching())
         # Sessions of `Flow` too: a mock of `responses` that is activated later does not see them.
-        self._intercept("requests.adapters.HTTPAdapter.send", HTTPAdapter.send)
+        self._network = HTTPAdapter.send
+        self._intercept("requests.adapters.HTTPAdapter.send", self._send_to_others)
         self._intercept("kestra._http.adapter.BoundedAdapter.send", _send_by_others)
         return self
 
@@ -257,8 +261,12 @@ class FakeKestra:
             status: The status that they are answered with; `None` breaks the connection.
             after_create: Let it be the next creations, which are carried out before: the answer
                 is lost, the execution exists.
-            on: Only requests that begin so, as in `"POST"` or `"GET /api/v1/logs/"`.
+            on: Only requests that begin so, as in `"POST"` or `"GET /api/v1/logs/"`; their tenant
+                may be left out.
             retry_after: Seconds that the answer asks the client to wait.
+
+        Raises:
+            ValueError: No request begins like that, or `times` is none.
         """
         self._faults.add(Fault(times, on, after_create, status, retry_after=retry_after))
 
@@ -269,6 +277,9 @@ class FakeKestra:
             times: How many of them.
             after_create: As for `fail`.
             on: As for `fail`.
+
+        Raises:
+            ValueError: As of `fail`.
         """
         self._faults.add(Fault(times, on, after_create, hangs=True))
 
@@ -296,7 +307,7 @@ class FakeKestra:
             reply = self._reply(asked, request)
         except SilenceError as error:
             raise self._silence(error, asked, request) from None
-        except (UnknownFlowError, UnknownRouteError, UnknownFilterError) as error:
+        except UnexpectedError as error:
             raise self._mistake(error) from None
         return reply.status, reply.headers, reply.body
 
@@ -354,6 +365,17 @@ class FakeKestra:
         late = ReadTimeoutError(None, asked.path, text)  # type: ignore[arg-type]
         return requests.ReadTimeout(late, request=request)
 
+    def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
+        """Send on, but nothing of `Flow` to another machine: a test must not start a flow there."""
+        is_mocked = self._network.__module__ != HTTPAdapter.__module__
+        host = urlsplit(str(request.url)).hostname
+        if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
+            raise self._mistake(
+                f"Flow asks {host}, and this stands for {self.hostname}: say so, as in "
+                "FakeKestra(hostname=…), or by KESTRA_HOSTNAME"
+            )
+        return self._network(adapter, request, **kwargs)
+
     def _be_impatient(self) -> None:
         """Count the requests while all that goes on waits for somebody who does not come."""
         waiting = [each for each in self.executions if not each.has_ended]
@@ -362,7 +384,8 @@ class FakeKestra:
         if self._looks > _LOOKS:
             listed = ", ".join(f"{each.id} is {each.state}" for each in waiting)
             raise self._mistake(
-                f"{listed}, and nobody has done anything about it for {_LOOKS} looks"
+                f"{listed}, and nobody has done anything about it for {_LOOKS} looks: resume or "
+                "kill it, or let the code give up after a timeout"
             )
 
     def _mistake(self, what: Exception | str) -> AssertionError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import date, datetime, time, timedelta, timezone
-from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from kestra._client.executions import TERMINAL_STATES
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from kestra._testing.fake.executions import Execution
 
     Dated = Callable[[float], datetime]
+    _History = list[tuple[str, float]]
 
 
 def execution_json(execution: Execution, version: str, dated: Dated) -> dict[str, Any]:
@@ -71,30 +71,41 @@ def task_runs(execution: Execution, version: str, dated: Dated) -> list[dict[str
     """Return the runs of an execution's tasks; the last one is that of the flow's function."""
     if not has_run(execution):
         return []
-    history = execution.history
-    first = next(at for state, at in history if state == "RUNNING")
-    own = [("CREATED", first), *((state, at) for state, at in history if at >= first)]
-    done = [("CREATED", first), ("RUNNING", first), ("SUCCESS", first)]
-    tasks = execution.definition.tasks
-    states = {task: _state(own if task == tasks[-1] else done, dated) for task in tasks}
-    return [_task_run(execution, task, state, version) for task, state in states.items()]
+    first = next(at for state, at in execution.history if state == "RUNNING")
+    own = [(state, at) for state, at in execution.history if at >= first]
+    done = [("RUNNING", first), ("SUCCESS", first)]
+    *before, last = execution.definition.tasks
+    runs = [*((task, done) for task in before), (last, own)]
+    return [_task_run(execution, task, history, version, dated) for task, history in runs]
 
 
 def _task_run(
-    execution: Execution, task: str, state: dict[str, Any], version: str
+    execution: Execution, task: str, history: _History, version: str, dated: Dated
 ) -> dict[str, Any]:
     run = {
         "id": run_id(execution, task),
-        "executionId": execution.id,
-        "namespace": execution.namespace,
-        "flowId": execution.flow,
-        "taskId": task,
-        "attempts": [{"state": state}] * execution.attempts,
-        "state": state,
+        **_origin(execution, task),
+        "attempts": [{"state": _created(each, dated)} for each in _attempts(history)],
+        "state": _created(history, dated),
     }
     if version != "2.0":
         run["outputs"] = task_outputs(execution, task)
     return run
+
+
+def _attempts(history: _History) -> list[_History]:
+    """Return the parts of a history that restarts divide."""
+    parts: list[_History] = [[]]
+    for entry in history:
+        if entry[0] == "RESTARTED":
+            parts.append([])
+        else:
+            parts[-1].append(entry)
+    return [part for part in parts if part]
+
+
+def _created(history: _History, dated: Dated) -> dict[str, Any]:
+    return _state([("CREATED", history[0][1]), *history], dated)
 
 
 def run_id(execution: Execution, task: str) -> str:
@@ -102,12 +113,29 @@ def run_id(execution: Execution, task: str) -> str:
     return f"{execution.id}-{task}"
 
 
+def _origin(execution: Execution, task: str) -> dict[str, Any]:
+    return {
+        "executionId": execution.id,
+        "namespace": execution.namespace,
+        "flowId": execution.flow,
+        "taskId": task,
+    }
+
+
+def _last_task(execution: Execution) -> dict[str, Any]:
+    """Return which task logs and sends metrics: the last one is the flow's function."""
+    task = execution.definition.tasks[-1]
+    return {**_origin(execution, task), "taskRunId": run_id(execution, task)}
+
+
 def log_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
     """Return the log, entry by entry."""
     return [
         {
             **_last_task(execution),
-            "attemptNumber": execution.attempts - 1,
+            "attemptNumber": sum(
+                state == "RESTARTED" and since < at for state, since in execution.history
+            ),
             "timestamp": iso(dated(at)),
             "level": level,
             "thread": "worker_1",
@@ -132,19 +160,7 @@ def metrics_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
     ]
 
 
-def _last_task(execution: Execution) -> dict[str, Any]:
-    """Return which task logs and sends metrics: the last one is the flow's function."""
-    task = execution.definition.tasks[-1]
-    return {
-        "namespace": execution.namespace,
-        "flowId": execution.flow,
-        "taskId": task,
-        "executionId": execution.id,
-        "taskRunId": run_id(execution, task),
-    }
-
-
-def _state(history: list[tuple[str, float]], dated: Dated) -> dict[str, Any]:
+def _state(history: _History, dated: Dated) -> dict[str, Any]:
     current, last = history[-1]
     shown = {
         "current": current,
@@ -162,33 +178,16 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-@singledispatch
 def json_ready(value: Any) -> Any:
     """Return the value of an input as the server shows it."""
+    if isinstance(value, SentFile):
+        return value.uri
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value).replace("nan", "NaN")
     return value
-
-
-@json_ready.register
-def _(value: SentFile) -> str:
-    return value.uri
-
-
-@json_ready.register
-def _(value: datetime) -> str:
-    return iso(value)
-
-
-@json_ready.register(date)
-@json_ready.register(time)
-def _(value: date | time) -> str:
-    return value.isoformat()
-
-
-@json_ready.register
-def _(value: timedelta) -> float:
-    return value.total_seconds()
-
-
-@json_ready.register
-def _(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value).replace("nan", "NaN")

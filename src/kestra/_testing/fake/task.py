@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -97,7 +96,7 @@ def call(
     if error is not None:
         logs.append(("ERROR", _trace(error)))
     state = "FAILED" if error is not None else "SUCCESS"
-    return Result(state, json.loads(json.dumps(kept.outputs)), logs, list(kept.metrics), error)
+    return Result(state, kept.outputs, logs, list(kept.metrics), error)
 
 
 def _stored(value: Any, store: Callable[[str, bytes], str], name: str = "file") -> Any:

@@ -293,6 +293,12 @@ def test_a_declaration_that_makes_no_sense(fake, inputs, message):
         fake.flow("company.team", "etl", inputs=inputs)
 
 
+def test_declared_inputs_are_a_mapping(fake):
+    """The list that a flow in YAML has is refused in words."""
+    with pytest.raises(TypeError, match="inputs: a mapping by id, not list"):
+        fake.flow("company.team", "etl", inputs=[{"id": "day", "type": "DATE"}])
+
+
 # --- time ---
 
 

@@ -56,8 +56,11 @@ def declared(inputs: Mapping[str, Any]) -> list[Input]:
     """Return inputs from what a user writes: `{"day": "DATE", "rows": {"type": "INT", …}}`.
 
     Raises:
+        TypeError: It is no mapping, such as the list that a flow in YAML has.
         ValueError: There is no such type, or no such property.
     """
+    if not isinstance(inputs, Mapping):
+        raise TypeError(f"inputs: a mapping by id, not {type(inputs).__name__}")
     made = []
     for name, value in inputs.items():
         properties = value if isinstance(value, Mapping) else {"type": value}

@@ -8,9 +8,9 @@ PROGRAMS = {
     "start, bare python": "pass",
     "start, import json": "import json",
     "start, import kestra": "import kestra",
-    "start, one outputs": "from kestra import Kestra; Kestra.outputs({'rows': 42})",
-    "start, one log": "from kestra import Kestra; Kestra.logger().info('hello')",
-    "start, a Flow": "from kestra import Flow; Flow()",
+    "start, with one output": "from kestra import Kestra; Kestra.outputs({'rows': 42})",
+    "start, with one log record": "from kestra import Kestra; Kestra.logger().info('hello')",
+    "start, with a Flow": "from kestra import Flow; Flow()",
 }
 
 

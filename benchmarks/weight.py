@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # `regex` is not among what kestrapy 2.0.3 declares, and without it `import kestrapy` fails.
 GENERATED = ("kestrapy==2.0.3", "regex")
-RUNS = 3
+RUNS = 7
 
 
 def run(pair: Pair) -> list[Row]:

@@ -88,7 +88,7 @@ FIGURES = [
     ("distributions that are installed", "weight, distributions", "{:.0f}", 1),
     ("installed size, without byte code", "weight, installed", "{:.1f} MB", 1),
     ("a process that imports it", "weight, import", "{:.0f} ms", 1),
-    ("a process that sends one output", "start, one outputs", "{:.0f} ms", 1),
+    ("a process that sends one output", "start, with one output", "{:.0f} ms", 1),
     ("50,000 rows of binary Ion, `read`", "ion, plain, binary", "{:.1f} s", 1000),
     (
         "the same by `read_rows`, which 2.0.0 lacks: peak memory",
@@ -96,7 +96,7 @@ FIGURES = [
         "{:.0f} MiB",
         1,
     ),
-    ("one output, `python -u`", "outputs -u", "{:.1f} µs", 1),
+    ("one output, `python -u`", "outputs, python -u", "{:.1f} µs", 1),
     ("one output, otherwise", "outputs", "{:.1f} µs", 1),
 ]
 

@@ -282,6 +282,9 @@ def test_a_handler_that_ends_the_process():
     code = f"""
 import signal
 
+for name in ("subprocess", "multiprocessing"):  # where one is loaded, there is a lock to wait for
+    sys.modules.pop(name, None)
+
 def handler(*_):
     os.write(2, b"!")
     Kestra.outputs({{"last": 1}})

@@ -506,3 +506,14 @@ def test_any_message(message):
     assert messages.logs[0].message == message.encode("utf-16", "surrogatepass").decode(
         "utf-16", "replace"
     )
+
+
+def test_many_names_and_tags():
+    """However many there were before, each metric says its own name, type and tags."""
+    for number in range(1_100):
+        tags = {f"tag {number % 7}": f"{number}", "same": "x"}
+        frame = Kestra.format(
+            {"metrics": [{"name": f"n{number}", "type": "gauge", "value": 1, "tags": tags}]}
+        )
+        (sent,) = testing.parse(frame).metrics
+        assert (sent.name, sent.type, sent.tags) == (f"n{number}", "gauge", tags)

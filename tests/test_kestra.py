@@ -145,6 +145,15 @@ def test_the_engine_would_lose_lines(first, tags, second, other_tags):
     assert [line.line_number for line in testing.parse(frames).rejected] == [2, 3]
 
 
+@pytest.mark.parametrize("tags", [{"a": "x"}, {"b": "y", "a": "x"}])
+def test_tags_that_are_left_out_at_times(capsys, tags):
+    """What is sent counts: with a None one set of tag keys is sent, without it another."""
+    Kestra.counter("rows", 1, {"a": "x", "b": None})
+    Kestra.counter("rows", 1, {"a": "x", "b": "y"})
+    with pytest.raises(ValueError, match="counter before, and now as a timer"):
+        Kestra.timer("rows", 1, tags)
+
+
 def test_other_values_of_the_same_tags_are_refused_too(capsys):
     """A server that registers metrics by their tag keys is not put to the test."""
     Kestra.counter("rows", 1, {"a": 1})

@@ -36,7 +36,8 @@ METRIC_TYPES = ("counter", "timer", "gauge")
 MAX_NAME = 150  # characters of a metric's name; a longer one takes the server down
 MAX_SECONDS = 9_223_372_036  # of a timer: the engine counts its nanoseconds in 64 bits
 
-_MOST_HEADS = 1_000  # that are kept: names without end must not fill the memory
+_LEAST_SECONDS = -MAX_SECONDS
+_MOST_KEPT = 1_000  # texts of each kind: names without end must not fill the memory
 _LARGEST_FLOAT = 1.7976931348623157e308
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _NUMBER = rf"(?a:\s*{_DECIMAL}(?:[eE][+-]?[0-9]+)?\s*)"
@@ -149,16 +150,18 @@ def _usual_metric(metric: Any) -> str | None:
     if (
         head is not None
         and (type(value) is float or type(value) is int)
-        and -MAX_SECONDS <= value <= MAX_SECONDS
+        and _LEAST_SECONDS <= value <= MAX_SECONDS
         and type(tags) is dict
     ):
-        tags_text = _usual_tags(tags) if tags else "{}"
-        if tags_text is not None:
-            return f'{head}{value!r}, "tags": {tags_text}}}'
+        members = _usual_tags(tags) if tags else ""
+        if members is not None:
+            return f'{head}{value!r}, "tags": {{{members}}}}}'
     return None
 
 
-_heads: dict[tuple[str, str], str] = {}  # a script sends few metrics, and each often
+# A script sends few metrics and tags, and each often.
+_heads: dict[tuple[str, str], str] = {}
+_tag_members: dict[tuple[str, str], str] = {}
 
 
 def _head(name: Any, metric_type: Any) -> str | None:
@@ -171,19 +174,34 @@ def _head(name: Any, metric_type: Any) -> str | None:
     ):
         return None
     head = f'{{"name": {quote(name)}, "type": "{metric_type}", "value": '
-    if len(_heads) < _MOST_HEADS:
+    if len(_heads) < _MOST_KEPT:
         _heads[name, metric_type] = head
     return head
 
 
 def _usual_tags(tags: dict[Any, Any]) -> str | None:
-    """As `_usual_metric`, of tags that are all text."""
+    """The members of tags that are all short text; None of any other."""
     text = ""
-    for key, value in tags.items():
-        if not (type(key) is type(value) is str and key and key.isascii() and value.isascii()):
-            return None
-        text += f", {quote(key)}: {quote(value)}"
-    return f"{{{text[2:]}}}" if len(text) < MAX_TEXT else None
+    for tag in tags.items():
+        try:
+            member = _tag_members[tag]
+        except (KeyError, TypeError):  # not seen before, or nothing that could be
+            made = _tag_member(*tag)
+            if made is None:
+                return None
+            member = made
+        text = f"{text}, {member}" if text else member
+    return text if len(text) < MAX_TEXT else None
+
+
+def _tag_member(key: Any, value: Any) -> str | None:
+    """A tag as a member of an object; None where it is unusual."""
+    if not (type(key) is type(value) is str and key and key.isascii() and value.isascii()):
+        return None
+    member = f"{quote(key)}: {quote(value)}"
+    if len(_tag_members) < _MOST_KEPT and len(member) <= MAX_NAME:
+        _tag_members[key, value] = member
+    return member
 
 
 def _usual_log(entry: Any) -> str | None:

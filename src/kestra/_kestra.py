@@ -344,9 +344,11 @@ def _claim_type(metric: Mapping[str, Any]) -> None:
     It keeps them until it is restarted: the clash outlives the execution.
     """
     name, type_, tags = metric["name"], metric["type"], metric.get("tags") or {}
-    claim = (name, type_, *tags)
-    may_be_null = tags and not _NEVER_NULL.issuperset(map(type, tags.values()))
-    if claim in _types and not may_be_null:
+    claim: tuple[object, ...] | None = (name, type_, *tags)
+    for tag in tags.values():
+        if type(tag) not in _NEVER_NULL:
+            claim = None  # it may be left out: then other keys are sent
+    if claim in _types:
         return
     keys = frozenset(key_text(key) for key, tag in tags.items() if converted(tag) is not None)
     first = _types.setdefault((name, keys) if keys else name, type_)
@@ -356,5 +358,5 @@ def _claim_type(metric: Mapping[str, Any]) -> None:
             f"{type_}: the engine would lose every later line of the task, and of later runs; "
             "give one of them another name"
         )
-    if not may_be_null:
+    if claim is not None:
         _types[claim] = type_

@@ -130,16 +130,17 @@ def small_members(value: Any) -> str | None:
             if type(key) is not str:
                 return None
             if kind is str and len(item) <= MAX_DIGITS:
-                text += f", {quote(key)}: {quote(item)}"
+                member = f"{quote(key)}: {quote(item)}"
             elif kind is int or (kind is float and item - item == 0):
-                text += f", {quote(key)}: {item!r}"
+                member = f"{quote(key)}: {item!r}"
             elif kind is bool:
-                text += f", {quote(key)}: true" if item else f", {quote(key)}: false"
+                member = f"{quote(key)}: true" if item else f"{quote(key)}: false"
             else:
                 return None
+            text = f"{text}, {member}" if text else member
     except ValueError:  # an integer too long for `repr`
         return None
-    return text[2:] if len(text) <= MAX_DIGITS and "\\ud" not in text else None
+    return text if len(text) <= MAX_DIGITS and "\\ud" not in text else None
 
 
 def _is_flat(value: object) -> bool:

@@ -10,7 +10,9 @@ CALLS = ("outputs", "counter", "counter_with_tags", "timer", "gauge", "log")
 def run(pair: Pair) -> list[Row]:
     """Every call buffered and unbuffered, then the large ones."""
     rows = [
-        compare(f"{call}, python -u" if flags else call, "us", pair, *flags, "emit.py", call, "50000")
+        compare(
+            f"{call}, python -u" if flags else call, "us", pair, *flags, "emit.py", call, "50000"
+        )
         for call in CALLS
         for flags in ((), ("-u",))
     ]

@@ -63,16 +63,14 @@ def encode(map_: Mapping[str, Any]) -> str:
     """
     if type(map_) is dict and len(map_) == 1:
         # What most calls send: a few outputs, one metric. Their speed is that of these lines.
+        frame = None
         if "outputs" in map_:
-            members = small_members(map_["outputs"])
-            if members is not None:
-                return f'::{{"outputs": {{{members}}}}}::'
-        elif "metrics" in map_:
-            part = map_["metrics"]
-            if type(part) is list and len(part) == 1:
-                text = _usual_metric(part[0])
-                if text is not None:
-                    return f'::{{"metrics": [{text}]}}::'
+            frame = small_outputs_frame(map_["outputs"])
+        elif "metrics" in map_ and type(map_["metrics"]) is list and len(map_["metrics"]) == 1:
+            text = _usual_metric(map_["metrics"][0])
+            frame = text and f'::{{"metrics": [{text}]}}::'
+        if frame is not None:
+            return frame
     if not isinstance(map_, Mapping):
         raise TypeError(
             f"the message is of type {type_name(map_)}: it must be a dict, "
@@ -84,6 +82,18 @@ def encode(map_: Mapping[str, Any]) -> str:
         name = _key(key, names, "the message")
         pieces += ", ", quote(name), ": ", _PARTS.get(name, json_text)(part, name)
     return "".join(("::{", *pieces[1:], "}::"))
+
+
+def small_outputs_frame(outputs: object) -> str | None:
+    """`encode({"outputs": outputs})`, of a few plain ones; None of others."""
+    members = small_members(outputs)
+    return None if members is None else f'::{{"outputs": {{{members}}}}}::'
+
+
+def usual_metric_frame(name: object, metric_type: object, value: Any, tags: object) -> str | None:
+    """`encode` of one metric of which a glance shows that all is well; None of any other."""
+    text = _metric_text(name, metric_type, value, tags)
+    return None if text is None else f'::{{"metrics": [{text}]}}::'
 
 
 def log_frame(level: str, message: str) -> str:
@@ -141,7 +151,10 @@ def _usual_metric(metric: Any) -> str | None:
     """The text of a metric of which a glance shows that all is well; None of any other."""
     if type(metric) is not dict or tuple(metric) != ("name", "type", "value", "tags"):
         return None
-    name, metric_type, value, tags = metric.values()
+    return _metric_text(*metric.values())
+
+
+def _metric_text(name: Any, metric_type: Any, value: Any, tags: Any) -> str | None:
     head: str | None
     try:
         head = _heads[name, metric_type]

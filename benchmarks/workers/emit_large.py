@@ -1,4 +1,4 @@
-"""Milliseconds for one `outputs` of 10 MB, the best of five; with `memory`: the peak of the process in MiB."""
+"""Milliseconds for one `outputs` of 10 MB, the best of five; or the peak of `memory` in MiB."""
 
 import sys
 import time

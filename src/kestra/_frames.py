@@ -61,16 +61,6 @@ def encode(map_: Mapping[str, Any]) -> str:
         ValueError: A value that the engine drops, or dies of. Both name the path of the value,
             `outputs.stats[3].ratio`, and never show the value.
     """
-    if type(map_) is dict and len(map_) == 1:
-        # What most calls send: a few outputs, one metric. Their speed is that of these lines.
-        frame = None
-        if "outputs" in map_:
-            frame = small_outputs_frame(map_["outputs"])
-        elif "metrics" in map_ and type(map_["metrics"]) is list and len(map_["metrics"]) == 1:
-            text = _usual_metric(map_["metrics"][0])
-            frame = text and f'::{{"metrics": [{text}]}}::'
-        if frame is not None:
-            return frame
     if not isinstance(map_, Mapping):
         raise TypeError(
             f"the message is of type {type_name(map_)}: it must be a dict, "
@@ -155,6 +145,7 @@ def _usual_metric(metric: Any) -> str | None:
 
 
 def _metric_text(name: Any, metric_type: Any, value: Any, tags: Any) -> str | None:
+    """As `_usual_metric`, of its parts."""
     head: str | None
     try:
         head = _heads[name, metric_type]
@@ -196,13 +187,13 @@ def _usual_tags(tags: dict[Any, Any]) -> str | None:
     """The members of tags that are all short text; None of any other."""
     text = ""
     for tag in tags.items():
+        member: str | None
         try:
             member = _tag_members[tag]
-        except (KeyError, TypeError):  # not seen before, or nothing that could be
-            made = _tag_member(*tag)
-            if made is None:
-                return None
-            member = made
+        except (KeyError, TypeError):  # as above
+            member = _tag_member(*tag)
+        if member is None:
+            return None
         text = f"{text}, {member}" if text else member
     return text if len(text) < MAX_TEXT else None
 

@@ -106,8 +106,9 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_execute(commands: Commands) -> None:
-    parser = _added(commands, "execute", "start an execution, and wait for it", _EXECUTE)
-    parser.epilog = _EXECUTE_MORE + _ENVIRONMENT
+    parser = _added(
+        commands, "execute", "start an execution, and wait for it", _EXECUTE, _EXECUTE_MORE
+    )
     parser.add_argument("namespace", metavar="NAMESPACE")
     parser.add_argument("flow", metavar="FLOW", help="the id of the flow")
     parser.add_argument(
@@ -168,16 +169,14 @@ def _check_execute(parser: argparse.ArgumentParser, options: argparse.Namespace)
 
 
 def _add_status(commands: Commands) -> None:
-    parser = _added(commands, "status", "show an execution as it is now", _STATUS)
-    parser.epilog = _STATUS_MORE + _ENVIRONMENT
+    parser = _added(commands, "status", "show an execution as it is now", _STATUS, _STATUS_MORE)
     _add_id(parser)
     _add_json(parser, "show one JSON object: id, status, outputs, task runs and more")
     _add_server(parser)
 
 
 def _add_logs(commands: Commands) -> None:
-    parser = _added(commands, "logs", "show the log of an execution", _LOGS)
-    parser.epilog = _LOGS_MORE + _ENVIRONMENT
+    parser = _added(commands, "logs", "show the log of an execution", _LOGS, _LOGS_MORE)
     _add_id(parser)
     parser.add_argument(
         "-f", "--follow", action="store_true", help="go on until the execution has ended"
@@ -195,8 +194,9 @@ def _add_logs(commands: Commands) -> None:
 
 
 def _add_outputs(commands: Commands) -> None:
-    parser = _added(commands, "outputs", "show the outputs of an execution", _OUTPUTS)
-    parser.epilog = _OUTPUTS_MORE + _ENVIRONMENT
+    parser = _added(
+        commands, "outputs", "show the outputs of an execution", _OUTPUTS, _OUTPUTS_MORE
+    )
     _add_id(parser)
     parser.add_argument("--task", metavar="TASK", help="the id of a task, for its outputs")
     _add_json(parser, "show one JSON object")
@@ -204,8 +204,7 @@ def _add_outputs(commands: Commands) -> None:
 
 
 def _add_kill(commands: Commands) -> None:
-    parser = _added(commands, "kill", "kill an execution", _KILL)
-    parser.epilog = _KILL_MORE + _ENVIRONMENT
+    parser = _added(commands, "kill", "kill an execution", _KILL, _KILL_MORE)
     _add_id(parser)
     _add_server(parser)
 
@@ -213,11 +212,14 @@ def _add_kill(commands: Commands) -> None:
 # --- what several have ---
 
 
-def _added(commands: Commands, name: str, what: str, description: str) -> argparse.ArgumentParser:
+def _added(
+    commands: Commands, name: str, what: str, description: str, more: str
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
         help=what,
         description=description,
+        epilog=more + _ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -20,7 +20,6 @@ from kestra._values import (
     path_piece,
     quote,
     scalar_text,
-    small_members,
     two_keys,
     type_name,
     utf16_length,
@@ -37,6 +36,7 @@ MAX_NAME = 150  # characters of a metric's name; a longer one takes the server d
 MAX_SECONDS = 9_223_372_036  # of a timer: the engine counts its nanoseconds in 64 bits
 
 _LEAST_SECONDS = -MAX_SECONDS
+_FEW = 6  # outputs, up to which the C encoder takes longer to set up
 _MOST_KEPT = 1_000  # texts of each kind: names without end must not fill the memory
 _LARGEST_FLOAT = 1.7976931348623157e308
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
@@ -75,9 +75,29 @@ def encode(map_: Mapping[str, Any]) -> str:
 
 
 def small_outputs_frame(outputs: object) -> str | None:
-    """`encode({"outputs": outputs})`, of a few plain ones; None of others."""
-    members = small_members(outputs)
-    return None if members is None else f'::{{"outputs": {{{members}}}}}::'
+    """`encode({"outputs": outputs})` of a few plain values, sooner; None of others."""
+    if type(outputs) is not dict or len(outputs) > _FEW:
+        return None
+    members = ""
+    try:
+        for key, value in outputs.items():
+            kind = type(value)
+            if type(key) is not str:
+                return None
+            if kind is str and len(value) <= MAX_DIGITS:
+                member = f"{quote(key)}: {quote(value)}"
+            elif kind is int or (kind is float and value - value == 0):
+                member = f"{quote(key)}: {value!r}"
+            elif kind is bool:
+                member = f"{quote(key)}: true" if value else f"{quote(key)}: false"
+            else:
+                return None
+            members = f"{members}, {member}" if members else member
+    except ValueError:  # an integer too long for `repr`
+        return None
+    if len(members) > MAX_DIGITS or "\\ud" in members:
+        return None
+    return f'::{{"outputs": {{{members}}}}}::'
 
 
 def usual_metric_frame(name: object, metric_type: object, value: Any, tags: object) -> str | None:

@@ -106,9 +106,10 @@ class Kestra:
         if frame is None or _is_replaced():
             message = {"name": name, "type": type_, "value": value, "tags": tags}
             Kestra._send({"metrics": [message]})
-        else:
+            return
+        if tags or _types.get(name) != type_:
             _claim_type(name, type_, tags)
-            _write(frame)
+        _write(frame)
 
     _metrics = metrics
 
@@ -362,8 +363,6 @@ def _claim_type(name: str, type_: str, tags: Tags) -> None:
 
     It keeps them until it is restarted: the clash outlives the execution.
     """
-    if not tags and _types.get(name) == type_:
-        return
     tags = tags or {}
     claim: tuple[object, ...] | None = (name, type_, *tags)
     for tag in tags.values():

@@ -32,7 +32,8 @@ _write = os.write
 # One call for a line and its end; where there is none (Windows), one for each of them.
 _writev = getattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, pieces[0]))
 _lock = RLock()  # around every line of either stream; signal handlers and __del__ re-enter it
-_acquire, _release = _lock.acquire, _lock.release
+_acquire: Callable[[], bool] = _lock.acquire
+_release = _lock.release
 _has_forked = False  # or been forked
 
 # What a signal handler or `__del__` finds that runs inside a write of the same thread:
@@ -76,7 +77,7 @@ class Sink:
                 message follows at exit.
             RuntimeError: There is no such stream (`sys.stdout` is None).
         """
-        is_locked = _acquire(False) or _wait_for_lock()
+        is_locked = _acquire()
         stage = self._stage if is_locked else _IDLE
         try:
             if stage == _INSIDE:
@@ -85,8 +86,19 @@ class Sink:
                 self._stage = _WHOLE  # before the look: what a signal handler prints has to wait
                 if self._has_text or _streams.get(self._name) is not self._stream:
                     self._write_after_text(frame)
+                elif (  # `_is_shared()`, without the call
+                    len(frame) >= self._at_once
+                    or _has_forked
+                    or "subprocess" in _modules
+                    or "multiprocessing" in _modules
+                ):
+                    self._stage = _INSIDE
+                    _write_exclusively(self._descriptor, frame.encode())
                 else:
-                    self._write_line(frame)
+                    data = f"{frame}\n".encode()
+                    written = _write(self._descriptor, data)  # a pipe takes all of it or nothing,
+                    if written < len(data):  # a terminal or a file may take less
+                        _write_all(self._descriptor, data[written:])
         except BaseException as error:
             if not self._can_go_on(error):
                 raise
@@ -122,27 +134,14 @@ class Sink:
             return
         self._stage = _INSIDE
         self._flush()
-        self._write_line(f"\n{frame}" if self._line_is_open else frame)
+        line = f"\n{frame}" if self._line_is_open else frame
+        if len(line) >= self._at_once or _is_shared():
+            _write_exclusively(self._descriptor, line.encode())
+        else:
+            _write_all(self._descriptor, f"{line}\n".encode())
         self._has_broken_line = self._line_is_open
         self._line_is_open = False
         self._has_text = not self._hooks
-
-    def _write_line(self, line: str) -> None:
-        descriptor = self._descriptor
-        if (
-            len(line) >= self._at_once
-            or _has_forked
-            or "subprocess" in _modules
-            or "multiprocessing" in _modules
-        ):
-            self._stage = _INSIDE
-            _write_exclusively(descriptor, line.encode())
-        else:
-            self._stage = _WHOLE
-            data = f"{line}\n".encode()
-            written = _write(descriptor, data)  # a pipe takes all of it or nothing,
-            if written < len(data):  # a terminal or a file may take less
-                _write_all(descriptor, data[written:])
 
     def _can_go_on(self, error: BaseException) -> bool:
         """Make the best of what has interrupted a write; say whether it can be made again."""
@@ -195,7 +194,7 @@ class Sink:
 
     def _noting_write(self, write: Callable[[str], int], ends: str) -> Callable[[str], int]:
         def noting_write(text: str, /) -> int:
-            is_locked = _acquire(False) or _wait_for_lock()
+            is_locked = _acquire()
             stage = self._stage if is_locked else _IDLE
             try:
                 if stage:
@@ -253,6 +252,11 @@ class Sink:
         flush = self._flush
         self._flush = lambda: flush() if get_ident() == thread else None
         self._unhook("flush")  # the last flush is by an interpreter that has lost most modules
+
+
+def _is_shared() -> bool:
+    """Whether other processes may write to the same pipe: some that this one started, or forked."""
+    return _has_forked or "subprocess" in _modules or "multiprocessing" in _modules
 
 
 def _wait_for_lock() -> bool:
@@ -399,6 +403,8 @@ def _after_fork_in_child() -> None:
 
 
 def _at_exit() -> None:
+    global _acquire  # noqa: PLW0603  # `_wait_for_lock` from the start would make each frame slower
+    _acquire = _wait_for_lock
     if _wait_for_lock():  # now no other thread is inside a flush
         stdout.leave_flushing_to(get_ident())
         stderr.leave_flushing_to(get_ident())

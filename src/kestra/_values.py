@@ -38,7 +38,6 @@ __all__ = [
     "path_piece",
     "quote",
     "scalar_text",
-    "small_members",
     "two_keys",
     "type_name",
     "utf16_length",
@@ -61,7 +60,6 @@ _TEXT = frozenset({str})
 _FIRST_LONG_INTEGER = 10**MAX_DIGITS
 _INFINITY = float("inf")
 _PIECE = 1 << 16
-_SMALL = 6  # members
 _USUAL_RECURSION = 10_000
 _SHOWN_PIECES = 20  # of a path in an error
 
@@ -114,33 +112,6 @@ def json_text(value: object, path: str, depth: int = 1) -> str:
             ):
                 return text
     return _Walk(path, depth).text(value)
-
-
-def small_members(value: Any) -> str | None:
-    """The members of a small dict of plain scalars, sooner than the C encoder; None of others.
-
-    Between braces they are its `json_text`.
-    """
-    if type(value) is not dict or len(value) > _SMALL:
-        return None
-    text = ""
-    try:
-        for key, item in value.items():
-            kind = type(item)
-            if type(key) is not str:
-                return None
-            if kind is str and len(item) <= MAX_DIGITS:
-                member = f"{quote(key)}: {quote(item)}"
-            elif kind is int or (kind is float and item - item == 0):
-                member = f"{quote(key)}: {item!r}"
-            elif kind is bool:
-                member = f"{quote(key)}: true" if item else f"{quote(key)}: false"
-            else:
-                return None
-            text = f"{text}, {member}" if text else member
-    except ValueError:  # an integer too long for `repr`
-        return None
-    return text if len(text) <= MAX_DIGITS and "\\ud" not in text else None
 
 
 def _is_flat(value: object) -> bool:

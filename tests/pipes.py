@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 DEADLINE = 60
@@ -40,6 +41,19 @@ def started(script, *arguments, options=(), **variables):
             yield process
         finally:
             process.kill()
+
+
+def lines(script, *arguments, options=(), **variables):
+    """The lines that a script prints, each as it comes; it has to end well, without complaint."""
+    with started(script, *arguments, options=options, **variables) as process:
+        deadline = threading.Timer(DEADLINE, process.kill)
+        deadline.start()
+        try:
+            yield from process.stdout
+            assert process.stderr.read() == b""
+            assert process.wait() == 0
+        finally:
+            deadline.cancel()
 
 
 def run_unread(script, *arguments, notes=1, options=(), **variables):

@@ -1,8 +1,9 @@
 """Many frames at once, from threads and processes, among text: none lost, twice or merged."""
 
+import re
 import sys
 from collections import Counter
-from pipes import run, said
+from pipes import lines
 
 import pytest
 
@@ -12,11 +13,10 @@ pytestmark = [
 ]
 
 SMALL, LARGE = 160, 10_000  # characters of padding: a frame of 200 B, and one above PIPE_BUF
-SIZES = pytest.mark.parametrize(("sizes", "count"), [([SMALL], 10_000), ([LARGE], 2_000)])
-MIXED_SIZES = pytest.mark.parametrize(
-    ("sizes", "count"), [([SMALL], 10_000), ([LARGE], 2_000), ([SMALL, LARGE], 2_000)]
-)
+SIZES = pytest.mark.parametrize("sizes", [[SMALL], [LARGE]])
+MIXED_SIZES = pytest.mark.parametrize("sizes", [[SMALL], [LARGE], [SMALL, LARGE]])
 UNBUFFERED = pytest.mark.parametrize("options", [(), ("-u",)], ids=["buffered", "unbuffered"])
+COUNT = 10_000
 WORKERS = 8
 PROCESSES = 4
 
@@ -47,11 +47,20 @@ for thread in threads:
 """
 
 
-def frames(workers, sizes, count):
-    frame = '::{"outputs": {"id": "%d-%d", "padding": "%s"}}::'
-    paddings = ["x" * size for size in sizes]
+def delivered(script, *arguments, options=()):
+    """How often each line arrived, with the length of a padding in its place."""
+    paddings = re.compile(rb"xx+")
     return Counter(
-        frame % (worker, number, paddings[worker % len(sizes)])
+        paddings.sub(lambda padding: b"%d" % len(padding[0]), line)
+        for line in lines(script, *arguments, options=options)
+    )
+
+
+def frames(workers, sizes, count):
+    """What is to be `delivered`."""
+    return Counter(
+        b'::{"outputs": {"id": "%d-%d", "padding": "%d"}}::\n'
+        % (worker, number, sizes[worker % len(sizes)])
         for worker in range(workers)
         for number in range(count)
     )
@@ -59,10 +68,10 @@ def frames(workers, sizes, count):
 
 @UNBUFFERED
 @SIZES
-def test_threads(sizes, count, options):
+def test_threads(sizes, options):
     """Eight threads lose no frame, and print nothing but frames."""
-    script = run(EMIT + THREADS + RUN_THREADS, sizes, count, options=options)
-    assert Counter(said(script)) == frames(WORKERS, sizes, count)
+    arrived = delivered(EMIT + THREADS + RUN_THREADS, sizes, COUNT, options=options)
+    assert arrived == frames(WORKERS, sizes, COUNT)
 
 
 @UNBUFFERED
@@ -91,8 +100,9 @@ for thread in [*threads, *talkers]:
     thread.join()
 print()
 """
-    lines = said(run(EMIT + THREADS + script, sizes, count, options=options))
-    assert Counter(line for line in lines if "::" in line) == frames(WORKERS, sizes, count)
+    arrived = delivered(EMIT + THREADS + script, sizes, count, options=options)
+    only_frames = {line: times for line, times in arrived.items() if b"::" in line}
+    assert only_frames == frames(WORKERS, sizes, count)
 
 
 START_METHOD = """
@@ -124,27 +134,27 @@ for child in children:
 
 @UNBUFFERED
 @MIXED_SIZES
-def test_forks(sizes, count, options):
+def test_forks(sizes, options):
     """Four forked children lose no frame to each other."""
-    script = run(EMIT + FORK, sizes, count, options=options)
-    assert Counter(said(script)) == frames(PROCESSES, sizes, count)
+    arrived = delivered(EMIT + FORK, sizes, COUNT, options=options)
+    assert arrived == frames(PROCESSES, sizes, COUNT)
 
 
 def test_a_fork_and_its_child():
     """A process that has forked loses none to its child, though their sizes differ."""
     code = "child = os.fork()\nemit(int(bool(child)), sizes, count)\nif child: os.wait()"
-    script = run(EMIT + code, [LARGE, SMALL], 3_000)
-    assert Counter(said(script)) == frames(2, [LARGE, SMALL], 3_000)
+    arrived = delivered(EMIT + code, [LARGE, SMALL], 3_000)
+    assert arrived == frames(2, [LARGE, SMALL], 3_000)
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 @MIXED_SIZES
-def test_multiprocessing(sizes, count, method, tmp_path):
+def test_multiprocessing(sizes, method, tmp_path):
     """Four processes of `multiprocessing` lose no frame, however they are started."""
     path = tmp_path / "script.py"
     path.write_text(EMIT + START_METHOD)
-    script = run(path, sizes, count, method)
-    assert Counter(said(script)) == frames(PROCESSES, sizes, count)
+    arrived = delivered(path, sizes, COUNT, method)
+    assert arrived == frames(PROCESSES, sizes, COUNT)
 
 
 def test_a_script_that_a_script_runs(tmp_path):
@@ -158,5 +168,5 @@ child = subprocess.Popen([sys.executable, *sys.argv[3:], *sys.argv[1:3]])
 emit(0, sizes, count)
 child.wait()
 """
-    script = run(EMIT + code, [SMALL, LARGE], 3_000, path)
-    assert Counter(said(script)) == frames(2, [SMALL, LARGE], 3_000)
+    arrived = delivered(EMIT + code, [SMALL, LARGE], 3_000, path)
+    assert arrived == frames(2, [SMALL, LARGE], 3_000)

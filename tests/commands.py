@@ -103,19 +103,29 @@ class Terminal:
         assert self._read(lambda: text in self.seen), self.seen
         return self.seen
 
-    def end(self):
-        """Read to the end, and return the exit status."""
-        self._read(lambda: False)
+    def end(self, pressing=""):
+        """Read to the end, and return the exit status.
+
+        Args:
+            pressing: What to press, and again whenever nothing happens for long: a signal that
+                comes between an interpreter's last look for one and its read has to come again.
+        """
+        self.press(pressing)
+        self._read(lambda: False, pressing)
         return self.process.wait(DEADLINE)
 
     def press(self, keys):
         os.write(self._terminal, keys.encode())
 
-    def _read(self, is_enough):
+    def _read(self, is_enough, pressing=""):
         end = time.monotonic() + DEADLINE
         while not is_enough():
             left = max(end - time.monotonic(), 0)
-            assert select.select([self._terminal], [], [], left)[0], self.seen
+            patience = min(left, DEADLINE / 4) if pressing else left
+            if not select.select([self._terminal], [], [], patience)[0]:
+                assert pressing and left, self.seen
+                self.press(pressing)
+                continue
             try:
                 piece = os.read(self._terminal, 4096)
             except OSError:  # Linux says so when nobody has it open any more

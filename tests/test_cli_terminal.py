@@ -205,8 +205,7 @@ def test_a_second_ctrl_c_leaves_it_running(server, engine):
         terminal.wait_for("RUNNING")
         terminal.press("\x03")
         terminal.wait_for("[k/L] ")
-        terminal.press("\x03")
-        assert terminal.end() == 130
+        assert terminal.end(pressing="\x03") == 130
     assert KEEPS_RUNNING in terminal.seen
     assert "Traceback" not in terminal.seen
     assert engine.killed == []
@@ -228,8 +227,7 @@ def test_where_nobody_can_answer_nothing_is_asked(server, engine):
     env = environment(server)
     with Terminal(*EXECUTE, env=env, stdin=subprocess.DEVNULL) as terminal:
         terminal.wait_for("RUNNING")
-        terminal.press("\x03")
-        assert terminal.end() == 130
+        assert terminal.end(pressing="\x03") == 130
     assert "[k/L]" not in terminal.seen
     assert KEEPS_RUNNING in terminal.seen
 

@@ -123,7 +123,7 @@ class Terminal:
             left = max(end - time.monotonic(), 0)
             patience = min(left, DEADLINE / 4) if pressing else left
             if not select.select([self._terminal], [], [], patience)[0]:
-                assert pressing and left, self.seen
+                assert patience < left, self.seen
                 self.press(pressing)
                 continue
             try:

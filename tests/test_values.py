@@ -252,7 +252,9 @@ READINGS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "reading"), READINGS, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(
+    ("value", "reading"), READINGS, ids=lambda it: repr(it).partition(" at 0x")[0][:40]
+)
 def test_readings(value, reading):
     """A value that JSON does not know is sent as what it stands for, and the engine keeps that."""
     frame = Kestra.format({"outputs": {"it": value}})

@@ -20,8 +20,8 @@ def counter(value=1, name="rows", **keys):
     return frame(metrics=[{"name": name, "type": "counter", "value": value, **keys}])
 
 
-def timer(value):
-    return frame(metrics=[{"name": "elapsed", "type": "timer", "value": value}])
+def timer(value, name="elapsed", **keys):
+    return frame(metrics=[{"name": name, "type": "timer", "value": value, **keys}])
 
 
 def reasons(messages):
@@ -212,6 +212,15 @@ def test_death_of_the_reader(line, reason):
     assert [line.line_number for line in messages.rejected[-2:]] == [len(lines) - 1, len(lines)]
     assert messages.outputs == {"e": 1}
     assert messages.logs[-1] == LogEntry("ERROR", "kept", "stderr")
+
+
+@pytest.mark.parametrize(("engine", "losses"), [("0.21", 2), ("1.3", 2), ("2.0", 0)])
+def test_types_with_other_values_of_the_same_tags(engine, losses):
+    """They clash on a server; the side that runs the task, all that is known of 2.0, takes them."""
+    lines = [counter(tags={"a": 1}), timer(1, name="rows", tags={"a": 2}), FRAME]
+    assert len(parse(lines, engine=engine).rejected) == losses
+    other_tag = timer(1, name="rows", tags={"b": 1})
+    assert not parse([lines[0], other_tag, FRAME], engine=engine).rejected
 
 
 @pytest.mark.parametrize(

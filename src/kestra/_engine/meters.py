@@ -74,9 +74,14 @@ def read_sample(entry: Any, where: str, types: Collection[str]) -> Sample | None
 
 
 class Meters:
-    """The metrics of one task."""
+    """The metrics of one task.
 
-    def __init__(self) -> None:
+    Args:
+        as_server: As a server registers and shows them, not only the side that runs the task.
+    """
+
+    def __init__(self, *, as_server: bool) -> None:
+        self._as_server = as_server
         self._firsts: dict[tuple[object, ...], Sample] = {}
         self._values: dict[tuple[object, ...], float | None] = {}
         self._types: dict[tuple[object, ...], str] = {}
@@ -102,15 +107,15 @@ class Meters:
         self._values[key] = value
         self._register(sample)
 
-    def metrics(self, *, as_server: bool) -> Metrics:
+    def metrics(self) -> Metrics:
         """Return what has been added up: as a server shows it, or exactly."""
         metrics = Metrics()
         for key, sample in self._firsts.items():
             value = self._values[key]
             if sample.type == "timer" and value is not None:
-                value = int(value / 1e6) / 1e3 if as_server else value / 1e9
+                value = int(value / 1e6) / 1e3 if self._as_server else value / 1e9
             tags: dict[str, str | None] = sample.tags or {}
-            if as_server:
+            if self._as_server:
                 tags = {name: tag for name, tag in tags.items() if tag is not None}
             metrics.append(Metric(sample.name, sample.type, value, tags))
         return metrics
@@ -121,10 +126,13 @@ class Meters:
             raise ReaderDied(f"a tag of {where} is null: leave the tag out", logged=False)
         if "" in tags:
             raise ReaderDied(f"a tag of {where} has an empty name")
-        first = self._types.setdefault((sample.name, frozenset(tags.items())), sample.type)
+        # For a server two tags of one name are the same, whatever their values (measured).
+        told_apart_by = frozenset(tags if self._as_server else tags.items())
+        first = self._types.setdefault((sample.name, told_apart_by), sample.type)
         if first != sample.type:
             raise ReaderDied(
-                f"{where} has the name and the tags of a {first}: give a {sample.type} others"
+                f"{where} has the name and the tags of a {first}: give the {sample.type} another "
+                "name"
             )
         if sample.type == "gauge":
             return

@@ -43,7 +43,7 @@ class Engine:
         self._rules = RULES[version]
         self._enterprise = enterprise
         self._outputs: dict[str, Any] = {}
-        self._meters = Meters()
+        self._meters = Meters(as_server=self._rules.server)
         self._logs: list[LogEntry] = []
         self._assets: list[dict[str, Any]] = []
         self._rejected: list[Rejected] = []
@@ -74,7 +74,7 @@ class Engine:
         """Return what has been kept so far."""
         return Messages(
             dict(self._outputs),
-            self._meters.metrics(as_server=self._rules.server),
+            self._meters.metrics(),
             list(self._logs),
             list(self._assets),
             list(self._rejected),

@@ -270,6 +270,35 @@ def test_timer_of_a_coroutine_function(kept, clock):
     assert kept().metrics["load"] == 3
 
 
+def generate():
+    yield
+
+
+async def generate_later():
+    yield
+
+
+async def work_later():
+    return None
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Kestra.timer("load", generate), "duration is a generator function"),
+        (lambda: Kestra.timer("load", generate_later), "duration is a generator function"),
+        (lambda: Kestra.timer("load", work_later), "duration is a coroutine function"),
+        (lambda: Kestra.timer("load")(generate), "the decorated function is a generator function"),
+        (lambda: Kestra.timer("load")(generate_later), "function is a generator function"),
+    ],
+)
+def test_what_works_after_its_call_is_not_timed(capsys, call, message):
+    """A generator, or a coroutine that nobody awaits: the time would be that of nothing."""
+    with pytest.raises(TypeError, match=f"{message}: .* `with Kestra.timer"):
+        call()
+    assert capsys.readouterr().out == ""
+
+
 def test_coroutines_are_timed_apart(kept, clock):
     """Calls of a decorated coroutine function that overlap have a start each."""
 

@@ -70,7 +70,7 @@ class Kestra:
             BrokenPipeError: Nobody reads standard output any more. Raised once; what follows is
                 dropped.
             RuntimeError: There is no standard output (`sys.stdout` is None).
-            ValueError: One metric name, with the same tags, was sent as another type before.
+            ValueError: One metric name, with the same tag names, was sent as another type before.
         """
         frame = Kestra.format(map_)
         if "metrics" in map_:
@@ -167,7 +167,7 @@ class Kestra:
         Raises:
             TypeError: The value is no number, or a tag no scalar.
             ValueError: The value is not finite, the name empty or too long, or this name with
-                these tags was sent as another type of metric.
+                tags of these names was sent as another type of metric.
         """
         Kestra._metrics(name, "counter", value, tags)
 
@@ -202,12 +202,16 @@ class Kestra:
             tags: Scalars by name; one that is None is left out.
 
         Raises:
-            TypeError: The duration is none of these, or a tag no scalar.
+            TypeError: The duration is none of these, or a tag no scalar. Or it is, or the
+                decorated one is, a generator function, or a coroutine function that is called
+                and not awaited here: such a call is over before any of the work is done.
             ValueError: As for `counter`; or beyond 9,223,372,036 seconds.
         """
         if duration is _UNSET:
             return _Timing(name, tags)
         if callable(duration):
+            if kind := _kind_of(duration):
+                raise _works_later("duration", kind)
             with _Timing(name, tags):
                 return duration()
         return Kestra._metrics(name, "timer", duration, tags)
@@ -332,7 +336,10 @@ class _Timing:
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         from functools import wraps
-        from inspect import iscoroutinefunction
+
+        kind = _kind_of(function)
+        if kind == "generator":
+            raise _works_later("the decorated function", kind)
 
         @wraps(function)
         def timed(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -344,7 +351,23 @@ class _Timing:
             with _Timing(self._name, self._tags):
                 return await function(*args, **kwargs)  # type: ignore[misc]
 
-        return timed_coroutine if iscoroutinefunction(function) else timed  # type: ignore[return-value]
+        return timed_coroutine if kind else timed  # type: ignore[return-value]
+
+
+def _kind_of(function: object) -> str | None:
+    """`generator` or `coroutine`, where a call does none of the work; None where it does it all."""
+    import inspect  # here: it takes longer to load than a script needs to send a number
+
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return "generator"
+    return "coroutine" if inspect.iscoroutinefunction(function) else None
+
+
+def _works_later(what: str, kind: str) -> TypeError:
+    return TypeError(
+        f"{what} is a {kind} function: a call of it does none of the work; "
+        "put `with Kestra.timer(name):` around the code that runs it to its end"
+    )
 
 
 _send, _format = Kestra._send, Kestra.format  # noqa: SLF001  # same module
@@ -374,9 +397,9 @@ def _claim_type(name: str, type_: str, tags: Tags) -> None:
     first = _types.setdefault((name, keys) if keys else name, type_)
     if first != type_:
         raise ValueError(
-            f'the metric "{name}" with the same tags was sent as a {first} before, and now as a '
-            f"{type_}: the engine would lose every later line of the task, and of later runs; "
-            "give one of them another name"
+            f'the metric "{name}" with the same tag names was sent as a {first} before, and now '
+            f"as a {type_}: the engine would lose every later line of the task, and of later "
+            "runs; give one of them another name"
         )
     if claim is not None:
         _types[claim] = type_

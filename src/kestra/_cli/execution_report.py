@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._cli.streams import printable
 from kestra._client.executions import TERMINAL_STATES
+from kestra._engine.report import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +65,7 @@ def report(execution: FlowExecution) -> str:
 
 def output_lines(outputs: Mapping[str, Any]) -> str:
     """Return outputs, one a line: name, and value as JSON."""
-    return "\n".join(_columns(_output_rows(outputs)))
+    return "\n".join(columns(_output_rows(outputs)))
 
 
 def _output_rows(outputs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -80,15 +81,7 @@ def _task_row(run: TaskRun) -> tuple[str, ...]:
 
 
 def _indented(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    return (f"  {line}" for line in _columns(rows))
-
-
-def _columns(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    cells = list(rows)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(padded).rstrip()
+    return (f"  {line}" for line in columns(rows))
 
 
 # --- for programs ----------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kestra._cli import run_report
 from kestra._cli.streams import show
-from kestra._engine import report
 from kestra._engine.jackson import MAX_NESTING
 from kestra._engine.messages import ScriptMessages
 from kestra._engine.reader import Engine
@@ -98,7 +98,7 @@ def _context(path: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Up to Python 3.11 the nesting of JSON counts as calls.
+    # To read, and to write, nested JSON counts as calls in some versions of Python.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 2 * MAX_NESTING))
 
     engine = Engine(options.engine, enterprise=options.enterprise)
@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
                 show(line, screens[stream])
 
     messages = ScriptMessages.of(engine.messages(), process.returncode)
-    text_of = report.as_json if options.json else report.as_text
+    text_of = run_report.as_json if options.json else run_report.as_text
     show(text_of(messages, options.engine), sys.stdout)
     status = messages.exit_status
     return 1 if options.strict and messages.rejected and not status else status

@@ -154,6 +154,13 @@ def test_exceptions_are_the_same_objects_wherever_they_are_imported_from():
     assert kestra.FailedExponentialBackoff is kestra.exceptions.FailedExponentialBackoff
 
 
+@pytest.mark.parametrize("name", ["exceptions", "testing"])
+def test_public_modules_need_no_import_of_their_own(name):
+    """`except kestra.exceptions.IonError` works after `import kestra`, in a handler above all."""
+    code = f"import kestra, types; assert type(kestra.{name}) is types.ModuleType"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_modules_that_tests_patch_resolve():
     """`kestra.time`, `kestra.sys`, … are the modules, for `patch("kestra.time.sleep")`."""
     assert kestra.time is time

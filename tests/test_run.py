@@ -202,11 +202,10 @@ sys.stdout.buffer.write(b'a\rb\r\nc\xff\xed\xa0\x80\n::{"outputs": {"a": "\xff\x
 def test_outputs_as_deep_as_the_engine_takes_them(script, options):
     """A message of 1,000 levels is shown like any other."""
     nested = "[" * 998 + "]" * 998
-    run = kestra_run(*options, script(f"print('::{{\"outputs\": {{\"a\": {nested}}}}}::')"))
+    run = kestra_run(*options, script(f'print(\'::{{"outputs": {{"a": {nested}}}}}::\')'))
     assert run.stderr == ""
     assert run.returncode == 0
     assert ("no loss" in run.stdout) if not options else (f'"a": {nested}' in run.stdout)
-
 
 
 def test_much_on_both_streams(script):

@@ -13,6 +13,8 @@ TYPE_CHECKING = False  # `typing` costs more to import than the rest of this pac
 if TYPE_CHECKING:
     from typing import Any
 
+    from kestra import exceptions as exceptions
+    from kestra import testing as testing
     from kestra._client.batch import ExecutionOutcome, ExecutionRequest
     from kestra._client.results import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
     from kestra._execution_context import (
@@ -72,6 +74,7 @@ _HOMES = {
     "TaskRun": "kestra._client.results",
     "load_execution_context": "kestra._execution_context",
 }
+_MODULES = ("exceptions", "testing")
 # Modules that tests reach through this one, as they could in 2.0.0: `kestra.time.sleep`.
 _PATCHED = ("base64", "json", "logging", "os", "re", "requests", "sys", "time")
 
@@ -84,6 +87,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = globals()[name] = getattr(import_module(_HOMES[name]), name)
         return value
+    if name in _MODULES:
+        return import_module(f"kestra.{name}")
     if name in _PATCHED:
         return import_module(name)
     if name == "context":

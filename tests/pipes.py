@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from subprocess import PIPE
 
 DEADLINE = 60
 
@@ -14,28 +15,28 @@ _START = "import os, sys\nfrom kestra import Kestra\n"
 _MATTERS = ("KESTRA_", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONUTF8")
 
 
-def run(script, *arguments, options=(), stdout=subprocess.PIPE, **variables):
+def run(script, *arguments, options=(), stdout=PIPE, stderr=PIPE, **variables):
     """Run a script, code or a file, to its end; its status and the bytes of its streams."""
     return subprocess.run(
         _command(script, arguments, options),
         env=environment(variables),
         stdin=subprocess.DEVNULL,
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         timeout=DEADLINE,
         check=False,
     )
 
 
 @contextlib.contextmanager
-def started(script, *arguments, options=(), **variables):
+def started(script, *arguments, options=(), stdout=PIPE, **variables):
     """A script that runs; when the block ends, it does not."""
     with subprocess.Popen(
         _command(script, arguments, options),
         env=environment(variables),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdin=PIPE,
+        stdout=stdout,
+        stderr=PIPE,
     ) as process:
         try:
             yield process
@@ -62,15 +63,21 @@ def run_unread(script, *arguments, notes=1, options=(), **variables):
     The notes are not in the stderr that is returned.
     """
     with started(script, *arguments, options=options, **variables) as process:
-        stderr = b""
-        while stderr.count(b"!") < notes:
-            assert select.select([process.stderr], [], [], DEADLINE)[0], "the script hangs"
-            chunk = os.read(process.stderr.fileno(), 4096)
-            assert chunk, stderr
-            stderr += chunk
+        stderr = read_notes(process, notes)
         out, rest = process.communicate(timeout=DEADLINE)
     stderr = (stderr + rest).replace(b"!", b"")
     return subprocess.CompletedProcess(process.args, process.returncode, out, stderr)
+
+
+def read_notes(process, notes=1):
+    """Wait until a script has written so many `!` to stderr; what came there until then."""
+    stderr = b""
+    while stderr.count(b"!") < notes:
+        assert select.select([process.stderr], [], [], DEADLINE)[0], "the script hangs"
+        chunk = os.read(process.stderr.fileno(), 4096)
+        assert chunk, stderr
+        stderr += chunk
+    return stderr
 
 
 def said(script, status=0):

@@ -4,7 +4,8 @@ import io
 import os
 import subprocess
 import sys
-from pipes import DEADLINE, run, run_unread, said, started
+from pipes import DEADLINE, read_notes, run, run_unread, said, started
+from subprocess import STDOUT
 
 import pytest
 
@@ -277,13 +278,11 @@ def heard(script, action):
     return ticks
 
 
-def test_a_handler_that_ends_the_process():
+@pytest.mark.parametrize("modules", ["signal", "signal, subprocess"])
+def test_a_handler_that_ends_the_process(modules):
     """What a handler emits while a small frame waits for its reader outlives `os._exit`."""
     code = f"""
-import signal
-
-for name in ("subprocess", "multiprocessing"):  # where one is loaded, there is a lock to wait for
-    sys.modules.pop(name, None)
+import {modules}
 
 def handler(*_):
     os.write(2, b"!")
@@ -320,6 +319,118 @@ for thread in threads:
     assert not messages.rejected
     assert messages.outputs["ticks"] == messages.metrics["ticks"]
     assert len(messages.outputs) == 5
+
+
+@pytest.mark.parametrize("line", ["Kestra.outputs({'big': 'x' * 300_000})", "print('x' * 300_000)"])
+def test_what_fails_in_its_turn_leaves_no_lock(line):
+    """Text of a handler that cannot be encoded raises once the line is out, and nobody hangs."""
+    code = f"""
+import signal
+from threading import Thread
+
+def handler(*_):
+    os.write(2, b"!")
+    sys.stdout.write("\u00e9\\n")
+
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.02)
+try:
+    {line}
+except UnicodeEncodeError:
+    print("raised")
+thread = Thread(target=Kestra.outputs, args=({{"a": 1}},))
+thread.start()
+thread.join()
+"""
+    *_, text, frame = said(run_unread(code, PYTHONIOENCODING="ascii"))
+    assert text.endswith("raised")
+    assert frame == FRAME
+
+
+@pytest.mark.parametrize("call", ["Kestra.outputs({'a': 1})", "print('text')"])
+def test_an_exception_of_a_handler_leaves_no_lock(call):
+    """Even where it comes right after the lock was taken."""
+    code = f"""
+from threading import Thread
+from kestra import _sink
+
+gate = _sink.stdout.gate
+
+def acquire():
+    gate.lock.acquire()
+    raise KeyboardInterrupt
+
+gate.acquire = acquire
+try:
+    {call}
+except KeyboardInterrupt:
+    gate.acquire = gate.lock.acquire
+thread = Thread(target=Kestra.outputs, args=({{"a": 1}},))
+thread.start()
+thread.join()
+"""
+    assert said(run(code)) == [FRAME]
+
+
+@pytest.mark.parametrize("line", ["Kestra.outputs({'a': 'x' * 99_999})", "print('x' * 999)"])
+def test_a_thread_passes_on_what_it_reads_of_the_other_stream(line):
+    """As scripts do to log what C libraries print: neither stream waits for the other."""
+    code = f"""
+from threading import Thread
+
+reader, writer = os.pipe()
+stdout = os.dup(1)
+os.dup2(writer, 1)
+os.close(writer)
+
+def relay():
+    for line in open(reader):
+        print("x" in line, file=sys.stderr)
+
+thread = Thread(target=relay)
+thread.start()
+for _ in range(500):
+    {line}
+sys.stdout.flush()
+os.dup2(stdout, 1)
+thread.join()
+"""
+    script = run(code)
+    assert (script.returncode, script.stdout) == (0, b"")
+    assert script.stderr == b"True\n" * 500
+
+
+def test_streams_whose_threads_are_inside_the_other_one():
+    """Who is inside a line of one stream, and wants the other, does not hang."""
+    code = HANDLER.format(
+        action='print("tick", file=sys.stderr)\n    Kestra.logger().error("tick")',
+        code="""
+from threading import Thread
+
+class Emits:
+    def __del__(self):
+        Kestra.counter("deleted", 1)
+
+def talk():
+    for n in range(200):
+        print("x" * 8_000, file=sys.stderr, flush=True)
+        Emits()
+
+thread = Thread(target=talk)
+thread.start()
+for n in range(200):
+    print("x" * 8_000, flush=True)
+thread.join()
+""",
+    )
+    with started("logger = Kestra.logger()\n" + code) as process:
+        notes = read_notes(process, 2)
+        out, rest = process.communicate(timeout=DEADLINE)
+    messages = testing.parse(out, stderr=(notes + rest).replace(b"!", b""))
+    assert process.returncode == 0
+    assert not messages.rejected
+    assert messages.metrics["deleted"] == 200
+    assert sum(entry.message.endswith(" - tick") for entry in messages.logs) >= 2
 
 
 @UNBUFFERED
@@ -498,6 +609,24 @@ thread.join()
 
 
 @UNBUFFERED
+def test_text_that_a_signal_interrupts(options):
+    """Text of one write is delivered whole, also unbuffered, where Python itself drops its rest."""
+    code = f"""
+import signal
+
+def handler(*_):
+    os.write(2, b"!")
+
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+sys.stdout.write("x" * {LARGE} + "\\n")
+signal.setitimer(signal.ITIMER_REAL, 0)
+Kestra.outputs({{"a": 1}})
+"""
+    assert said(run_unread(code, options=options)) == ["x" * LARGE, FRAME]
+
+
+@UNBUFFERED
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_non_blocking(when, options, tmp_path):
     """A full pipe that does not block, from the start or later, holds a frame up, no more."""
@@ -540,6 +669,30 @@ for n in range(200):
     assert not messages.rejected
     texts = [entry.message for entry in messages.logs]
     assert texts == [it for n in range(200) for it in (f"{n} {'x' * 999}", "open")]
+
+
+@UNBUFFERED
+def test_text_and_logging_on_a_pipe_that_does_not_block(options, tmp_path):
+    """A handler of `logging` for standard output flushes each record, and waits for the reader."""
+    path = tmp_path / "script.py"
+    path.write_text(f"""
+import logging, os, sys
+os.set_blocking(1, False)
+from kestra import Kestra
+{TELL_WHEN_FULL}
+logging.basicConfig(stream=sys.stdout, level="INFO", format="%(message)s")
+for n in range(2_000):
+    logging.info("row %d: a line of text, neither short nor long", n)
+    if n % 100 == 0:
+        Kestra.outputs({{str(n): n}})
+if {bool(options)}:
+    print("x" * {LARGE})
+    Kestra.outputs({{"large": 1}})
+""")
+    messages = testing.parse("\n".join(said(run_unread(path, options=options))))
+    assert len(messages.outputs) == (21 if options else 20)
+    assert not messages.rejected
+    assert len([entry for entry in messages.logs if entry.message.startswith("row")]) == 2_000
 
 
 def test_text_that_a_pipe_had_no_room_for():
@@ -656,6 +809,31 @@ def test_a_terminal():
     assert [line.decode().rstrip("\r\n") for line in lines] == ["a", FRAME, "text", FRAME]
 
 
+def test_a_terminal_whose_writes_a_signal_cuts_short():
+    """What a handler emits meanwhile comes after the line that it has interrupted."""
+    import pty
+    import tty
+
+    reader, writer = pty.openpty()
+    tty.setraw(writer)
+    code = HANDLER.format(action='Kestra.counter("ticks", 1)', code=BLOCKED["small frames"])
+    with os.fdopen(reader, "rb", buffering=0) as terminal, started(code, stdout=writer) as process:
+        os.close(writer)
+        stderr = read_notes(process, 4)
+        pieces = []
+        while True:
+            try:
+                pieces.append(terminal.read(4096))
+            except OSError:  # Linux says so when nobody has it open any more
+                break
+        stderr += process.stderr.read()
+        assert process.wait() == 0
+    messages = testing.parse(b"".join(pieces))
+    assert not messages.rejected
+    assert messages.outputs["n"] == 4_999
+    assert messages.metrics["ticks"] == stderr.count(b"!")
+
+
 @pytest.mark.parametrize("missing", [True, False])
 def test_what_a_system_may_lack(missing, tmp_path):
     """Frames of all sizes are delivered without `fcntl`, `writev`, `fpathconf` and forks."""
@@ -699,7 +877,7 @@ Kestra.outputs({{"a": "x" * {LARGE}}})
 
 
 def test_both_streams_into_one_pipe():
-    """Where standard error goes into the same pipe, the frames of both are whole."""
+    """Where standard error goes into the same pipe (`2>&1`), the frames of both are whole."""
     code = """
 from threading import Thread
 
@@ -709,18 +887,43 @@ def emit():
         print("text", file=sys.stdout if n % 3 else sys.stderr)
         Kestra.counter("n", 1)
 
-Kestra.logger()
-os.dup2(1, 2)
 threads = [Thread(target=emit) for _ in range(4)]
 for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
 """
-    messages = testing.parse(run(code).stdout)
+    messages = testing.parse(run(code, stderr=STDOUT).stdout)
     assert messages.metrics["n"] == 1_200
     assert sum(entry.message.endswith("log " * 2_999) for entry in messages.logs) == 1_200
     assert not messages.rejected
+
+
+# The hook, and streams that take the place of the standard ones.
+
+
+ERROR = '::{"logs": [{"level": "ERROR", "message": "b"}]}::'
+
+
+@UNBUFFERED
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        (
+            "sys.stderr.write('\\r9%')\nEMIT\nsys.stderr.write('\\r99%\\n')",
+            ["\r9%", FRAME, "\r99%"],
+        ),
+        ("print('a', end='', flush=True)\nFAIL\nprint()\nEMIT", ["a", ERROR, FRAME]),
+        ("print('a', end='')\nFAIL\nprint()\nEMIT", ["a", ERROR, FRAME]),
+        ("sys.stderr.close()\nprint('a', end='')\nEMIT", ["a", FRAME]),
+    ],
+)
+def test_open_lines_of_either_stream_in_one_pipe(code, lines, options):
+    """With `2>&1`, a frame starts a line of its own after text of the other stream too."""
+    code = code.replace("EMIT", EMIT).replace("FAIL", f"_sink.stderr.write({ERROR!r})")
+    script = run("from kestra import _sink\n" + code, options=options, stderr=STDOUT)
+    assert script.returncode == 0
+    assert script.stdout.decode().split("\n")[:-1] == lines
 
 
 # The hook, and streams that take the place of the standard ones.

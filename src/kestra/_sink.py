@@ -1,9 +1,9 @@
 """Where frames go: a standard stream of this process, one line each, delivered at once.
 
 A frame counts only on a line of its own. So each is one write of a complete line, made before the
-call returns: under one lock with all text that this process prints, under a lock between
-processes where others may write to the same pipe, and after a line break where printed text has
-left a line open (`print("…", end="")`).
+call returns: under one lock with all text that this process prints to the same pipe, under a
+lock between processes where others may write there, and after a line break where printed text
+has left a line open (`print("…", end="")`).
 
 **The side effect of this import.** To know of open lines, and to keep the text of other threads
 out of a frame, a hook is set on `write` and `flush` of `sys.stdout` and `sys.stderr`: on these two
@@ -31,9 +31,6 @@ _streams = vars(sys)
 _write = os.write
 # One call for a line and its end; where there is none (Windows), one for each of them.
 _writev = getattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, pieces[0]))
-_lock = RLock()  # around every line of either stream; signal handlers and __del__ re-enter it
-_acquire: Callable[[], bool] = _lock.acquire
-_release = _lock.release
 _has_forked = False  # or been forked
 
 # What a signal handler or `__del__` finds that runs inside a write of the same thread:
@@ -42,34 +39,99 @@ _WHOLE = 1  # a frame that the kernel takes as a whole: another may still go fir
 _INSIDE = 2  # a line that may be out in part: all has to wait for its end
 
 
+class _Gate:
+    """What one line after the other passes on its way to a pipe.
+
+    Attributes:
+        lock: Around every line; signal handlers and `__del__` re-enter it.
+        stage: What they find.
+        has_text: Text was printed since the last frame, or may have been.
+        is_exclusive: No other process writes, as far as it takes the same lock.
+        deferred: The calls that wait for the end of the line.
+        other: The gate of the other stream; this one where both streams are one pipe.
+    """
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.acquire: Callable[[], bool] = self.lock.acquire
+        self.release = self.lock.release
+        self.is_owned: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading` does
+        self.stage = _IDLE
+        self.has_text = True
+        self.is_exclusive = False
+        self.deferred: list[tuple[Callable[..., object], tuple[str, ...]]] = []
+        self.other = self
+        self._is_catching_up = False
+
+    def wait(self) -> bool:
+        """Take the lock, and say whether that was possible.
+
+        While the interpreter is torn down, a daemon thread that was stopped for good may hold it.
+        """
+        return self.lock.acquire(timeout=1 if sys.is_finalizing() else -1)
+
+    def release_if_just_taken(self) -> None:
+        """Release the lock where a signal handler raised before its taker could note it."""
+        if self.is_owned() and not self.stage:
+            self.release()
+
+    def leaves(self, call: Callable[..., object], *arguments: str) -> bool:
+        """Leave a call to the thread that holds this gate, if it must not be waited for.
+
+        That is so inside a line of the other stream, in a signal handler or `__del__`: the thread
+        that is waited for may wait for this one.
+        """
+        if self.is_owned() or not self.other.is_owned():
+            return False
+        self.deferred.append((call, arguments))
+        if self.lock.acquire(blocking=False):
+            self.release()
+            self.catch_up()
+        return True
+
+    def catch_up(self) -> None:
+        """Make the calls that were deferred."""
+        if self._is_catching_up or not self.acquire():
+            return
+        self._is_catching_up = True
+        try:
+            while self.deferred:
+                call, arguments = self.deferred.pop(0)
+                call(*arguments)
+        finally:
+            self._is_catching_up = False
+            self.release()
+
+
 class Sink:
     """One of the two standard streams, as what it is when a frame is written.
 
     Args:
         name: `stdout` or `stderr`.
+        gate: Of its own, or shared with the other stream where both are one pipe.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, gate: _Gate) -> None:
+        self.gate = gate
+        self.twin = self  # the other stream, where both are one pipe
         self._name = name
         self._stream: Any = None
         self._descriptor: Any = None  # an integer; None: the stream has none, and takes text
         self._at_once = 0  # the most bytes that the kernel takes as a whole
+        self._most_text = sys.maxsize  # characters that Python hands on without losing any
         self._flush: Callable[[], object] = lambda: None
         self._hooks: dict[str, object] = {}
-        self._has_text = True  # or may have some, since the last frame
-        self._line_is_open = False
-        self._has_broken_line = False  # by a frame: the line's own end would leave a blank line
-        self._stage = _IDLE
-        self._deferred: list[tuple[Callable[..., object], tuple[str, ...]]] = []
+        self.line_is_open = False
+        self.has_broken_line = False  # by a frame: the line's own end would leave a blank line
         stream = getattr(sys, name)
         if stream is not None and not stream.closed:
             self._bind(stream)
 
-    def write(self, frame: str) -> None:
+    def write(self, frame: str) -> None:  # noqa: C901, PLR0912  # a call of each part takes longer
         """Deliver a frame, on a line of its own, before this returns.
 
-        One exception: where a signal handler, or `__del__`, runs inside the write of a longer
-        line of the same thread, its frame is delivered right after that line.
+        One exception: where a signal handler, or `__del__`, runs inside the write of text or of
+        a longer frame, its frame is delivered right after that.
 
         Raises:
             BrokenPipeError: The reader is gone. Raised once: the descriptor leads to
@@ -77,14 +139,21 @@ class Sink:
                 message follows at exit.
             RuntimeError: There is no such stream (`sys.stdout` is None).
         """
-        is_locked = _acquire()
-        stage = self._stage if is_locked else _IDLE
+        gate = self.gate
+        if gate.other.stage and gate.leaves(self.write, frame):
+            return
+        try:
+            is_locked = gate.acquire()
+        except BaseException:
+            gate.release_if_just_taken()
+            raise
+        stage = gate.stage if is_locked else _IDLE
         try:
             if stage == _INSIDE:
-                self._deferred.append((self.write, (frame,)))
+                gate.deferred.append((self.write, (frame,)))
             else:
-                self._stage = _WHOLE  # before the look: what a signal handler prints has to wait
-                if self._has_text or _streams.get(self._name) is not self._stream:
+                gate.stage = _WHOLE  # before the look: what a signal handler prints has to wait
+                if gate.has_text or _streams.get(self._name) is not self._stream:
                     self._write_after_text(frame)
                 elif (  # `_is_shared()`, without the call
                     len(frame) >= self._at_once
@@ -92,38 +161,28 @@ class Sink:
                     or "subprocess" in _modules
                     or "multiprocessing" in _modules
                 ):
-                    self._stage = _INSIDE
-                    _write_exclusively(self._descriptor, frame.encode())
+                    self._write_exclusively(frame)
                 else:
                     data = f"{frame}\n".encode()
                     written = _write(self._descriptor, data)  # a pipe takes all of it or nothing,
-                    if written < len(data):  # a terminal or a file may take less
+                    if written < len(data):  # a file may take less
                         _write_all(self._descriptor, data[written:])
         except BaseException as error:
             if not self._can_go_on(error):
                 raise
-            self._stage = stage
+            gate.stage = stage
             self.write(frame)
         finally:
-            self._stage = stage
-            if self._deferred and not stage:
-                self._catch_up()
+            gate.stage = stage
             if is_locked:
-                _release()
+                gate.release()
+            if gate.deferred and not stage:
+                gate.catch_up()
 
     def flush(self) -> None:
-        """Hand text that was printed before to the kernel."""
-        self._flush()
-
-    def _catch_up(self) -> None:
-        while self._deferred:
-            waiting, self._deferred = self._deferred, []
-            try:
-                while waiting:
-                    call, arguments = waiting.pop(0)
-                    call(*arguments)
-            finally:
-                self._deferred[:0] = waiting
+        """Hand text that was printed before to the kernel; of a closed stream there is none."""
+        if not getattr(self._stream, "closed", True):
+            self._flush()
 
     def _write_after_text(self, frame: str) -> None:
         stream = getattr(sys, self._name)
@@ -132,16 +191,41 @@ class Sink:
         if self._descriptor is None:
             _write_to_stand_in(stream, frame)
             return
-        self._stage = _INSIDE
+        self.gate.stage = _INSIDE
         self._flush()
-        line = f"\n{frame}" if self._line_is_open else frame
-        if len(line) >= self._at_once or _is_shared():
-            _write_exclusively(self._descriptor, line.encode())
-        else:
+        if self.twin is not self:
+            self.twin.flush()
+        is_open = self.line_is_open or self.twin.line_is_open
+        self._write_exclusively(f"\n{frame}" if is_open else frame)
+        self.gate.has_text = False
+        for sink in {self, self.twin}:
+            sink.note_frame()
+
+    def note_frame(self) -> None:
+        """Take note that a frame has ended the line."""
+        self.has_broken_line = self.line_is_open
+        self.line_is_open = False
+        if not self._hooks:
+            self.gate.has_text = True
+
+    def _write_exclusively(self, line: str) -> None:
+        """Write a line, under a lock between processes if it needs one."""
+        gate = self.gate
+        is_whole = len(line) < self._at_once
+        gate.stage = _WHOLE if is_whole else _INSIDE
+        if is_whole and not _is_shared():
             _write_all(self._descriptor, f"{line}\n".encode())
-        self._has_broken_line = self._line_is_open
-        self._line_is_open = False
-        self._has_text = not self._hooks
+            return
+        is_outer = not gate.is_exclusive  # or a whole line inside of one, whose lock has to stay
+        try:
+            gate.is_exclusive = True
+            has_lock = _lock_between_processes(self._descriptor)
+            _write_all(self._descriptor, line.encode(), b"\n")
+        finally:
+            if is_outer:
+                gate.is_exclusive = False
+                if has_lock:
+                    _unlock_between_processes(self._descriptor)
 
     def _can_go_on(self, error: BaseException) -> bool:
         """Make the best of what has interrupted a write; say whether it can be made again."""
@@ -151,15 +235,16 @@ class Sink:
             _discard_from_now_on(self._descriptor)
             return False
         if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
-            if self._stage == _INSIDE:  # but the flush may have cut a line of text short
+            if self.gate.stage == _INSIDE:  # but the flush may have cut a line of text short
                 self._leave_line_open()
-            self._expect_blocking(self._descriptor)
+            for sink in {self, self.twin}:
+                sink.expect_blocking()
             return True
         self._leave_line_open()  # a full disk, an exception of a signal handler: cut short, maybe
         return False
 
     def _leave_line_open(self) -> None:
-        self._line_is_open = self._has_text = True
+        self.line_is_open = self.gate.has_text = True
 
     def _bind(self, stream: Any) -> None:
         if stream is None:
@@ -168,74 +253,108 @@ class Sink:
         self._unhook("flush")
         # A stream that was not hooked before has printed who knows what, and a blank line is better
         # than a lost frame.
-        self._line_is_open = self._stream is not None
-        self._has_broken_line = False
-        self._has_text = True
+        self.line_is_open = self._stream is not None
+        self.has_broken_line = False
+        self.gate.has_text = True
         self._stream = stream
         self._descriptor = _descriptor_of(stream)
         if self._descriptor is not None:
-            self._at_once = _pipe_buf(self._descriptor)
+            # A signal cuts short what is written to a terminal.
+            self._at_once = 0 if stream.isatty() else _pipe_buf(self._descriptor)
+            # Of an unbuffered stream, Python drops what a pipe does not take at once.
+            is_buffered = type(stream.buffer) is BufferedWriter
+            self._most_text = sys.maxsize if is_buffered else _piece(self._descriptor)
             self._flush = stream.flush
             if not _is_blocking(self._descriptor):
-                self._expect_blocking(self._descriptor)
+                self.expect_blocking()
             if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
                 self._hook(stream)
 
-    def _expect_blocking(self, descriptor: int) -> None:
+    def expect_blocking(self) -> None:
+        if self._descriptor is None:
+            return
         self._at_once = 0
-        self._flush = _patient_flush(self._stream.buffer, self._flush, descriptor)
+        if self._most_text != sys.maxsize:
+            self._most_text = 0
+        self._flush = _patient_flush(self._stream.buffer, self._flush, self._descriptor)
 
     def _hook(self, stream: Any) -> None:
         self._hooks = {
             "write": self._noting_write(stream.write, _line_ends(stream.encoding)),
-            "flush": self._exclusive_flush(stream.flush),
+            "flush": self._exclusive_flush(),
         }
         vars(stream).update(self._hooks)
 
-    def _noting_write(self, write: Callable[[str], int], ends: str) -> Callable[[str], int]:
-        def noting_write(text: str, /) -> int:
-            is_locked = _acquire()
-            stage = self._stage if is_locked else _IDLE
+    def _noting_write(self, write: Callable[[str], int], ends: str) -> Callable[[str], int]:  # noqa: C901
+        gate = self.gate
+        other = gate.other
+
+        def noting_write(text: str, /) -> int:  # noqa: C901, PLR0912  # as above
+            if other.stage and gate.leaves(noting_write, text):
+                return len(text)
+            try:
+                is_locked = gate.acquire()
+            except BaseException:
+                gate.release_if_just_taken()
+                raise
+            stage = gate.stage if is_locked else _IDLE
             try:
                 if stage:
-                    self._deferred.append((noting_write, (text,)))
+                    gate.deferred.append((noting_write, (text,)))
                     return len(text)
-                if self._has_broken_line:
-                    self._has_broken_line = False
+                if self.has_broken_line:
+                    self.has_broken_line = False
                     if text == "\n":
                         return 1
-                self._stage = _INSIDE
-                self._has_text = True
-                count = write(text)
+                gate.stage = _INSIDE
+                gate.has_text = True
+                if len(text) <= self._most_text:
+                    count = write(text)
+                else:
+                    count = self._write_in_pieces(write, text)
             except BaseException:  # it may have been cut short
-                self._line_is_open = True
+                self.line_is_open = True
                 raise
             else:
                 if text:
-                    self._line_is_open = text[-1] not in ends
+                    self.line_is_open = text[-1] not in ends
                 return count
             finally:
-                self._stage = stage
-                if self._deferred and not stage:
-                    self._catch_up()
+                gate.stage = stage
                 if is_locked:
-                    _release()
+                    gate.release()
+                if gate.deferred and not stage:
+                    gate.catch_up()
 
         return noting_write
 
-    def _exclusive_flush(self, flush: Callable[[], None]) -> Callable[[], None]:
+    def _write_in_pieces(self, write: Callable[[str], int], text: str) -> int:
+        size = _piece(self._descriptor)
+        for start in range(0, len(text), size):
+            if not self._at_once:
+                _wait_until_writable(self._descriptor)
+            write(text[start : start + size])
+        return len(text)
+
+    def _exclusive_flush(self) -> Callable[[], None]:
         def exclusive_flush() -> None:
-            with _lock:
-                stage, self._stage = self._stage, _INSIDE
+            gate = self.gate
+            if gate.other.stage and gate.leaves(exclusive_flush):
+                return
+            with gate.lock:
+                stage, gate.stage = gate.stage, _INSIDE
                 try:
-                    if not stage:
-                        flush()
+                    if stage:
+                        gate.deferred.append((exclusive_flush, ()))
                     else:
-                        self._deferred.append((exclusive_flush, ()))
+                        self._flush()
+                except BaseException:
+                    self._leave_line_open()
+                    raise
                 finally:
-                    self._stage = stage
-                    if self._deferred and not stage:
-                        self._catch_up()
+                    gate.stage = stage
+            if gate.deferred and not stage:
+                gate.catch_up()
 
         return exclusive_flush
 
@@ -257,14 +376,6 @@ class Sink:
 def _is_shared() -> bool:
     """Whether other processes may write to the same pipe: some that this one started, or forked."""
     return _has_forked or "subprocess" in _modules or "multiprocessing" in _modules
-
-
-def _wait_for_lock() -> bool:
-    """Whether the lock could be had.
-
-    While the interpreter is torn down, a daemon thread that was stopped for good may hold it.
-    """
-    return _lock.acquire(timeout=1 if sys.is_finalizing() else -1)
 
 
 def _descriptor_of(stream: Any) -> int | None:
@@ -306,6 +417,11 @@ def _pipe_buf(descriptor: int) -> int:
         return 512  # the least that POSIX allows
 
 
+def _piece(descriptor: int) -> int:
+    """How many characters a pipe takes as a whole: none has more than ten bytes."""
+    return _pipe_buf(descriptor) // 10
+
+
 def _patient_flush(buffer: Any, flush: Callable[[], object], descriptor: int) -> Callable[[], None]:
     """How to flush a stream whose descriptor does not block."""
 
@@ -334,15 +450,6 @@ def _write_all(descriptor: int, *pieces: bytes) -> None:
             written -= len(rest.pop(0))
         if rest:
             rest[0] = rest[0][written:]
-
-
-def _write_exclusively(descriptor: int, line: bytes) -> None:
-    has_lock = _lock_between_processes(descriptor)
-    try:
-        _write_all(descriptor, line, b"\n")
-    finally:
-        if has_lock:
-            _unlock_between_processes(descriptor)
 
 
 def _wait_until_writable(descriptor: int) -> None:
@@ -377,38 +484,59 @@ def _discard_from_now_on(descriptor: int) -> None:
     os.close(null)
 
 
-stdout = Sink("stdout")
-stderr = Sink("stderr")
+def _is_one_pipe() -> bool:
+    """Whether both streams lead to the same place, as by `2>&1`."""
+    try:
+        return os.path.sameopenfile(1, 2)
+    except OSError:  # one of them is closed
+        return False
+
+
+_stdout_gate = _Gate()
+if _is_one_pipe():
+    _stderr_gate = _stdout_gate
+else:
+    # Two: a thread may pass on to one of them what it reads from the other.
+    _stderr_gate = _Gate()
+    _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
+stdout = Sink("stdout", _stdout_gate)
+stderr = Sink("stderr", _stderr_gate)
+if _stdout_gate is _stderr_gate:
+    stdout.twin, stderr.twin = stderr, stdout
 
 
 def _before_fork() -> None:
-    _wait_for_lock()
-    for sink in (stdout, stderr):  # else the child would print the parent's text once more
+    for sink in (stdout, stderr):
+        sink.gate.wait()
+    for sink in (stdout, stderr):
         try:  # noqa: SIM105  # `contextlib` would take a part of every start
-            sink.flush()
-        except (OSError, ValueError):
-            pass  # no reader, or closed: the next write says so
+            sink.flush()  # else the child would print the parent's text once more
+        except OSError:
+            pass  # no reader: the next write says so
 
 
 def _after_fork_in_parent() -> None:
     global _has_forked  # noqa: PLW0603  # a fact of the process
     _has_forked = True
-    _lock.release()
+    for sink in (stderr, stdout):
+        sink.gate.release()
 
 
 def _after_fork_in_child() -> None:
     global _has_forked  # noqa: PLW0603  # a fact of the process
     _has_forked = True
-    _lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading` does
+    for sink in (stderr, stdout):
+        sink.gate.lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading` does
 
 
 def _at_exit() -> None:
-    global _acquire  # noqa: PLW0603  # `_wait_for_lock` from the start would make each frame slower
-    _acquire = _wait_for_lock
-    if _wait_for_lock():  # now no other thread is inside a flush
-        stdout.leave_flushing_to(get_ident())
-        stderr.leave_flushing_to(get_ident())
-        _lock.release()
+    for sink in (stdout, stderr):
+        gate = sink.gate
+        gate.acquire = gate.wait  # not from the start: it takes longer
+        if gate.wait():  # now no other thread is inside a flush
+            sink.leave_flushing_to(get_ident())
+            gate.release()
+        gate.catch_up()
 
 
 if hasattr(os, "register_at_fork"):

@@ -118,8 +118,9 @@ class Captured:
         from kestra import _sink  # on use: it sets a hook on the standard streams
 
         self._replaced = sys.stdout, sys.stderr
-        for tee, stream in zip(self._streams, self._replaced, strict=True):
-            tee.stand_for(stream, _sink._lock)  # noqa: SLF001  # around every line of this process
+        sinks = (_sink.stdout, _sink.stderr)
+        for tee, stream, sink in zip(self._streams, self._replaced, sinks, strict=True):
+            tee.stand_for(stream, sink.gate.lock)  # around every line of this process
         sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self._streams)
         self._types = _swap_metric_types({})
         self._is_attached = True

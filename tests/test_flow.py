@@ -275,6 +275,19 @@ def test_execute_goes_through_overridden_methods():
     assert flow.calls == [("post", CREATE, {"files": {"a": (None, "1")}}), ("post", CREATE, {})]
 
 
+@pytest.mark.parametrize("of_class", [True, False])
+def test_execute_goes_through_patched_methods(monkeypatch, of_class):
+    """A test may put others in the place of the three, on the class or on one object."""
+    flow = Flow(poll_interval=0)
+    for name, fake in {
+        "_make_request": lambda *_, **__: SimpleNamespace(json=lambda: {"id": "id1"}),
+        "check_status": lambda *_: SimpleNamespace(json=lambda: state("FAILED")),
+        "get_logs": lambda *_: SimpleNamespace(text="a log"),
+    }.items():
+        monkeypatch.setattr(Flow if of_class else flow, name, fake)
+    assert run(flow) == FlowExecution("id1", "FAILED", "a log", None)
+
+
 def test_an_overridden_request_may_call_the_original(mocked):
     """A subclass that adds something keeps what it wraps."""
 

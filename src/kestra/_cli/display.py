@@ -57,7 +57,8 @@ class _Notes(logging.Handler):
     def __init__(self, display: Display) -> None:
         super().__init__(logging.WARNING)
         self._display = display
-        self.addFilter(lambda record: record.module != "_flow")  # the commands say it themselves
+        # How an execution ended, the commands say themselves.
+        self.addFilter(lambda record: record.module != "lifecycle")
 
     def emit(self, record: logging.LogRecord) -> None:
         self._display.note(record.getMessage())

@@ -1,7 +1,9 @@
-"""What `Flow` is made of; `parts` says what its parts have in common.
+"""What `Flow` is made of.
 
 `executions`, `inputs` and `results` say, without I/O, where to send what, and what answers mean.
-`waiting` waits for an end, `reading` sees what there is, `steering` acts. `following` goes by the
-streams of events: `channels` keeps them open, `seen` tells what is new. `many` executes many:
-`schedule` says who is next, `jobs` what is sent, `batch` who is looked at together, `workers` send.
+`client` sends it, and is the base of the parts: `reading` sees what there is, `steering` acts,
+`lifecycle` creates an execution and says how it ended, for which `waiting` waits. `following` goes
+by the streams of events: `channels` keeps them open, `seen` tells what is new. `many` executes
+many: `schedule` says who is next, `jobs` what is sent, `batch` who is looked at together, and
+`workers` send.
 """

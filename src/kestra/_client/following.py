@@ -10,8 +10,9 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kestra._client.channels import Channel, Followed, Log, States
+from kestra._client.client import naming_execution
 from kestra._client.executions import state_of
-from kestra._client.parts import FlowPart, about
+from kestra._client.lifecycle import Lifecycle
 from kestra._client.results import LogEntry, StateChange, checked_level, whole_state
 from kestra._client.waiting import BATCH, LOG_AGAIN, check_timeout, report
 
@@ -37,7 +38,7 @@ _LONG = 10_000  # entries; so many are read a second time only where there is a 
 _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 
 
-class Following(FlowPart):
+class Following(Lifecycle):
     """The part of `Flow` that follows."""
 
     def follow(
@@ -193,7 +194,7 @@ class _Follower:
             look_first: Whether to ask for the execution before the streams are opened.
         """
         try:
-            with about(self._followed.execution_id):
+            with naming_execution(self._followed.execution_id):
                 if look_first:
                     yield from self._told(self._states, self._states.look())
                 self._known = self.execution

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kestra._client.batch import Sightings
+from kestra._client.client import naming_execution
 from kestra._client.executions import TERMINAL_STATES, state_of
-from kestra._client.parts import about
 from kestra._client.waiting import LAST_LOOK
 from kestra._http.answers import json_object, malformed
 from kestra._http.api_errors import APIError, NotFound
@@ -18,7 +18,7 @@ from kestra.exceptions import FailedExponentialBackoff
 
 if TYPE_CHECKING:
     from kestra._client.batch import ExecutionRequest, Search, Watched
-    from kestra._client.parts import FlowPart
+    from kestra._client.lifecycle import Lifecycle
     from kestra._client.results import FlowExecution
     from kestra._client.waiting import Stopwatch
 
@@ -39,7 +39,7 @@ class Jobs:
         fetch_log: Whether to fetch its log.
     """
 
-    flow: FlowPart
+    flow: Lifecycle
     watch: Stopwatch
     timeout: float | None
     kill_on_timeout: bool
@@ -73,7 +73,7 @@ class Jobs:
         """Look at one execution; `None` if it is not to be seen yet, or not before its timeout."""
         try:
             left = execution.deadline - self.watch.elapsed
-            with about(execution.execution_id), within(max(left, LAST_LOOK)):
+            with naming_execution(execution.execution_id), within(max(left, LAST_LOOK)):
                 return self.flow._look(execution.execution_id)
         except NotFound:
             # On a server that has several parts an execution may take a moment to be seen.
@@ -86,7 +86,7 @@ class Jobs:
 
     def finish(self, execution: Watched, shown: dict[str, Any]) -> FlowExecution:
         """Return the result of an execution that was seen to have ended."""
-        with about(execution.execution_id):
+        with naming_execution(execution.execution_id):
             return self.flow._ended(
                 execution.execution_id,
                 shown,

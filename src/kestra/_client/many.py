@@ -1,4 +1,4 @@
-"""Executing many flows at once: few connections, and one look for all that run."""
+"""Lifecycle many flows at once: few connections, and one look for all that run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._client.batch import ExecutionOutcome, ExecutionRequest
 from kestra._client.jobs import Jobs
-from kestra._client.parts import FlowPart
+from kestra._client.lifecycle import Lifecycle
 from kestra._client.schedule import Schedule
 from kestra._client.waiting import Stopwatch, check_timeout
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
 
 
-class Many(FlowPart):
+class Many(Lifecycle):
     """The part of `Flow` that executes many."""
 
     def execute_all(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kestra._client.client import NO_SUCH_PATH, Client, naming_execution
 from kestra._client.executions import state_of
-from kestra._client.parts import NO_SUCH_PATH, FlowPart, about
 from kestra._client.results import (
     FlowExecution,
     LogEntry,
@@ -37,7 +37,7 @@ _LONGEST_ASKING = 10.0  # seconds that a result may wait for an explanation
 _STORAGE = "kestra://"
 
 
-class Reading(FlowPart):
+class Reading(Client):
     """The part of `Flow` that reads."""
 
     def get_execution(self, execution_id: str) -> FlowExecution:
@@ -55,7 +55,7 @@ class Reading(FlowPart):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        with about(execution_id):
+        with naming_execution(execution_id):
             execution = self._look(execution_id)
             return self._result(execution_id, execution)
 
@@ -81,7 +81,7 @@ class Reading(FlowPart):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        with about(execution_id):
+        with naming_execution(execution_id):
             execution = self._look(execution_id)
             runs = task_runs_of(execution)
             if task_id is not None:
@@ -116,7 +116,7 @@ class Reading(FlowPart):
         url = self._api("metrics/{execution_id}", execution_id=execution_id)
         metrics: list[Metric] = []
         page = seen = 0
-        with about(execution_id):
+        with naming_execution(execution_id):
             while True:
                 page += 1
                 response = self._make_request("get", url, params={"page": page, "size": _PAGE})
@@ -150,7 +150,7 @@ class Reading(FlowPart):
             ValueError: There is no such level, or the id cannot be one.
         """
         least = checked_level(min_level)
-        with about(execution_id):
+        with naming_execution(execution_id):
             return iter(self._log_entries(execution_id, least))
 
     def download(self, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
@@ -184,7 +184,7 @@ class Reading(FlowPart):
         if path.is_dir() or not path.name:
             raise ValueError(f"to: {str(path)!r} is a folder; name the file in it")
         url = self._api("executions/{execution_id}/file", execution_id=execution_id)
-        with about(execution_id):
+        with naming_execution(execution_id):
             save(
                 lambda: self._make_request("get", url, params={"path": uri}, stream=True),
                 path,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from kestra._client.client import NO_SUCH_PATH, Client, naming_execution
 from kestra._client.executions import checked_revision
 from kestra._client.inputs import checked_labels, form
-from kestra._client.parts import NO_SUCH_PATH, FlowPart, about
 from kestra._http.answers import body_of, malformed
 from kestra._http.api_errors import APIError
 from kestra._http.multipart import Upload
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PLACES = ("", "/actions")  # until 1.x, and from 2.0 on
 
 
-class Steering(FlowPart):
+class Steering(Client):
     """The part of `Flow` that acts on an execution."""
 
     _place = _PLACES[0]  # where this server has the actions, as far as is known
@@ -185,7 +185,7 @@ class Steering(FlowPart):
             path = f"{self.API_ENDPOINT_EXECUTION_STATUS}{place}/{action}"
             url = self._url(path, execution_id=execution_id)
             try:
-                with about(execution_id):
+                with naming_execution(execution_id):
                     response = self._make_request(method, url, **arguments)
             except APIError as error:
                 if error.status not in NO_SUCH_PATH:

@@ -94,7 +94,7 @@ def followed_by(**arguments):
     """An execution that is followed in this way, and for ever."""
     nothing = {"connect": None, "look": None, "entries": None, "min_level": None}
     return channels.Followed(
-        "id1", **{**nothing, "poll_interval": 1, "timeout": None, "patience": 0, **arguments}
+        "id1", **{**nothing, "poll_interval": 1, "end": math.inf, "patience": 0, **arguments}
     )
 
 
@@ -761,7 +761,7 @@ def test_bad_arguments_are_refused_at_once(flow, server, arguments, error):
 def test_a_look_at_the_log_does_not_outlast_the_timeout():
     """After the end, it may."""
     allowed = []
-    followed = followed_by(timeout=5, entries=lambda: allowed.append(remaining()) or [])
+    followed = followed_by(end=5, entries=lambda: allowed.append(remaining()) or [])
     log = channels.Log(followed, "TRACE")
     log.look()
     log.stored()

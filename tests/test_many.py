@@ -28,8 +28,8 @@ from loopback import (
 )
 from rest import exchanges
 
-import kestra._client.jobs
 import kestra._client.schedule
+import kestra._client.waiting
 from kestra import ExecutionOutcome, ExecutionRequest, Flow
 from kestra._client.batch import FORMS, Batch, Search, Sightings, Watched, request_of
 from kestra.exceptions import (
@@ -809,7 +809,7 @@ def test_a_timeout_that_has_passed_at_once_still_looks_once(server, flow):
 
 def test_a_timeout_holds_while_the_server_does_not_answer(server, flow, monkeypatch):
     """The last look is cut short."""
-    monkeypatch.setattr(kestra._client.jobs, "LAST_LOOK", 0.1)
+    monkeypatch.setattr(kestra._client.waiting, "LAST_LOOK", 0.1)
     server.upset(LOOKED, hang)
     (outcome,) = flow.execute_all([lasting(60)], timeout=0)
     assert isinstance(outcome.error, ExecutionTimeout)

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._client.executions import TERMINAL_STATES, state_of
 from kestra._client.waiting import next_pause
-from kestra._http.api_errors import APIError
-from kestra._http.retry import RETRIED_STATUSES
-from kestra.exceptions import FailedExponentialBackoff
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -200,12 +197,6 @@ def batch_key(execution: Watched) -> Hashable:
 def is_lost(execution: Watched, now: float) -> bool:
     """Say whether it is time to look at an execution by itself, which searches do not show."""
     return now - execution.seen >= _UNSEEN
-
-
-def is_passing(error: Exception | None) -> bool:
-    """Say whether a search that failed may succeed the next time."""
-    refused = isinstance(error, APIError) and error.status in RETRIED_STATUSES
-    return refused or isinstance(error, FailedExponentialBackoff)
 
 
 # --- what a search asks, and shows -----------------------------------------------------------

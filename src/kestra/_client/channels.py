@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any
 from kestra._client.executions import TERMINAL_STATES, state_of
 from kestra._client.results import LogEntry, StateChange, log_entries
 from kestra._client.seen import SeenEntries, SeenStates
-from kestra._client.waiting import LAST_LOOK, Stopwatch, next_pause
-from kestra._http.api_errors import APIError, NotFound
-from kestra._http.retry import RETRIED_STATUSES
+from kestra._client.waiting import LAST_LOOK, Stopwatch, is_transient, look_within, next_pause
 from kestra._http.session import once, within
 from kestra._http.stream import Stream
-from kestra.exceptions import FailedExponentialBackoff, RequestTimeout
+from kestra.exceptions import RequestTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +53,7 @@ class Followed:
         entries: Asks for its log.
         min_level: The least level of what is told of its log; `None` for none of it.
         poll_interval: The longest pause between two looks, in seconds.
-        timeout: How long to wait for the end, in seconds.
+        end: When the timeout is over, by `watch`.
         patience: How long it may be unknown to the server, in seconds.
         inbox: The events of its streams.
         watch: The time since the beginning.
@@ -67,7 +65,7 @@ class Followed:
     entries: Callable[[], list[LogEntry]]
     min_level: str | None
     poll_interval: float
-    timeout: float | None
+    end: float
     patience: float
     # No SimpleQueue: given a timeout that is over already, its `get` may wait for ever.
     inbox: Queue[tuple[Stream, Event | None]] = field(default_factory=Queue)
@@ -81,7 +79,7 @@ class Followed:
     @property
     def left(self) -> float:
         """Seconds until the end of the timeout; none, or less, if it is over."""
-        return math.inf if self.timeout is None else self.timeout - self.now
+        return self.end - self.now
 
 
 class Channel(ABC):
@@ -159,7 +157,9 @@ class Channel(ABC):
             with once(), within(max(self._followed.left, LAST_LOOK)):
                 response = self._followed.connect(self._kind)
         except Exception as error:  # noqa: BLE001  # a mock's too; a look will show what is wrong
-            self._wait_to_open(again=_is_passing(error))
+            # A stream that does not begin in time is held back on its way.
+            is_held_back = type(error) is RequestTimeout
+            self._wait_to_open(again=is_transient(error) and not is_held_back)
             return
         if not str(response.headers.get("Content-Type")).startswith("text/event-stream"):
             response.close()
@@ -199,16 +199,10 @@ class States(Channel):
 
     def look(self) -> Sequence[Told]:
         followed = self._followed
-        try:
-            with within(max(followed.left, LAST_LOOK)):
-                return self._shown(followed.look())
-        except NotFound:
-            if followed.now >= followed.patience:
-                raise
-        except FailedExponentialBackoff:
-            if followed.left > 0:
-                raise
-        return ()
+        execution = look_within(
+            followed.look, followed.watch, end=followed.end, seen_by=followed.patience
+        )
+        return () if execution is None else self._shown(execution)
 
     def read(self, data: Any) -> Sequence[Told] | None:
         # 1.3 begins with an execution that has no state.
@@ -286,11 +280,3 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _is_passing(error: Exception) -> bool:
-    """Say whether a stream that could not be opened may be opened later."""
-    if isinstance(error, APIError):
-        return error.status in RETRIED_STATUSES
-    # A stream that does not begin in time is held back on its way.
-    return isinstance(error, FailedExponentialBackoff) and type(error) is not RequestTimeout

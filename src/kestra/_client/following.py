@@ -125,7 +125,7 @@ class Following(Lifecycle):
             entries=lambda: self._log_entries(execution_id, min_level or "TRACE"),
             min_level=min_level,
             poll_interval=self.poll_interval,
-            timeout=timeout,
+            end=math.inf if timeout is None else timeout,
             patience=patience,
         )
         return _Follower(

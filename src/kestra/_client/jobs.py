@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kestra._client.batch import Sightings
 from kestra._client.client import naming_execution
 from kestra._client.executions import TERMINAL_STATES, state_of
-from kestra._client.waiting import LAST_LOOK
+from kestra._client.waiting import look_within
 from kestra._http.answers import json_object, malformed
-from kestra._http.api_errors import APIError, NotFound
+from kestra._http.api_errors import APIError
 from kestra._http.session import once, within
 from kestra.exceptions import FailedExponentialBackoff
 
@@ -71,18 +71,13 @@ class Jobs:
 
     def look(self, execution: Watched) -> dict[str, Any] | None:
         """Look at one execution; `None` if it is not to be seen yet, or not before its timeout."""
-        try:
-            left = execution.deadline - self.watch.elapsed
-            with naming_execution(execution.execution_id), within(max(left, LAST_LOOK)):
-                return self.flow._look(execution.execution_id)
-        except NotFound:
-            # On a server that has several parts an execution may take a moment to be seen.
-            if self.watch.elapsed - execution.created >= self.flow.poll_interval:
-                raise
-        except FailedExponentialBackoff:
-            if self.watch.elapsed < execution.deadline:
-                raise
-        return None
+        with naming_execution(execution.execution_id):
+            return look_within(
+                lambda: self.flow._look(execution.execution_id),
+                self.watch,
+                end=execution.deadline,
+                seen_by=execution.created + self.flow.poll_interval,
+            )
 
     def finish(self, execution: Watched, shown: dict[str, Any]) -> FlowExecution:
         """Return the result of an execution that was seen to have ended."""

@@ -15,12 +15,11 @@ from kestra._client.batch import (
     Watched,
     batch_key,
     is_lost,
-    is_passing,
     request_of,
 )
 from kestra._client.executions import TERMINAL_STATES, state_of
 from kestra._client.results import FlowExecution, time_of
-from kestra._client.waiting import Stopwatch, next_pause, report
+from kestra._client.waiting import Stopwatch, is_transient, next_pause, report
 from kestra._client.workers import Workers
 from kestra._http.api_errors import APIError
 from kestra._http.transport import annotate
@@ -212,7 +211,7 @@ class Schedule:
 
     def _search_failed(self, batch: Batch, form: str, error: Exception | None) -> None:
         """Go on without an answer to a search."""
-        if is_passing(error):
+        if is_transient(error):
             self._unanswered += 1
             if self._unanswered < _MOST_FAILURES:
                 self._plan(batch)

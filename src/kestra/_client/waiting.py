@@ -6,10 +6,11 @@ import logging
 import math
 import time
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kestra._client.executions import OTHER_STATES, TERMINAL_STATES
-from kestra._http.api_errors import NotFound
+from kestra._http.api_errors import APIError, NotFound
+from kestra._http.retry import RETRIED_STATUSES
 from kestra._http.session import within
 from kestra.exceptions import FailedExponentialBackoff, KestraError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kestra._client.results import LogEntry
+
+T = TypeVar("T")
 
 logger = logging.getLogger("kestra")
 
@@ -65,6 +68,34 @@ def check_timeout(timeout: float | None) -> None:
         raise TypeError(f"timeout: seconds as a number, not {type(timeout).__name__}")
     if timeout is not None and not timeout >= 0:
         raise ValueError("timeout: seconds, and not less than none")
+
+
+def is_transient(error: Exception | None) -> bool:
+    """Say whether a request that failed may succeed later."""
+    refused = isinstance(error, APIError) and error.status in RETRIED_STATUSES
+    return refused or isinstance(error, FailedExponentialBackoff)
+
+
+def look_within(look: Callable[[], T], watch: Stopwatch, *, end: float, seen_by: float) -> T | None:
+    """Look at an execution, and return what is seen; `None` if the wait is to go on without.
+
+    Args:
+        look: Asks the server.
+        watch: The time of the wait.
+        end: When its timeout is over. From then on, it is no error that no answer comes.
+        seen_by: When the server has to know the execution: one that has several parts may take a
+            moment.
+    """
+    try:
+        with within(max(end - watch.elapsed, LAST_LOOK)):
+            return look()
+    except NotFound:
+        if watch.elapsed >= seen_by:
+            raise
+    except FailedExponentialBackoff:
+        if watch.elapsed < end:
+            raise
+    return None
 
 
 def next_pause(poll_interval: float, elapsed: float) -> float:
@@ -120,17 +151,8 @@ def last_state(
     while True:
         pause = next_pause(poll_interval, watch.elapsed)
         watch.sleep(min(pause, max(end - watch.elapsed, 0)))
-        try:
-            with within(max(end - watch.elapsed, LAST_LOOK)):
-                state = look()
-        except NotFound:
-            # 2.0.0 first looked after `poll_interval`. On a server that has several parts an
-            # execution may take a moment to be seen.
-            if watch.elapsed >= poll_interval:
-                raise
-        except FailedExponentialBackoff:
-            if watch.elapsed < end:
-                raise
+        # 2.0.0 first looked after `poll_interval`.
+        state = look_within(look, watch, end=end, seen_by=poll_interval) or state
         if state in TERMINAL_STATES or watch.elapsed >= end:
             return state
         if state is not None and state not in reported:

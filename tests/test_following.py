@@ -793,17 +793,18 @@ def test_a_log_that_is_not_there_at_the_end_is_asked_for_again(flow, story, slep
 @pytest.mark.parametrize("call", ["execute", "wait"])
 def test_callbacks_are_told_in_the_thread_of_the_caller(flow, story, call):
     """Entries and states, in order."""
-    gate = Gate()
-    story.states(stream(event(shown("CREATED")), gate, event(shown(*ENDS))))
-    story.log(stream(START, event(entry("a")), then=hang))
+    created, logged = Gate(), Gate()
+    story.states(stream(event(shown("CREATED")), logged, event(shown(*ENDS))))
+    story.log(stream(START, created, event(entry("a")), then=hang))
     told = []
 
-    def on_log(logged):
-        told.append((str(logged), threading.current_thread()))
-        gate.open()
+    def on_log(entry):
+        told.append((str(entry), threading.current_thread()))
+        logged.open()
 
     def on_state(change):
         told.append((change, threading.current_thread()))
+        created.open()
 
     arguments = ("company.team", "my_flow") if call == "execute" else ("id1",)
     result = getattr(flow, call)(*arguments, on_log=on_log, on_state=on_state)

@@ -9,10 +9,10 @@ from kestra import FlowExecution, LogEntry, State, StateChange, TaskRun
 from kestra._cli import exits
 from kestra._cli.execution_report import (
     as_json,
+    as_text,
     duration,
     log_json,
     output_lines,
-    report,
     summary,
 )
 from kestra._cli.streams import printable
@@ -75,7 +75,7 @@ def test_a_summary_says_what_is_known():
 def test_a_report_has_everything_but_the_log():
     """What could steer the terminal is escaped."""
     assert (
-        report(ENDED)
+        as_text(ENDED)
         == """\
 id1: FAILED after 1 min 2 s, 2 of 3 tasks done
 http://localhost:8080/ui/executions/a/b/id1
@@ -94,7 +94,7 @@ Outputs
 
 def test_a_report_leaves_out_what_there_is_not():
     """Of an execution without tasks and outputs, one line."""
-    assert report(FlowExecution("id1", "CREATED", None, None)) == "id1: CREATED"
+    assert as_text(FlowExecution("id1", "CREATED", None, None)) == "id1: CREATED"
 
 
 def test_outputs_are_one_a_line():

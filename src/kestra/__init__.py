@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kestra import exceptions as exceptions
     from kestra import testing as testing
-    from kestra._client.batch import ExecutionOutcome, ExecutionRequest
+    from kestra._client.outcomes import ExecutionOutcome, ExecutionRequest
     from kestra._client.results import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
     from kestra._execution_context import (
         CONTEXT_FILE,
@@ -58,8 +58,8 @@ __all__ = [
 _HOMES = {
     "CONTEXT_FILE": "kestra._execution_context",
     "ExecutionContext": "kestra._execution_context",
-    "ExecutionOutcome": "kestra._client.batch",
-    "ExecutionRequest": "kestra._client.batch",
+    "ExecutionOutcome": "kestra._client.outcomes",
+    "ExecutionRequest": "kestra._client.outcomes",
     "FailedExponentialBackoff": "kestra.exceptions",
     "Flow": "kestra._flow",
     "FlowExecution": "kestra._client.results",

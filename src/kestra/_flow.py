@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kestra._client.batch import ExecutionRequest
 from kestra._client.client import naming_execution
 from kestra._client.executions import TERMINAL_STATES, state_of
 from kestra._client.following import Following, checked_callbacks
 from kestra._client.many import Many
+from kestra._client.outcomes import ExecutionRequest
 from kestra._client.results import FlowExecution
 from kestra._client.waiting import check_timeout, last_state
 from kestra._http.transport import annotate
@@ -115,7 +115,7 @@ class Flow(Following, Many):
             ValueError: An argument cannot be sent.
         """
         check_timeout(timeout)
-        told = checked_callbacks(on_log, on_state, follow=follow)
+        callbacks = checked_callbacks(on_log, on_state, follow=follow)
         created, address = self._create(
             ExecutionRequest(namespace, flow, inputs, labels, revision, schedule_date)
         )
@@ -123,7 +123,7 @@ class Flow(Following, Many):
         if not self.wait_for_completion:
             return FlowExecution(execution_id, "STARTED", None, None, url=address)
         with _noted(execution_id, address):
-            ended = self._wait(execution_id, timeout, kill=kill_on_timeout, told=told)
+            ended = self._wait(execution_id, timeout, kill=kill_on_timeout, callbacks=callbacks)
             name = f"{execution_id} of {namespace}.{flow}"
             return self._ended(
                 execution_id,
@@ -131,7 +131,7 @@ class Flow(Following, Many):
                 name,
                 url=address,
                 fetch_log=fetch_log,
-                at_once=told is not None,
+                at_once=callbacks is not None,
             )
 
     def wait(  # noqa: PLR0913  # each is independent, and all but the first two keyword-only
@@ -173,14 +173,18 @@ class Flow(Following, Many):
             ValueError: The timeout is negative, or the id cannot be one.
         """
         check_timeout(timeout)
-        told = checked_callbacks(on_log, on_state, follow=follow)
+        callbacks = checked_callbacks(on_log, on_state, follow=follow)
         address = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
         with _noted(execution_id, address):
             ended = self._wait(
-                execution_id, timeout, kill=kill_on_timeout, told=told, look_first=True
+                execution_id, timeout, kill=kill_on_timeout, callbacks=callbacks, look_first=True
             )
             return self._ended(
-                execution_id, ended, execution_id, fetch_log=fetch_log, at_once=told is not None
+                execution_id,
+                ended,
+                execution_id,
+                fetch_log=fetch_log,
+                at_once=callbacks is not None,
             )
 
     def _wait(
@@ -189,7 +193,7 @@ class Flow(Following, Many):
         timeout: float | None,
         *,
         kill: bool,
-        told: Callbacks | None,
+        callbacks: Callbacks | None,
         look_first: bool = False,
     ) -> dict[str, Any]:
         """Wait until an execution has ended, and return it as the server showed it last.
@@ -198,11 +202,11 @@ class Flow(Following, Many):
             execution_id: Its id.
             timeout: How long to wait, in seconds.
             kill: Whether to kill it then.
-            told: Who is to be told what happens; `None` for looking now and then.
+            callbacks: Who is to be told what happens; `None` for looking now and then.
             look_first: Whether to ask for it before it is followed.
         """
-        if told is not None:
-            return self._watch(execution_id, timeout, told, kill=kill, look_first=look_first)
+        if callbacks is not None:
+            return self._watch(execution_id, timeout, callbacks, kill=kill, look_first=look_first)
         seen: list[dict[str, Any]] = []
 
         def look() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kestra._cli import exits
 from kestra._cli.display import display_for, warnings_shown
 from kestra._cli.execute import execute, show_end, with_outputs
-from kestra._cli.execution_report import as_json, output_lines, report
+from kestra._cli.execution_report import as_json, as_text, output_lines
 from kestra._cli.streams import printable, show
 from kestra._client.results import StateChange
 from kestra._flow import Flow
@@ -45,7 +45,7 @@ def carry_out(options: argparse.Namespace) -> int:
 
 def _status(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     execution = with_outputs(flow, flow.get_execution(options.execution_id), display)
-    show(as_json(execution) if options.json else report(execution), sys.stdout)
+    show(as_json(execution) if options.json else as_text(execution), sys.stdout)
     return exits.of(execution)
 
 

@@ -10,7 +10,7 @@ from kestra._cli import exits
 from kestra._cli.execution_report import as_json, output_lines, summary
 from kestra._cli.streams import is_terminal, show
 from kestra._client.executions import TERMINAL_STATES
-from kestra._client.results import LEVELS
+from kestra._client.results import is_shown
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _awaited(
     execution_id = created.execution_id
 
     def show_entry(entry: LogEntry) -> None:
-        if entry.level not in LEVELS[: LEVELS.index(options.min_level)]:
+        if is_shown(entry.level, options.min_level):
             display.entry(entry)
 
     with display.watching(lambda: flow.get_execution(execution_id).task_runs):

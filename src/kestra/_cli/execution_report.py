@@ -49,7 +49,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
-def report(execution: FlowExecution) -> str:
+def as_text(execution: FlowExecution) -> str:
     """Return all that is known of an execution, but for its log."""
     lines = [f"{execution.execution_id}: {summary(execution)}"]
     if execution.url:

@@ -4,6 +4,6 @@
 `client` sends it, and is the base of the parts: `reading` sees what there is, `steering` acts,
 `lifecycle` creates an execution and says how it ended, for which `waiting` waits. `following` goes
 by the streams of events: `channels` keeps them open, `seen` tells what is new. `many` executes
-many: `schedule` says who is next, `jobs` what is sent, `batch` who is looked at together, and
-`workers` send.
+many: `outcomes` has what is asked for and comes of it, `schedule` says who is next, `jobs` what is
+sent, `batch` who is looked at together, and `workers` send.
 """

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, field
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._client.executions import TERMINAL_STATES, state_of
@@ -12,108 +11,15 @@ from kestra._client.waiting import next_pause
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from datetime import datetime
 
-    from kestra._client.results import FlowExecution
+    from kestra._client.outcomes import ExecutionRequest
 
 _PAGE = 100
 _MOST_PAGES = 100  # servers on Elasticsearch show no more than 10,000 results
 # What no search has shown for that long, in seconds, is looked at by itself. Servers on
 # Elasticsearch take a second or two to show what is new.
 _UNSEEN = 3.0
-
-
-# --- what is asked for, and what became of it ------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionRequest:
-    """An execution to start, for `Flow.execute_all`.
-
-    Attributes:
-        namespace: The namespace of the flow.
-        flow: The id of the flow.
-        inputs: Values by input id, as those of `Flow.execute`.
-        labels: Labels of the execution, likewise.
-        revision: The revision of the flow, instead of the latest.
-        schedule_date: When to run it, instead of now.
-    """
-
-    namespace: str
-    flow: str
-    inputs: Mapping[str, Any] | None = field(default=None, repr=False)
-    labels: Mapping[str, Any] | None = None
-    revision: int | None = None
-    schedule_date: datetime | str | None = None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class ExecutionOutcome:
-    """What became of one request of `Flow.execute_all`: a result or an error.
-
-    Attributes:
-        request: The request; what was given, where that is none.
-        result: As `Flow.execute` returns it; `None` if there is an error.
-        error: What `Flow.execute` would have raised, `None` if there is a result.
-        execution_id: The id of the execution, `None` if it was not created.
-    """
-
-    request: ExecutionRequest
-    result: FlowExecution | None = None
-    error: Exception | None = None
-    execution_id: str | None = None
-
-    def __repr__(self) -> str:
-        # What was given in the place of a request may hold inputs, which no request shows.
-        is_request = isinstance(self.request, ExecutionRequest)
-        request = self.request if is_request else f"<{type(self.request).__name__}>"
-        return (
-            f"{type(self).__name__}(request={request}, result={self.result!r}, "
-            f"error={self.error!r}, execution_id={self.execution_id!r})"
-        )
-
-    @property
-    def ok(self) -> bool:
-        """Whether the execution has ended, and in SUCCESS or WARNING."""
-        return self.result is not None and self.result.ok
-
-    def raise_for_status(self) -> None:
-        """Raise the error, if there is one, or that of an execution which ended badly.
-
-        Raises:
-            Exception: What `error` holds.
-            ExecutionFailed: The execution ended in another state than SUCCESS or WARNING.
-        """
-        if self.error is not None:
-            raise self.error
-        if self.result is not None:
-            self.result.raise_for_status()
-
-
-_PARTS = tuple(each.name for each in fields(ExecutionRequest))
-_LONGEST_TUPLE = 3  # namespace, flow, inputs
-
-
-def request_of(given: Any) -> ExecutionRequest:
-    """Return the request that was given as one, as a tuple, or as a mapping.
-
-    Raises:
-        TypeError: It is none of these, or lacks its namespace or flow, or has an unknown key.
-    """
-    if isinstance(given, ExecutionRequest):
-        return given
-    if isinstance(given, Mapping):
-        unknown = [key for key in given if key not in _PARTS]
-        missing = [key for key in _PARTS[:2] if key not in given]
-        if unknown or missing:
-            fault = f"{unknown[0]!r} is none of them" if unknown else f"{missing[0]!r} is missing"
-            raise TypeError(f"requests: a mapping has the keys {', '.join(_PARTS)}; {fault}")
-        return ExecutionRequest(**given)
-    if isinstance(given, tuple) and 2 <= len(given) <= _LONGEST_TUPLE:  # noqa: PLR2004  # namespace, flow
-        return ExecutionRequest(*given)
-    raise TypeError(
-        "requests: each is an ExecutionRequest, a tuple (namespace, flow) or "
-        f"(namespace, flow, inputs), or a mapping; not {type(given).__name__}"
-    )
 
 
 # --- what is watched -------------------------------------------------------------------------
@@ -131,7 +37,7 @@ class Watched:
         created: The same by the stopwatch, in seconds.
         deadline: When its timeout is over, likewise.
         seen: When an answer last showed it, likewise.
-        reported: The states that were looked at already for what is worth telling.
+        logged: The states that `log_state` has got already.
         ended: Whether an answer showed that it has ended.
         key: The key of its batch.
     """
@@ -143,7 +49,7 @@ class Watched:
     created: float
     deadline: float
     seen: float
-    reported: set[str] = field(default_factory=set)
+    logged: set[str] = field(default_factory=set)
     ended: bool = False
     key: Hashable = None
 

@@ -14,7 +14,7 @@ from kestra._client.client import naming_execution
 from kestra._client.executions import state_of
 from kestra._client.lifecycle import Lifecycle
 from kestra._client.results import LogEntry, StateChange, checked_level, whole_state
-from kestra._client.waiting import BATCH, LOG_AGAIN, check_timeout, report
+from kestra._client.waiting import BATCH, LOG_AGAIN, check_timeout, log_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -85,21 +85,21 @@ class Following(Lifecycle):
         self,
         execution_id: str,
         timeout: float | None,
-        told: Callbacks,
+        callbacks: Callbacks,
         *,
         kill: bool,
         look_first: bool,
     ) -> dict[str, Any]:
         """Follow an execution until it has ended, and return it as the server showed it last."""
-        level = None if told.on_log is None else "TRACE"
+        level = None if callbacks.on_log is None else "TRACE"
         follower = self._follower(
             execution_id, level, timeout, kill=kill, patience=self.poll_interval
         )
         with closing(follower.events(look_first=look_first)) as events:
             for event in events:
                 if isinstance(event, StateChange):
-                    follower.report(event)
-                told.tell(event)
+                    follower.log_state(event)
+                callbacks.tell(event)
         return follower.execution
 
     def _follower(
@@ -208,10 +208,10 @@ class _Follower:
             for channel in self._channels:
                 channel.close()
 
-    def report(self, change: StateChange) -> None:
+    def log_state(self, change: StateChange) -> None:
         """Log a state that needs someone, if the execution is in it."""
         if change.state == state_of(self.execution) and not self._states.ended:
-            report(self._followed.execution_id, change.state)
+            log_state(self._followed.execution_id, change.state)
 
     def _step(self) -> Iterator[Told]:
         """Do what there is to do, and wait for the next event."""

@@ -17,8 +17,9 @@ from kestra._http.session import once, within
 from kestra.exceptions import FailedExponentialBackoff
 
 if TYPE_CHECKING:
-    from kestra._client.batch import ExecutionRequest, Search, Watched
+    from kestra._client.batch import Search, Watched
     from kestra._client.lifecycle import Lifecycle
+    from kestra._client.outcomes import ExecutionRequest
     from kestra._client.results import FlowExecution
     from kestra._client.waiting import Stopwatch
 

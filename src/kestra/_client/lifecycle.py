@@ -21,7 +21,7 @@ from kestra.exceptions import ExecutionTimeout, FailedExponentialBackoff
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kestra._client.batch import ExecutionRequest
+    from kestra._client.outcomes import ExecutionRequest
     from kestra._client.results import FlowExecution
 
 logger = logging.getLogger("kestra")
@@ -35,14 +35,14 @@ _LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.
 class Lifecycle(Reading, Steering):
     """The part of `Flow` that creates executions, and says how they ended."""
 
-    def _create(self, asked: ExecutionRequest) -> tuple[dict[str, Any], str | None]:
+    def _create(self, request: ExecutionRequest) -> tuple[dict[str, Any], str | None]:
         """Create an execution; return the answer, which has an id, and where it is shown."""
-        namespace, flow = asked.namespace, asked.flow
-        inputs = {} if asked.inputs is None else asked.inputs
+        namespace, flow = request.namespace, request.flow
+        inputs = {} if request.inputs is None else request.inputs
         with ExitStack() as opened:
             files = form(inputs, opened)
-            labels = self._labels(asked.labels, inputs)
-            query = creation_query(labels, asked.revision, asked.schedule_date)
+            labels = self._labels(request.labels, inputs)
+            query = creation_query(labels, request.revision, request.schedule_date)
             url = self._url(self.API_ENDPOINT_EXECUTION_CREATE, namespace=namespace, flow_id=flow)
             # 2.0.0 sends no `files` at all where there are no inputs.
             body: dict[str, Any] = {"files": files} if files else {}

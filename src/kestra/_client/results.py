@@ -273,9 +273,13 @@ def checked_level(level: Any) -> str:
     return level
 
 
+def is_shown(level: Any, min_level: str) -> bool:
+    """Say whether a level is the least one or above it; one that is not known here is shown."""
+    return level not in LEVELS[: LEVELS.index(min_level)]
+
+
 def log_entries(answer: Any, min_level: str = "TRACE") -> list[LogEntry]:
     """Return the log entries of an answer, from a level on: not every server leaves out others."""
-    least = LEVELS.index(min_level)
     return [
         LogEntry(
             time=time_of(entry.get("timestamp")),
@@ -286,7 +290,7 @@ def log_entries(answer: Any, min_level: str = "TRACE") -> list[LogEntry]:
             attempt=_integer(entry.get("attemptNumber")),
         )
         for entry in _objects(answer)
-        if entry.get("level") not in LEVELS[:least]
+        if is_shown(entry.get("level"), min_level)
     ]
 
 

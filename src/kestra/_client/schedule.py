@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from kestra._client.batch import (
     FORMS,
     Batch,
-    ExecutionOutcome,
     Watched,
     batch_key,
     is_lost,
-    request_of,
 )
 from kestra._client.executions import TERMINAL_STATES, state_of
+from kestra._client.outcomes import ExecutionOutcome, request_of
 from kestra._client.results import FlowExecution, time_of
-from kestra._client.waiting import Stopwatch, is_transient, next_pause, report
+from kestra._client.waiting import Stopwatch, is_transient, log_state, next_pause
 from kestra._client.workers import Workers
 from kestra._http.api_errors import APIError
 from kestra._http.transport import annotate
@@ -28,8 +27,9 @@ from kestra.exceptions import KestraError
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterator
 
-    from kestra._client.batch import ExecutionRequest, Sightings
+    from kestra._client.batch import Sightings
     from kestra._client.jobs import Jobs
+    from kestra._client.outcomes import ExecutionRequest
     from kestra._client.workers import Job, Then
 
 logger = logging.getLogger("kestra")
@@ -263,9 +263,9 @@ class Schedule:
             finish = self._jobs.finish_found if found else self._jobs.finish
             job = partial(finish, execution, shown)
             self._todo.append((job, partial(self._ended, execution)))
-        elif state not in execution.reported:
-            execution.reported.add(state)
-            report(execution.execution_id, state)
+        elif state not in execution.logged:
+            execution.logged.add(state)
+            log_state(execution.execution_id, state)
 
     # --- ending ---
 

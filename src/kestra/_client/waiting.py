@@ -146,7 +146,7 @@ def last_state(
     """
     watch = Stopwatch()
     end = math.inf if timeout is None else timeout
-    reported: set[str] = set()
+    logged: set[str] = set()
     state = None
     while True:
         pause = next_pause(poll_interval, watch.elapsed)
@@ -155,12 +155,12 @@ def last_state(
         state = look_within(look, watch, end=end, seen_by=poll_interval) or state
         if state in TERMINAL_STATES or watch.elapsed >= end:
             return state
-        if state is not None and state not in reported:
-            reported.add(state)
-            report(execution_id, state)
+        if state is not None and state not in logged:
+            logged.add(state)
+            log_state(execution_id, state)
 
 
-def report(execution_id: str, state: str) -> None:
+def log_state(execution_id: str, state: str) -> None:
     """Log a state that needs someone, or that is not known here."""
     if state == "PAUSED":
         logger.warning("Execution %s is paused, until someone resumes it", execution_id)

@@ -355,8 +355,8 @@ class FakeKestra:
         if fault.status is None:
             broken = ProtocolError("Connection aborted.", ConnectionResetError("reset by peer"))
             raise requests.ConnectionError(broken, request=request)
-        wish = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-        return Reply(fault.status, b"", wish)
+        headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+        return Reply(fault.status, b"", headers)
 
     def _silence(self, error: SilenceError, asked: Request, request: PreparedRequest) -> Exception:
         if asked.patience is None:

@@ -420,7 +420,7 @@ def test_ctrl_c_without_a_terminal_leaves_the_execution_running(server, engine):
         last = process.stderr.read().splitlines()[-1]
         assert process.wait(DEADLINE) == 130
     address = f"{server.url}/ui/executions/company.team/report/execution0"
-    assert last == f"Execution execution0 goes on: {address}"
+    assert last == f"Execution execution0 keeps running: {address}"
     assert engine.killed == []
 
 
@@ -433,7 +433,7 @@ def test_ctrl_c_ends_following(running, server, engine):
         interrupt(process)
         stderr = process.stderr.read()
         assert process.wait(DEADLINE) == 130
-    assert "execution0 goes on: http" in stderr
+    assert "execution0 keeps running: http" in stderr
     assert "Traceback" not in stderr
 
 

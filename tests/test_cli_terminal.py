@@ -12,7 +12,7 @@ from loopback import answer
 pytestmark = POSIX_ONLY
 
 EXECUTE = ["execute", "company.team", "report"]
-KEEPS_RUNNING = "Execution execution0 goes on: http"
+KEEPS_RUNNING = "Execution execution0 keeps running: http"
 ENTRY = {
     "timestamp": "2026-01-31T08:00:00.123Z",
     "level": "WARN",

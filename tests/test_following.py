@@ -621,7 +621,7 @@ def test_a_stored_log_that_cannot_be_read_costs_nothing_else(flow, story, caplog
     story.looks = [shown(*ENDS)]
     del story.server.engine.replies[STORED]
     assert texts(flow.follow("id1")) == list(ENDS)
-    assert "The log of execution id1 could not be read to its end" in caplog.text
+    assert "The log of execution id1 could not be fetched to its end" in caplog.text
 
 
 # --- what goes wrong ---
@@ -744,11 +744,11 @@ def test_closing_closes_encrypted_connections(tls_server, certificate):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"min_level": "WARNING"}, "min_level: one of .*, not 'WARNING'"),
-        ({"min_level": None}, "min_level: one of"),
-        ({"timeout": -1}, "timeout: seconds"),
-        ({"timeout": "1"}, "timeout: seconds as a number, not str"),
-        ({"execution_id": "../id1"}, "execution_id: '../id1' holds a slash"),
+        ({"min_level": "WARNING"}, "min_level must be one of .*, not 'WARNING'"),
+        ({"min_level": None}, "min_level must be one of .*, not NoneType"),
+        ({"timeout": -1}, "timeout must be 0 or more"),
+        ({"timeout": "1"}, "timeout must be a number of seconds, not str"),
+        ({"execution_id": "../id1"}, "execution_id must not contain a slash .*'../id1'"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(flow, server, arguments, error):
@@ -851,9 +851,9 @@ def test_what_a_callback_raises_reaches_the_caller_with_the_execution(
 @pytest.mark.parametrize("callback", ["on_log", "on_state"])
 def test_a_callback_that_cannot_be_called_is_refused(flow, server, callback):
     """Before anything is created."""
-    with pytest.raises(TypeError, match=f"{callback}: something to call, not str"):
+    with pytest.raises(TypeError, match=f"{callback} must be callable, not str"):
         flow.execute("company.team", "my_flow", **{callback: "print"})
-    with pytest.raises(TypeError, match=f"{callback}: something to call, not str"):
+    with pytest.raises(TypeError, match=f"{callback} must be callable, not str"):
         flow.wait("id1", **{callback: "print"})
     assert not server.requests
 

@@ -153,14 +153,14 @@ def test_a_path_that_is_not_there_is_an_error_before_anything_is_sent(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "error", "message"),
     [
-        ({1: "x"}, TypeError, "the id of an input is a string, not int"),
+        ({1: "x"}, TypeError, "inputs must have strings as ids, not int"),
         (
             {"j": {"k": object()}},
             TypeError,
-            r"inputs\['j'\]: holds a value that JSON cannot express",
+            r"inputs\['j'\] contains a value that JSON cannot express",
         ),
-        ({"s": "se\ud800cret"}, ValueError, r"inputs\['s'\]: holds a lone surrogate"),
-        ({"j": ["se\ud800cret"]}, ValueError, r"inputs\['j'\]: holds a lone surrogate"),
+        ({"s": "se\ud800cret"}, ValueError, r"inputs\['s'\] has a lone surrogate"),
+        ({"j": ["se\ud800cret"]}, ValueError, r"inputs\['j'\] has a lone surrogate"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_by_its_name(inputs, error, message):
@@ -204,22 +204,22 @@ def test_explicit_labels_are_text():
 
 def test_inputs_and_labels_are_mappings():
     """A list is refused by the name of the argument."""
-    with ExitStack() as opened, pytest.raises(TypeError, match=r"^inputs: .*not list"):
+    with ExitStack() as opened, pytest.raises(TypeError, match=r"^inputs must be .*, not list"):
         form(["a"], opened)
-    with pytest.raises(TypeError, match=r"^labels: .*not list"):
+    with pytest.raises(TypeError, match=r"^labels must be .*, not list"):
         checked_labels(["a:b"])
 
 
 @pytest.mark.parametrize(
     ("label", "fault"),
     [
-        ({"k": ""}, "has a value"),
-        ({"k": None}, "has a value"),
-        ({"": "v"}, "not empty"),
-        ({1: "v"}, "is a string"),
-        ({"a b": "v"}, "no white space"),
-        ({"a:b": "v"}, "no colon"),
-        ({"system.from": "v"}, "the server's own"),
+        ({"k": ""}, "must have a value"),
+        ({"k": None}, "must have a value"),
+        ({"": "v"}, "not empty as its key"),
+        ({1: "v"}, "must have a string"),
+        ({"a b": "v"}, "must not have white space"),
+        ({"a:b": "v"}, "must not have a colon"),
+        ({"system.from": "v"}, "is reserved"),
         ({"k": "\ud800"}, "lone surrogate"),
     ],
 )

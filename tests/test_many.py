@@ -74,7 +74,10 @@ def test_a_request_is_given_as_one_as_a_tuple_or_as_a_mapping(given):
         (("company.team",), "not tuple"),
         (("company.team", "report", {}, {}), "not tuple"),
         ({"namespace": "company.team"}, "'flow' is missing"),
-        ({"namespace": "company.team", "flow": "f", "flow_id": "f"}, "'flow_id' is none of them"),
+        (
+            {"namespace": "company.team", "flow": "f", "flow_id": "f"},
+            "'flow_id' is not one",
+        ),
         (None, "not NoneType"),
     ],
 )
@@ -660,7 +663,7 @@ def test_without_a_search_executions_are_looked_at_singly(server, flow, caplog):
     assert sum(outcome.ok for outcome in outcomes) == 40
     assert server.connections <= 10
     assert server.count(SEARCHED) <= 2  # the second without a tenant
-    assert sum("looked at singly" in each for each in caplog.messages) == 1
+    assert sum("looked at one by one" in each for each in caplog.messages) == 1
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["ignored", "refused"])
@@ -759,7 +762,7 @@ def test_task_runs_that_cannot_be_had_do_not_cost_the_result(server, flow, caplo
     outcomes = list(flow.execute_all([lasting(2)] * 3))
     assert sum(outcome.ok for outcome in outcomes) == 3
     assert sorted(len(outcome.result.task_runs) for outcome in outcomes) == [0, 1, 1]
-    assert sum("Not all of an execution" in each for each in caplog.messages) == 1
+    assert sum("The task runs of an execution" in each for each in caplog.messages) == 1
 
 
 def test_a_look_that_is_behind_the_search_does_not_cost_the_result(server, flow):
@@ -880,7 +883,7 @@ def test_closing_tells_of_what_may_have_been_created(server, flow, caplog, monke
     outcomes = flow.execute_all([lasting(0), lasting(9, flow="slow")])
     assert next(outcomes).ok
     outcomes.close()
-    assert "none that is known; and 1 may have been created" in caplog.text
+    assert "none known; and 1 may have been created" in caplog.text
     server.stopped.set()
     wait_for_workers()
     assert server.count("/executions/company.team/slow") == 1

@@ -302,7 +302,7 @@ def test_an_execution_that_makes_no_sense_is_an_error(server, flow, body):
 )
 def test_no_id_leaves_the_path_of_the_api(server, flow, call):
     """An id that cannot be one is refused before a request."""
-    with pytest.raises(ValueError, match=r"^execution_id: "):
+    with pytest.raises(ValueError, match=r"^execution_id must "):
         call(flow, "../x")
     assert server.requests == []
 

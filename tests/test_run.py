@@ -286,7 +286,7 @@ def test_bad_context(content, script, tmp_path):
         path.write_bytes(content)
     run = kestra_run("--context", str(path), script(""))
     assert run.returncode == 2
-    reason = "cannot read" if content is None else "holds no JSON object"
+    reason = "cannot read" if content is None else "must contain a JSON object"
     assert reason in run.stderr
     assert str(path) in run.stderr
 
@@ -294,7 +294,7 @@ def test_bad_context(content, script, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["missing.py"], "there is no missing.py"),
+        (["missing.py"], "missing.py does not exist"),
         ([], "SCRIPT"),
         (["--engine", "9", "missing.py"], "--engine"),
     ],

@@ -99,7 +99,7 @@ def test_a_refusal_of_the_newest_servers_is_in_their_words(server, flow, routes,
 @each_action
 def test_no_id_leaves_the_path_of_the_api(server, flow, action):
     """An id that cannot be one is refused before a request."""
-    with pytest.raises(ValueError, match=r"^execution_id: "):
+    with pytest.raises(ValueError, match=r"^execution_id must "):
         ACTIONS[action](flow, "../x")
     assert server.requests == []
 

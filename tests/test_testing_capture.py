@@ -85,7 +85,7 @@ def as_json(messages):
 
 def test_unknown_engine():
     """An engine whose rules are not known is refused at once."""
-    with pytest.raises(ValueError, match=r"engine is one of 0\.21, 1\.3, 2\.0, not '3'"):
+    with pytest.raises(ValueError, match=r"engine must be one of 0\.21, 1\.3, 2\.0, not '3'"):
         capture(engine="3")
 
 

@@ -163,7 +163,7 @@ def _check_execute(parser: argparse.ArgumentParser, options: argparse.Namespace)
     }
     for option, is_given in waiting.items():
         if options.no_wait and is_given:
-            parser.error(f"{option} has no meaning with --no-wait")
+            parser.error(f"{option} cannot be used with --no-wait")
     if options.kill_on_timeout and options.timeout is None:
         parser.error("--kill-on-timeout needs --timeout")
 
@@ -188,7 +188,7 @@ def _add_logs(commands: Commands) -> None:
 
     def check(options: argparse.Namespace) -> None:
         if options.timeout is not None and not options.follow:
-            parser.error("--timeout has no meaning without --follow")
+            parser.error("--timeout needs --follow")
 
     parser.set_defaults(check=check)
 

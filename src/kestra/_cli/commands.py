@@ -80,7 +80,7 @@ def _follow(flow: Flow, options: argparse.Namespace, display: Display) -> int:
                 elif not display.entry(event):
                     return exits.GOOD
     except KeyboardInterrupt:
-        display.note(f"Execution {execution_id} goes on: {begun.url}")
+        display.note(f"Execution {execution_id} keeps running: {begun.url}")
         return exits.INTERRUPTED
     ended = flow.get_execution(execution_id)
     show_end(ended, display)

@@ -108,7 +108,7 @@ def _interrupted(flow: Flow, created: FlowExecution, display: Display) -> int:
         flow.kill(created.execution_id)
         display.note(f"Execution {created.execution_id} is being killed: {created.url}")
     else:
-        display.note(f"Execution {created.execution_id} goes on: {created.url}")
+        display.note(f"Execution {created.execution_id} keeps running: {created.url}")
     return exits.INTERRUPTED
 
 

@@ -81,7 +81,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _existing(path: str) -> str:
     if not Path(path).exists():
-        raise argparse.ArgumentTypeError(f"there is no {path}")
+        raise argparse.ArgumentTypeError(f"{path} does not exist")
     return path
 
 
@@ -93,7 +93,7 @@ def _context(path: str) -> str:
     except ValueError:
         context = None
     if not isinstance(context, dict):
-        raise argparse.ArgumentTypeError(f"{path} holds no JSON object")
+        raise argparse.ArgumentTypeError(f"{path} must contain a JSON object")
     return str(Path(path).absolute())
 
 

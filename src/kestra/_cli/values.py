@@ -34,7 +34,7 @@ def input_pair(text: str) -> tuple[str, str | Path]:
     """Return an input: a text, or the path of a file."""
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise argparse.ArgumentTypeError("KEY=VALUE, or KEY=@PATH for a file")
+        raise argparse.ArgumentTypeError("must be KEY=VALUE, or KEY=@PATH for a file")
     if value.startswith("@@"):
         return key, value[1:]
     if value.startswith("@"):
@@ -49,9 +49,9 @@ def _file(key: str, path: str) -> Path:
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{key}=@{path}: {error.strerror}") from None
     if is_folder or not path:
-        raise argparse.ArgumentTypeError(f"{key}=@{path}: a folder, not a file")
+        raise argparse.ArgumentTypeError(f"{key}=@{path} must name a file, not a folder")
     if not os.access(path, os.R_OK):
-        raise argparse.ArgumentTypeError(f"{key}=@{path}: the file may not be read")
+        raise argparse.ArgumentTypeError(f"{key}=@{path} must name a file that can be read")
     return Path(path)
 
 
@@ -59,7 +59,7 @@ def label_pair(text: str) -> tuple[str, str]:
     """Return a label; the colon that counts is the first one."""
     key, _, value = text.partition(":")
     if not (key and value):
-        raise argparse.ArgumentTypeError("KEY:VALUE")
+        raise argparse.ArgumentTypeError("must be KEY:VALUE")
     return key, value
 
 
@@ -70,5 +70,5 @@ def seconds(text: str) -> float:
     except ValueError:
         value = -1
     if not value >= 0:
-        raise argparse.ArgumentTypeError("a number of seconds, such as 90 or 1.5")
+        raise argparse.ArgumentTypeError("must be 0 or more seconds, such as 90 or 1.5")
     return value

@@ -172,7 +172,7 @@ class Client:
         timeout = self.request_timeout
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         if not (connect > 0 and read > 0):
-            raise ValueError("request_timeout: seconds, and more than none")
+            raise ValueError("request_timeout must be more than 0 seconds")
         return Access(
             credentials=credentials(self.api_token, self.user, self.password, userinfo),
             headers=self.headers or {},
@@ -186,7 +186,7 @@ class Client:
         """Return how often to try, and how long to wait in between."""
         policy = published_retry() if self.retries is None else self.retries
         if not isinstance(policy, urllib3.Retry):
-            raise TypeError(f"retries: a urllib3.Retry, not {type(policy).__name__}")
+            raise TypeError(f"retries must be a urllib3.Retry, not {type(policy).__name__}")
         return policy
 
     def _move_to_main(self) -> None:

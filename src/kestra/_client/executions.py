@@ -46,9 +46,9 @@ def segment(name: str, value: object) -> str:
     """
     text = str(value)
     if value is None or not text or text in {".", ".."}:
-        raise ValueError(f"{name}: {text!r} is not the name of anything on the server")
+        raise ValueError(f"{name} must be a name, not {text!r}")
     if any(character in "/\\" or not character.isprintable() for character in text):
-        raise ValueError(f"{name}: {text!r} holds a slash or a character that cannot be shown")
+        raise ValueError(f"{name} must not contain a slash or an unprintable character: {text!r}")
     return quote(text, safe="")
 
 
@@ -62,20 +62,21 @@ def base_url(hostname: object) -> str:
     """
     if not isinstance(hostname, str):
         raise TypeError(
-            f"hostname: a string such as 'http://localhost:8080', not {type(hostname).__name__}"
+            "hostname must be a string such as 'http://localhost:8080', "
+            f"not {type(hostname).__name__}"
         )
     shown = hostname.rpartition("@")[2]
     try:
         parts = urlsplit(hostname.strip())
         host = parts.hostname
     except ValueError:
-        raise ValueError(f"hostname: {shown!r} is no URL") from None
+        raise ValueError(f"hostname must be a URL, not {shown!r}") from None
     if parts.scheme not in {"http", "https"}:
-        raise ValueError(f"hostname: {shown!r} lacks its scheme: write 'https://{shown}' or http")
+        raise ValueError(f"hostname must begin with http:// or https://, as in 'https://{shown}'")
     if not host:
-        raise ValueError(f"hostname: {shown!r} names no host")
+        raise ValueError(f"hostname must name a host, as in 'http://localhost:8080', not {shown!r}")
     if parts.query or parts.fragment:
-        raise ValueError("hostname: an address has no '?' or '#'")
+        raise ValueError("hostname must not contain '?' or '#'")
     return urlunsplit(parts).rstrip("/")
 
 
@@ -137,9 +138,9 @@ def checked_revision(revision: int) -> str:
         ValueError: It is not positive.
     """
     if isinstance(revision, bool) or not isinstance(revision, int):
-        raise TypeError(f"revision: an integer, not {type(revision).__name__}")
+        raise TypeError(f"revision must be an integer, not {type(revision).__name__}")
     if revision < 1:
-        raise ValueError("revision: revisions count from 1")
+        raise ValueError("revision must be 1 or more")
     return str(revision)
 
 
@@ -148,16 +149,16 @@ def _schedule_date(value: datetime | str) -> str:
     if isinstance(value, datetime):
         return text_of(value)
     if not isinstance(value, str):
-        raise TypeError(f"schedule_date: a datetime, not {type(value).__name__}")
+        raise TypeError(f"schedule_date must be a datetime, not {type(value).__name__}")
     try:
         # Python 3.10 does not read Z.
         parsed = datetime.fromisoformat(value[:-1] + "+00:00" if value[-1:] in "Zz" else value)
     except ValueError:
-        raise ValueError("schedule_date: an ISO 8601 date and time, or a datetime") from None
+        raise ValueError("schedule_date must be a datetime, or one as ISO 8601 text") from None
     if parsed.utcoffset() is None:
         raise ValueError(
-            "schedule_date: the text has no offset, and the server would run the flow at once; "
-            "add Z or an offset such as +02:00"
+            "schedule_date must have an offset, such as Z or +02:00; without one, the server would "
+            "run the flow at once"
         )
     return parsed.isoformat()
 

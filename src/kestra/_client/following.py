@@ -77,7 +77,8 @@ class Following(Lifecycle):
             ValueError: There is no such level, the timeout is negative, or the id cannot be one.
         """
         check_timeout(timeout)
-        self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)  # it can be one
+        # Refuses, now and not at the first event, what cannot be an id.
+        self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
         follower = self._follower(execution_id, checked_level(min_level), timeout)
         return follower.events(look_first=True)
 
@@ -156,7 +157,7 @@ def checked_callbacks(on_log: Any, on_state: Any, *, follow: bool) -> Callbacks 
     """
     for name, callback in (("on_log", on_log), ("on_state", on_state)):
         if callback is not None and not callable(callback):
-            raise TypeError(f"{name}: something to call, not {type(callback).__name__}")
+            raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
     if not (follow or on_log or on_state):
         return None
     return Callbacks(on_log, on_state)
@@ -322,5 +323,6 @@ class _Follower:
             followed.watch.sleep(LOG_AGAIN)
         if stored is None:
             logger.warning(
-                "The log of execution %s could not be read to its end", self._followed.execution_id
+                "The log of execution %s could not be fetched to its end",
+                self._followed.execution_id,
             )

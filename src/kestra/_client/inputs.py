@@ -148,11 +148,11 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
         OSError: A path cannot be opened.
     """
     if not isinstance(inputs, Mapping):
-        raise TypeError(f"inputs: values by input id, not {type(inputs).__name__}")
+        raise TypeError(f"inputs must be a mapping by input id, not {type(inputs).__name__}")
     parts: dict[str, Part] = {}
     for name, value in inputs.items():
         if not isinstance(name, str):
-            raise TypeError(f"inputs: the id of an input is a string, not {type(name).__name__}")
+            raise TypeError(f"inputs must have strings as ids, not {type(name).__name__}")
         if value is None:
             continue
         if isinstance(value, tuple):
@@ -174,12 +174,12 @@ def _sendable(name: str, value: Any) -> str:
     try:
         text = text_of(value)
     except TypeError:
-        raise TypeError(f"inputs[{name!r}]: holds a value that JSON cannot express") from None
+        raise TypeError(f"inputs[{name!r}] contains a value that JSON cannot express") from None
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"inputs[{name!r}]: holds a lone surrogate, which no engine survives"
+            f"inputs[{name!r}] has a lone surrogate, which takes the engine down"
         ) from None
     return text
 
@@ -198,12 +198,12 @@ def checked_labels(labels: Mapping[str, Any]) -> dict[str, str]:
         ValueError: The server would refuse one; the message names its key.
     """
     if not isinstance(labels, Mapping):
-        raise TypeError(f"labels: values by key, not {type(labels).__name__}")
+        raise TypeError(f"labels must be a mapping, not {type(labels).__name__}")
     checked = {}
     for key, value in labels.items():
         text = "" if value is None else text_of(value)
         if fault := _label_fault(key, text):
-            raise ValueError(f"labels[{key!r}]: {fault}")
+            raise ValueError(f"labels[{key!r}] {fault}")
         checked[key] = text
     return checked
 
@@ -212,13 +212,13 @@ def _label_fault(key: str, value: str) -> str:
     """Say why the server would refuse a label, or nothing."""
     text = f"{key}{value}"
     faults = {
-        "a key is a string that is not empty": not isinstance(key, str) or not key,
-        "a key has no white space": any(character.isspace() for character in str(key)),
-        "a key has no colon: the server splits there": ":" in str(key),
-        f"system labels are the server's own, but for {CORRELATION}": (
+        "must have a string that is not empty as its key": not isinstance(key, str) or not key,
+        "must not have white space in its key": any(character.isspace() for character in str(key)),
+        "must not have a colon in its key, where the server splits it": ":" in str(key),
+        f"is reserved: of system labels, only {CORRELATION} may be set": (
             str(key).startswith("system.") and key != CORRELATION
         ),
-        "a label has a value": not value.strip(),
-        "a lone surrogate cannot be sent": any("\ud800" <= c <= "\udfff" for c in text),
+        "must have a value": not value.strip(),
+        "has a lone surrogate, which cannot be sent": any("\ud800" <= c <= "\udfff" for c in text),
     }
     return next((fault for fault, true in faults.items() if true), "")

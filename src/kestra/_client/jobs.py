@@ -101,7 +101,7 @@ class Jobs:
             try:
                 whole = self.look(execution)
             except (APIError, FailedExponentialBackoff) as error:
-                logger.warning("Not all of an execution that has ended can be seen: %s", error)
+                logger.warning("The task runs of an execution could not be fetched: %s", error)
             else:
                 shown = whole if whole and state_of(whole) in TERMINAL_STATES else shown
         return self.finish(execution, shown)

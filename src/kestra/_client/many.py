@@ -80,10 +80,12 @@ class Many(Lifecycle):
         """
         check_timeout(timeout)
         if isinstance(max_concurrent, bool) or not isinstance(max_concurrent, int):
-            raise TypeError(f"max_concurrent: an integer, not {type(max_concurrent).__name__}")
+            raise TypeError(
+                f"max_concurrent must be an integer, not {type(max_concurrent).__name__}"
+            )
         if max_concurrent < 1:
-            raise ValueError("max_concurrent: one execution at least")
+            raise ValueError("max_concurrent must be 1 or more")
         if isinstance(requests, str | Mapping | ExecutionRequest):
-            raise TypeError("requests: an iterable of requests; put a single one into a list")
+            raise TypeError("requests must be an iterable: put a single request into a list")
         jobs = Jobs(self, Stopwatch(), timeout, kill_on_timeout, fetch_log)
         return Schedule(jobs, iter(requests), max_concurrent).outcomes()

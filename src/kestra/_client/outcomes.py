@@ -91,12 +91,12 @@ def request_of(given: Any) -> ExecutionRequest:
         unknown = [key for key in given if key not in _PARTS]
         missing = [key for key in _PARTS[:2] if key not in given]
         if unknown or missing:
-            fault = f"{unknown[0]!r} is none of them" if unknown else f"{missing[0]!r} is missing"
+            fault = f"{unknown[0]!r} is not one" if unknown else f"{missing[0]!r} is missing"
             raise TypeError(f"requests: a mapping has the keys {', '.join(_PARTS)}; {fault}")
         return ExecutionRequest(**given)
     if isinstance(given, tuple) and 2 <= len(given) <= _LONGEST_TUPLE:  # noqa: PLR2004  # namespace, flow
         return ExecutionRequest(*given)
     raise TypeError(
-        "requests: each is an ExecutionRequest, a tuple (namespace, flow) or "
-        f"(namespace, flow, inputs), or a mapping; not {type(given).__name__}"
+        "requests: each must be an ExecutionRequest, a tuple (namespace, flow) or "
+        f"(namespace, flow, inputs), or a mapping, not {type(given).__name__}"
     )

@@ -177,12 +177,12 @@ class Reading(Client):
             ValueError: The URI, the id or the target cannot be one.
         """
         if not isinstance(uri, str):
-            raise TypeError(f"uri: a string, not {type(uri).__name__}")
+            raise TypeError(f"uri must be a string, not {type(uri).__name__}")
         if not uri.startswith(_STORAGE):
-            raise ValueError(f"uri: {_STORAGE}…, as the outputs have it")
+            raise ValueError(f"uri must begin with {_STORAGE}, as those in outputs do")
         path = Path(to)
         if path.is_dir() or not path.name:
-            raise ValueError(f"to: {str(path)!r} is a folder; name the file in it")
+            raise ValueError(f"to must name a file, not the folder {str(path)!r}")
         url = self._api("executions/{execution_id}/file", execution_id=execution_id)
         with naming_execution(execution_id):
             save(
@@ -227,7 +227,7 @@ class Reading(Client):
         state = whole_state(execution)
         runs = task_runs_of(execution)
         error = None
-        # An answer without task runs is a test's: it shall not meet a request that it knows not.
+        # An answer without task runs is that of a mock, which has no answer to another request.
         if ended_badly(execution) and "taskRunList" in execution:
             errors = logged_errors(lambda: self._errors(execution_id), settle)
             error = error_text(culprit(runs), errors)

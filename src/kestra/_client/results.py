@@ -267,9 +267,9 @@ def checked_level(level: Any) -> str:
         ValueError: There is no such level.
     """
     if not isinstance(level, str):
-        raise TypeError(f"min_level: one of {', '.join(LEVELS)}")
+        raise TypeError(f"min_level must be one of {', '.join(LEVELS)}, not {type(level).__name__}")
     if level not in LEVELS:
-        raise ValueError(f"min_level: one of {', '.join(LEVELS)}, not {level!r}")
+        raise ValueError(f"min_level must be one of {', '.join(LEVELS)}, not {level!r}")
     return level
 
 

@@ -224,8 +224,8 @@ class Schedule:
         if not self._forms:
             # Only the texts of our own errors are known to hold no secret.
             why = error if isinstance(error, KestraError) else type(error).__name__
-            why = "everything comes back" if error is None else why
-            logger.info("Executions are looked at singly, since they cannot be searched: %s", why)
+            why = "filters are ignored" if error is None else why
+            logger.info("Executions are looked at one by one: searching for them failed: %s", why)
         self._look(batch)
 
     def _looked(
@@ -304,7 +304,7 @@ class Schedule:
                 left.append(outcome.execution_id)
         if not left and not self._creating:
             return
-        text = f"Executions that were left running: {', '.join(left) or 'none that is known'}"
+        text = f"Executions that were left running: {', '.join(left) or 'none known'}"
         if self._creating:
             text += f"; and {self._creating} may have been created"
         if isinstance(error, GeneratorExit):

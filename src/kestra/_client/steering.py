@@ -145,9 +145,9 @@ class Steering(Client):
         query = {} if revision is None else {"revision": checked_revision(revision)}
         if task_run_id is not None:
             if not isinstance(task_run_id, str):
-                raise TypeError(f"task_run_id: a string, not {type(task_run_id).__name__}")
+                raise TypeError(f"task_run_id must be a string, not {type(task_run_id).__name__}")
             if not task_run_id:
-                raise ValueError("task_run_id: an id is not empty")
+                raise ValueError("task_run_id must not be empty")
             query["taskRunId"] = task_run_id
         with once():
             response = self._act("post", execution_id, "replay", params=query)

@@ -63,11 +63,11 @@ class Stopwatch:
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is none, before anything is started."""
+    """Refuse what cannot be a timeout, before anything is started."""
     if timeout is not None and not isinstance(timeout, Real):
-        raise TypeError(f"timeout: seconds as a number, not {type(timeout).__name__}")
+        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
     if timeout is not None and not timeout >= 0:
-        raise ValueError("timeout: seconds, and not less than none")
+        raise ValueError("timeout must be 0 or more seconds")
 
 
 def is_transient(error: Exception | None) -> bool:
@@ -165,7 +165,7 @@ def log_state(execution_id: str, state: str) -> None:
     if state == "PAUSED":
         logger.warning("Execution %s is paused, until someone resumes it", execution_id)
     elif state not in OTHER_STATES:
-        logger.warning("Execution %s is in a state that is not known: %s", execution_id, state)
+        logger.warning("Execution %s is in an unknown state: %s", execution_id, state)
 
 
 def settled_log(

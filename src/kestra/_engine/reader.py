@@ -39,7 +39,7 @@ class Engine:
 
     def __init__(self, version: str = "2.0", *, enterprise: bool = False) -> None:
         if version not in RULES:
-            raise ValueError(f"engine is one of {', '.join(RULES)}, not {version!r}")
+            raise ValueError(f"engine must be one of {', '.join(RULES)}, not {version!r}")
         self._rules = RULES[version]
         self._enterprise = enterprise
         self._outputs: dict[str, Any] = {}

@@ -141,7 +141,7 @@ def _check(messages: ScriptMessages, name: str, engine: str) -> None:
 
 def _end_of(what: str, lines: Iterable[str]) -> str:
     text = "\n".join(lines)[-_SHOWN_CHARACTERS:]
-    return f"The end of what {what}:\n{text}" if text else f"There is nothing that {what}."
+    return f"The end of what {what}:\n{text}" if text else f"{what.capitalize()} nothing."
 
 
 def start(

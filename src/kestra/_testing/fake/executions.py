@@ -37,9 +37,9 @@ def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
         elif seconds is None:
             seconds = _SHORT
         if not seconds >= 0:
-            raise ValueError(f"states: {state} lasts for some seconds, and not less than none")
+            raise ValueError(f"states: {state} must last 0 or more seconds")
         if steps and steps[-1][0] in TERMINAL_STATES:
-            raise ValueError(f"states: nothing follows {steps[-1][0]}")
+            raise ValueError(f"states: {steps[-1][0]} must be the last")
         steps.append((state, seconds))
     return steps
 

@@ -52,9 +52,11 @@ class Faults:
             ValueError: It could not come about.
         """
         if fault.times < 1:
-            raise ValueError(f"times: one or more, not {fault.times}")
+            raise ValueError(f"times must be 1 or more, not {fault.times}")
         if not _BEGINNING.match(fault.on):
-            raise ValueError(f"on: a method, and the beginning of a path if any, not {fault.on!r}")
+            raise ValueError(
+                f"on must be a method, or one and the beginning of a path, not {fault.on!r}"
+            )
         self._faults.append(fault)
 
     @property

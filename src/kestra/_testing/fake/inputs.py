@@ -60,15 +60,15 @@ def declared(inputs: Mapping[str, Any]) -> list[Input]:
         ValueError: There is no such type, or no such property.
     """
     if not isinstance(inputs, Mapping):
-        raise TypeError(f"inputs: a mapping by id, not {type(inputs).__name__}")
+        raise TypeError(f"inputs must be a mapping by input id, not {type(inputs).__name__}")
     made = []
     for name, value in inputs.items():
         properties = value if isinstance(value, Mapping) else {"type": value}
         unknown = properties.keys() - _CHECKED - _UNCHECKED
         if unknown:
-            raise ValueError(f"inputs[{name!r}]: {min(unknown)!r} is not imitated")
+            raise ValueError(f"inputs[{name!r}] has {min(unknown)!r}, which is not imitated")
         if properties.get("type") not in _READERS:
-            raise ValueError(f"inputs[{name!r}]: a type, which is one of {', '.join(_READERS)}")
+            raise ValueError(f"inputs[{name!r}] must have a type, one of {', '.join(_READERS)}")
         checked: dict[str, Any] = {key: properties[key] for key in _CHECKED & properties.keys()}
         made.append(Input(name, **checked))
     return made

@@ -121,7 +121,9 @@ def _actual(
 def _date(text: str) -> str:
     moment = time_of(text)
     if moment is None:
-        raise UnexpectedError(f"{text}: a date and time with an offset, as in 2026-01-31T08:00:00Z")
+        raise UnexpectedError(
+            f"{text} must be a date and time with an offset, as 2026-01-31T08:00:00Z"
+        )
     return iso(moment)
 
 

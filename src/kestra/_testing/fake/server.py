@@ -90,15 +90,15 @@ class FakeKestra:
             password: Its password.
             api_token: Demand this token.
             strict: At the end, let it be an error if nobody has seen the end of an execution, or
-                if a fault has not come about.
+                if no request met a fault.
 
         Raises:
             ValueError: An unknown version, or a user without a password.
         """
         if version not in {"0.21", "1.3", "2.0"}:
-            raise ValueError("version: '0.21', '1.3' or '2.0'")
+            raise ValueError(f"version must be one of 0.21, 1.3, 2.0, not {version!r}")
         if (user is None) != (password is None):
-            raise ValueError("user, password: both or none")
+            raise ValueError("user and password must be given together")
         self._hostname = hostname
         self._tenant = tenant
         self._version = version
@@ -156,7 +156,7 @@ class FakeKestra:
             listed = ", ".join(f"{each.id} of {each.namespace}.{each.flow}" for each in unseen)
             raise AssertionError(f"FakeKestra(strict=True): nobody has seen the end of {listed}")
         if left := self._faults.left:
-            raise AssertionError(f"FakeKestra(strict=True): {left} faults have not come about")
+            raise AssertionError(f"FakeKestra(strict=True): faults that no request met: {left}")
 
     # --- for the test ---
 
@@ -371,8 +371,8 @@ class FakeKestra:
         host = urlsplit(str(request.url)).hostname
         if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
             raise self._mistake(
-                f"Flow asks {host}, and this stands for {self.hostname}: say so, as in "
-                "FakeKestra(hostname=…), or by KESTRA_HOSTNAME"
+                f"Flow would ask {host}, but this stands for {self.hostname}: set the "
+                "server by FakeKestra(hostname=…) or KESTRA_HOSTNAME"
             )
         return self._network(adapter, request, **kwargs)
 

@@ -389,6 +389,7 @@ def test_every_flow_has_its_search(server, flow):
 
 def test_a_thousand_executions_take_ten_connections_and_few_looks(server, flow):
     """Each is created with one request; all are looked at with searches."""
+    flow.request_timeout = (5, 60)  # one that is over costs a connection
     requests = (lasting(1 + number % 7) for number in range(1_000))
     outcomes = flow.execute_all(requests, max_concurrent=100)
     ids = {outcome.execution_id for outcome in outcomes if outcome.ok}
@@ -400,6 +401,7 @@ def test_a_thousand_executions_take_ten_connections_and_few_looks(server, flow):
 
 def test_connections_stay_ten_where_hundreds_run_at_once(server, flow):
     """Every page of the search is read, as long as there is something to find, and every log."""
+    flow.request_timeout = (5, 60)  # one that is over costs a connection
     outcomes = flow.execute_all([lasting(20)] * 250, max_concurrent=250, fetch_log=True)
     assert sum(outcome.result.log == server.engine.logs[0] for outcome in outcomes) == 250
     assert server.connections <= 10

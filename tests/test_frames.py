@@ -114,6 +114,8 @@ def test_a_message_is_a_mapping(message):
         ({"logs": [{"level": "info"}]}, ValueError, "logs[0].level must be one of TRACE, DEBUG,"),
         ({"logs": [{"level": None}]}, ValueError, "logs[0].level must be one of TRACE"),
         ({"logs": [{"level": ["INFO"]}]}, ValueError, "logs[0].level must be one of TRACE"),
+        ({"logs": [{"message": "a"}]}, ValueError, "logs[0].level is missing: it must be one of"),
+        ({"otlp": SECRET}, TypeError, "otlp is of type str: it must be a dict"),
         (
             {"logs": [{"level": "INFO", "message": [1]}]},
             TypeError,
@@ -278,6 +280,47 @@ def test_timers_beyond_what_the_engine_counts(value):
     error, text = refusal(metric(value, "timer"))
     assert error is ValueError
     assert text.startswith("metrics[0].value is beyond 9,223,372,036 seconds")
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        dt.datetime(2026, 1, 2, 3, 4, 5, 6, dt.timezone.utc),
+        dt.datetime(2026, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=-3.5))),
+        "2026-01-02T03:04:05.678Z",
+        "2026-01-02T03:04+02:00",
+        1_767_312_245,
+        None,
+    ],
+    ids=repr,
+)
+def test_timestamps(timestamp):
+    """The instant of a metric is kept."""
+    message = {"metrics": [{"name": "a", "type": "counter", "value": 1, "timestamp": timestamp}]}
+    assert not testing.parse(Kestra.format(message)).rejected
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        dt.datetime(2026, 1, 2),
+        dt.date(2026, 1, 2),
+        "2026-01-02T03:04:05",
+        "now",
+        "",
+        True,
+        [],
+        SECRET,
+    ],  # noqa: DTZ001
+    ids=repr,
+)
+def test_timestamps_that_are_no_instant(timestamp):
+    """A datetime without a zone would cost the whole frame."""
+    metrics = [{"name": "a", "type": "counter", "value": 1, "timestamp": timestamp}]
+    error, text = refusal({"outputs": {"a": 1}, "metrics": metrics})
+    assert issubclass(error, (TypeError, ValueError))
+    assert text.startswith("metrics[0].timestamp ")
+    assert "time zone" in text
 
 
 @pytest.mark.parametrize("value", ["-1.5", "-0.5", " -1.50 "])

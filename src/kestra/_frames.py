@@ -46,6 +46,10 @@ _ISO_DURATION = (
     r"(?i:[+-]?P(?=.)(?:([+-]?[0-9]+)D)?"
     r"(?:T(?=.)(?:([+-]?[0-9]+)H)?(?:([+-]?[0-9]+)M)?(?:([+-]?[0-9]+(?:\.[0-9]{1,9})?)S)?)?)"
 )
+_INSTANT = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]*)?)?"
+    r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)"
+)
 
 
 def encode(map_: Mapping[str, Any]) -> str:
@@ -427,13 +431,37 @@ def _mended(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-_METRIC_RULES = {"name": _name, "type": _type, "value": _value, "tags": _tags}
+def _timestamp(value: object) -> str:
+    """A metric's: an instant; seconds since 1970 are one, a datetime without a zone is none."""
+    import re
+
+    plain = converted(value)
+    text = scalar_text(plain)
+    is_instant = re.fullmatch(_INSTANT, plain) if isinstance(plain, str) else plain is not True
+    if text is None or plain is False or not is_instant:
+        raise RefusedError(
+            ValueError,
+            "must be an instant: a datetime with a time zone, such as datetime.now(timezone.utc)",
+        )
+    return text
+
+
+_METRIC_RULES = {
+    "name": _name,
+    "type": _type,
+    "value": _value,
+    "tags": _tags,
+    "timestamp": _timestamp,
+}
 _TIMER_RULES = {**_METRIC_RULES, "value": _seconds}
 _LOG_RULES = {"level": _level, "message": _message}
 
 
 def _log(entry: Any, path: str) -> str:
-    return _object(entry, path, _LOG_RULES)
+    text = _object(entry, path, _LOG_RULES)
+    if "level" not in entry:
+        raise ValueError(f"{path}.level is missing: it must be one of {', '.join(LOG_LEVELS)}")
+    return text
 
 
 _PARTS: dict[str, Callable[[Any, str], str]] = {
@@ -441,4 +469,5 @@ _PARTS: dict[str, Callable[[Any, str], str]] = {
     "assets": _mapping,
     "metrics": _metrics,
     "logs": _logs,
+    "otlp": _mapping,
 }

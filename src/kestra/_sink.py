@@ -217,6 +217,7 @@ class Sink:
             _write_all(self._descriptor, f"{line}\n".encode())
             return
         is_outer = not gate.is_exclusive  # or a whole line inside of one, whose lock has to stay
+        has_lock = False
         try:
             gate.is_exclusive = True
             has_lock = _lock_between_processes(self._descriptor)

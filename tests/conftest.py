@@ -69,7 +69,7 @@ def certificate(tmp_path_factory):
         pytest.skip("needs openssl to make a certificate")
     path = tmp_path_factory.mktemp("tls") / "tls.pem"
     command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-               "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path,
+               "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,IP:::1", "-keyout", path,
                "-out", path.with_suffix(".crt")]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
@@ -77,10 +77,16 @@ def certificate(tmp_path_factory):
 
 
 @pytest.fixture
-def tls_server(certificate):
+def tls(certificate):
+    """What a server speaks TLS with."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with Loopback(tls=context) as server:
+    return context
+
+
+@pytest.fixture
+def tls_server(tls):
+    with Loopback(tls=tls) as server:
         yield server
 
 

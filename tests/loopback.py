@@ -218,16 +218,18 @@ class Loopback:
         connections: How many connections were accepted.
     """
 
-    def __init__(self, handler=None, tls=None):
+    def __init__(self, handler=None, tls=None, host="127.0.0.1"):
         self.engine = handler or Engine()
         self.requests = []
         self.connections = 0
         self.stopped = threading.Event()
         self._faults = []
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family, backlog=256)
         self.port = self._listener.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        address = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls else 'http'}://{address}:{self.port}"
         self._tls = tls
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
@@ -238,7 +240,7 @@ class Loopback:
     def __exit__(self, *_):
         self.stopped.set()
         # Wakes the thread that accepts.
-        socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE).close()
+        socket.create_connection(self._listener.getsockname()[:2], timeout=DEADLINE).close()
         self._threads[0].join(DEADLINE)
         self._listener.close()
         for thread in self._threads[1:]:
@@ -301,7 +303,7 @@ class Loopback:
                 return None
         connection.settimeout(DEADLINE)
         first = stream.readline().decode("latin-1")
-        if not first.endswith("HTTP/1.1\r\n"):
+        if not first.endswith(("HTTP/1.1\r\n", "HTTP/1.0\r\n")):
             return None
         method, target, _ = first.split()
         headers = {}
@@ -310,6 +312,14 @@ class Loopback:
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0)))
         return Request(method, target, headers, body, number)
+
+
+class Proxy(Loopback):
+    """A proxy: what it is asked for in clear it answers itself, as a server would."""
+
+    def _fault_for(self, request):
+        fault = super()._fault_for(request)
+        return tunnel if fault is fine and request.method == "CONNECT" else fault
 
 
 def _matches(pattern, request):
@@ -421,6 +431,27 @@ def truncate(exchange):
     data = reply.encode()
     exchange.send(data[: len(data) - len(reply.body) // 2])
     return True
+
+
+def tunnel(exchange):
+    """Connect to where a proxy is asked to, and pass on what comes from either side."""
+    host, _, port = exchange.request.target.rpartition(":")
+    exchange.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=DEADLINE) as server:
+        pass_on(exchange.connection, server, exchange.server.stopped)
+    return True
+
+
+def pass_on(client, server, stopped):
+    """Pass on what comes from either side, until one has gone."""
+    other = {client: server, server: client}
+    while not stopped.is_set():
+        for end in select.select([*other], [], [], 0.05)[0]:
+            data = end.recv(1 << 16)
+            data += end.recv(pending) if (pending := getattr(end, "pending", int)()) else b""
+            if not data:
+                return
+            other[end].sendall(data)
 
 
 # --- streams of events ---

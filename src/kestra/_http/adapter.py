@@ -10,18 +10,18 @@ from __future__ import annotations
 import io
 import threading
 import time
+from functools import cache
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection
 
 if TYPE_CHECKING:
     import socket
 
-    from urllib3 import PoolManager
+    from urllib3 import HTTPConnectionPool, PoolManager
 
 # A download may be long, but not slow.
 _SLOWEST = 1_000  # bytes a second
@@ -138,30 +138,36 @@ wire = Wire()
 
 
 class _BoundedConnection(HTTPConnection):
-    """A connection whose answers are read within a bound that the request's path decides."""
+    """A connection that reads each response within the bound of its request, and never idles long.
+
+    Mixed into every kind of connection that urllib3 has: plain, encrypted, by way of a proxy.
+    """
 
     _bound: type[Bound] = Deadline
     _last_used = 0.0
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a pool may hand the connection out again; if not, the pool closes it first."""
+        return super().is_connected and time.monotonic() - self._last_used <= _LONGEST_IDLE
+
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-        now = time.monotonic()
-        if now - self._last_used > _LONGEST_IDLE:
-            self.close()  # `send` opens it again
-        self._last_used = now
+        self._last_used = time.monotonic()
         self._bound = bound_of(url)
         super().request(method, url, *args, **kwargs)
 
-    def send(self, data: Any) -> None:
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        # Not in `send`: the CONNECT request to a proxy goes through that too, and is not ours.
         if self.sock is None:
             self.connect()
         wire.used = True
-        super().send(data)
+        super().endheaders(*args, **kwargs)
 
     # `http.client` only ever calls it, once the request is sent.
     def response_class(  # type: ignore[override]
         self, sock: socket.socket, *args: Any, **kwargs: Any
     ) -> HTTPResponse:
-        """Return the reader of an answer."""
+        """Return the reader of a response."""
         response = HTTPResponse(sock, *args, **kwargs)
         timeout = sock.gettimeout()
         if timeout is not None:
@@ -170,21 +176,8 @@ class _BoundedConnection(HTTPConnection):
         return response
 
 
-class _BoundedTLSConnection(_BoundedConnection, HTTPSConnection):  # pyright: ignore[reportIncompatibleVariableOverride]  # as above
-    pass
-
-
-# Nor is a connection of urllib3's own what urllib3's annotations of pools say.
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _BoundedConnection  # pyright: ignore[reportAssignmentType]
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _BoundedTLSConnection  # pyright: ignore[reportAssignmentType]
-
-
 class BoundedAdapter(HTTPAdapter):
-    """The transport adapter of `requests`, with bounds for whole answers."""
+    """The transport adapter of `requests`, with bounds for whole responses."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -197,4 +190,16 @@ class BoundedAdapter(HTTPAdapter):
 
 
 def _bound_pools(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+    """Make a manager open bounded connections; one for a SOCKS proxy has pools of its own kind."""
+    pools = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in pools.items()}
+
+
+@cache
+def _bounded(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    """Return a kind of pool like another, but with bounded connections."""
+    connection = pool.ConnectionCls
+    if issubclass(connection, _BoundedConnection):
+        return pool
+    bounded = type(connection.__name__, (_BoundedConnection, connection), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": bounded})

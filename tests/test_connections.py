@@ -1,0 +1,363 @@
+"""Connections: encrypted, through proxies, kept, lost, and how many of them there are."""
+
+import os
+import socket
+import ssl
+import threading
+import time
+from dataclasses import replace
+from queue import Queue
+
+import pytest
+import requests
+import urllib3
+from loopback import (
+    Loopback,
+    Proxy,
+    answer,
+    as_json,
+    drip_body,
+    event,
+    fine,
+    hang,
+    pass_on,
+    stream,
+)
+
+from kestra import Flow
+from kestra._http.creation import CORRELATION
+from kestra._http.credentials import credentials
+from kestra._http.session import Access, Sessions
+from kestra._http.stream import Stream
+from kestra._http.transport import request
+from kestra.exceptions import ConnectionFailed, RequestTimeout
+
+pytestmark = pytest.mark.usefixtures("environment", "no_proxy", "slept")
+
+SEARCH = "/api/v1/executions/search?labels=a:b"
+CREATE = f"/api/v1/executions/n/f?labels={CORRELATION}:c"
+TOKEN = credentials("t0ken", None, None)
+
+
+@pytest.fixture
+def no_proxy(monkeypatch):
+    """No proxy or bundle of the machine gets into a test."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def sessions():
+    sessions = Sessions()
+    yield sessions
+    sessions.close()
+
+
+@pytest.fixture(params=["http", "https"])
+def proxy(request, tls):
+    """A proxy that is spoken to in clear, and one that is spoken to over TLS."""
+    with Proxy(tls=tls if request.param == "https" else None) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["http", "https"])
+def either(request, tls):
+    """A server that is spoken to in clear, and one that is spoken to over TLS."""
+    with Loopback(tls=tls if request.param == "https" else None) as server:
+        yield server
+
+
+@pytest.fixture
+def access(certificate):
+    """How to reach a server over TLS."""
+    return Access(credentials=TOKEN, verify=str(certificate), timeout=(5, 5))
+
+
+@pytest.fixture
+def through_proxy(certificate, proxy):
+    """The same through a proxy."""
+    proxies = {"https": proxy.url, "http": proxy.url}
+    return Access(credentials=TOKEN, verify=str(certificate), proxies=proxies, timeout=(5, 5))
+
+
+def search(sessions, server, access, **arguments):
+    return request(sessions, "GET", server.url + SEARCH, access, arguments)[0]
+
+
+# --- how many ---
+
+
+def test_encrypted_requests_share_one_connection(tls_server, sessions, access):
+    """It is made once, and kept."""
+    for _ in range(3):
+        assert search(sessions, tls_server, access).json()["total"] == 0
+    assert tls_server.connections == 1
+
+
+def test_requests_through_a_tunnel_share_one_connection(tls_server, sessions, through_proxy, proxy):
+    """The proxy is asked for one tunnel, and sees nothing of what goes through it."""
+    for _ in range(3):
+        assert search(sessions, tls_server, through_proxy).json()["total"] == 0
+    (connect,) = proxy.requests
+    assert (connect.method, connect.target) == ("CONNECT", f"127.0.0.1:{tls_server.port}")
+    assert not {"authorization", "accept", "user-agent"} & set(connect.headers)
+    assert [each.headers["authorization"] for each in tls_server.requests] == ["Bearer t0ken"] * 3
+    assert (proxy.connections, tls_server.connections) == (1, 1)
+
+
+IDLE = ((0, 1), (29, 1), (31, 2), (1, 2))
+
+
+def test_an_encrypted_connection_that_was_idle_for_long_is_not_used_again(
+    tls_server, sessions, access, monkeypatch
+):
+    """After half a minute there is a new one, and only one."""
+    for pause, connections in IDLE:
+        later = time.monotonic() + pause
+        monkeypatch.setattr(time, "monotonic", lambda later=later: later)
+        search(sessions, tls_server, access)
+        assert tls_server.connections == connections
+
+
+def test_a_tunnel_that_was_idle_for_long_is_not_used_again(
+    tls_server, sessions, through_proxy, proxy, monkeypatch
+):
+    """The proxy is asked for another one."""
+    for pause, connections in IDLE:
+        later = time.monotonic() + pause
+        monkeypatch.setattr(time, "monotonic", lambda later=later: later)
+        search(sessions, tls_server, through_proxy)
+        assert (proxy.count("CONNECT"), tls_server.connections) == (connections, connections)
+
+
+def test_a_connection_that_the_server_has_closed_is_not_used_again(either, sessions, access, slept):
+    """There is a new one, and no attempt is lost with the old one."""
+    closed = threading.Event()
+
+    def last(exchange):
+        fine(exchange)
+        exchange.connection.shutdown(socket.SHUT_RDWR)
+        closed.set()
+        return True
+
+    either.upset("GET", last)
+    search(sessions, either, access)
+    assert closed.wait(10)
+    request(sessions, "POST", either.url + CREATE, access, {})
+    assert either.connections == 2
+    assert slept == []
+
+
+# --- proxies ---
+
+
+def test_a_proxy_gets_its_own_credentials_and_the_server_its_own(
+    tls_server, sessions, certificate, proxy
+):
+    """Neither sees those of the other."""
+    url = proxy.url.replace("://", "://jane:hunter2@")
+    access = Access(credentials=TOKEN, verify=str(certificate), proxies={"https": url})
+    search(sessions, tls_server, access)
+    assert proxy.requests[0].headers["proxy-authorization"] == "Basic amFuZTpodW50ZXIy"
+    assert "authorization" not in proxy.requests[0].headers
+    assert "proxy-authorization" not in tls_server.requests[0].headers
+
+
+def test_a_proxy_is_asked_in_clear_for_what_is_in_clear(sessions):
+    """For a whole URL, over one connection, with the credentials of the proxy."""
+    url = "http://kestra.invalid" + SEARCH
+    with Proxy() as proxy:
+        proxies = {"http": proxy.url.replace("://", "://jane:hunter2@")}
+        for _ in range(2):
+            request(sessions, "GET", url, Access(credentials=TOKEN, proxies=proxies), {})
+        assert [each.target for each in proxy.requests] == [url] * 2
+        assert proxy.requests[0].headers["proxy-authorization"] == "Basic amFuZTpodW50ZXIy"
+        assert proxy.requests[0].headers["authorization"] == "Bearer t0ken"
+        assert proxy.connections == 1
+
+
+def test_the_environment_names_the_proxy(tls_server, sessions, access, proxy, monkeypatch):
+    """`NO_PROXY` leaves servers out."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    search(sessions, tls_server, access)
+    assert proxy.count("CONNECT") == 1
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    search(sessions, tls_server, access)
+    assert proxy.count("CONNECT") == 1
+    assert tls_server.count("GET") == 2
+
+
+def test_a_proxy_that_refuses_a_tunnel_leaves_no_doubt(tls_server, sessions, through_proxy, proxy):
+    """Nothing was sent, so no execution can have been created."""
+    proxy.upset("CONNECT", *[answer(407)] * 5)
+    with pytest.raises(ConnectionFailed, match=r"no connection: .*407") as caught:
+        request(sessions, "POST", tls_server.url + CREATE, through_proxy, {})
+    assert caught.value.correlation_id is None
+    assert tls_server.connections == 0
+
+
+def test_a_tunnel_that_leads_nowhere_leaves_no_doubt(sessions, through_proxy, proxy, slept):
+    """What breaks before the server is spoken to has sent it nothing: the request is repeated."""
+
+    def breaks(exchange):
+        exchange.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        return True
+
+    proxy.upset("CONNECT", *[breaks] * 5)
+    with pytest.raises(ConnectionFailed, match="after 5 attempts: no connection") as caught:
+        request(sessions, "POST", "https://kestra.invalid" + CREATE, through_proxy, {})
+    assert caught.value.correlation_id is None
+    assert slept == [1, 2, 4, 8, 16]
+
+
+def test_a_proxy_cannot_hold_a_request(sessions, through_proxy, proxy):
+    """The time to open a tunnel is that for a connection."""
+    proxy.upset("CONNECT", hang)
+    access = replace(through_proxy, timeout=(0.3, 5), policy=urllib3.Retry(0))
+    with pytest.raises(ConnectionFailed, match="no connection in time"):
+        request(sessions, "GET", "https://kestra.invalid" + SEARCH, access, {})
+
+
+def test_answers_through_a_tunnel_are_bounded(tls_server, sessions, through_proxy):
+    """A server that drips its answer is given up there, too."""
+    tls_server.upset("GET", drip_body)
+    access = replace(through_proxy, timeout=(5, 0.3), policy=urllib3.Retry(0))
+    with pytest.raises(RequestTimeout):
+        search(sessions, tls_server, access)
+    assert tls_server.count("GET") == 1
+
+
+def test_a_large_file_goes_through_a_tunnel(tls_server, through_proxy, certificate, tmp_path):
+    """Both ways: sent as an input, and downloaded."""
+    content = os.urandom(3_000_000)
+    tls_server.engine.file = content
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with Flow(
+        hostname=tls_server.url,
+        verify=str(certificate),
+        proxies=through_proxy.proxies,
+        wait_for_completion=False,
+    ) as flow:
+        started = flow.execute("company.team", "report", {"file": path})
+        down = flow.download(started.execution_id, "kestra:///file", tmp_path / "down")
+    assert tls_server.requests[0].parts[0]["file"] == content
+    assert down.read_bytes() == content
+    assert tls_server.connections == 1
+
+
+def test_a_stream_of_events_comes_through_a_tunnel(tls_server, sessions, through_proxy):
+    """Each event as it is sent, and closing ends it at once."""
+    inbox = Queue()
+    tls_server.upset("GET", stream(event({"n": 1}), event({"n": 2}), then=hang))
+    url = tls_server.url + "/api/v1/executions/x/follow"
+    response, _ = request(sessions, "GET", url, through_proxy, {"stream": True})
+    read = Stream(response, inbox)
+    assert [inbox.get(timeout=10)[1].data for _ in range(2)] == ['{"n": 1}', '{"n": 2}']
+    read.close()
+    assert inbox.get(timeout=10)[1] is None
+
+
+class Socks(Loopback):
+    """A proxy of another kind, which leads to one port."""
+
+    def __init__(self, port):
+        super().__init__()
+        self.url = f"socks5://127.0.0.1:{self.port}"
+        self._leads_to = port
+
+    def _serve(self, connection, number):
+        connection.settimeout(10)
+        with connection:
+            if connection.recv(100)[:1] != b"\x05":  # the test is over
+                return
+            connection.sendall(b"\x05\x00")
+            asked = b"\x05\x01\x00\x01\x7f\x00\x00\x01" + self._leads_to.to_bytes(2, "big")
+            assert connection.recv(100) == asked
+            connection.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+            with socket.create_connection(("127.0.0.1", self._leads_to), timeout=10) as server:
+                pass_on(connection, server, self.stopped)
+
+
+def test_a_socks_proxy_is_used(either, sessions, access):
+    """As `requests` has it, where PySocks is installed; answers are bounded there, too."""
+    pytest.importorskip("socks")
+    with Socks(either.port) as socks:
+        access = replace(access, proxies={"http": socks.url, "https": socks.url})
+        for _ in range(2):
+            assert search(sessions, either, access).json()["total"] == 0
+        assert (socks.connections, either.connections) == (1, 1)
+        either.upset("GET", drip_body)
+        search(sessions, either, replace(access, timeout=(5, 0.3)))
+        assert either.count("GET") == 4
+
+
+# --- servers ---
+
+
+def test_a_server_may_have_an_address_of_ipv6(tls, sessions, access):
+    """With its brackets."""
+    try:
+        server = Loopback(tls=tls, host="::1")
+    except OSError:
+        pytest.skip("needs IPv6")
+    with server:
+        assert server.url.startswith("https://[::1]:")
+        assert search(sessions, server, access).json()["total"] == 0
+
+
+def test_a_certificate_may_go_unchecked(tls_server):
+    """`verify=False` is for tests; urllib3 warns."""
+    with (
+        Flow(hostname=tls_server.url, verify=False, wait_for_completion=False) as flow,
+        pytest.warns(urllib3.exceptions.InsecureRequestWarning),
+    ):
+        assert flow.execute("company.team", "report").execution_id == "execution0"
+    assert tls_server.connections == 1
+
+
+def test_a_session_of_the_callers_own_may_have_a_client_certificate(certificate, proxy):
+    """And proxies, and adapters."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.load_verify_locations(certificate)
+    with Loopback(tls=tls) as server, requests.Session() as own:
+        own.cert = own.verify = str(certificate)
+        own.proxies = {"https": proxy.url}
+        with Flow(hostname=server.url, session=own, wait_for_completion=False) as flow:
+            assert flow.execute("company.team", "report").execution_id == "execution0"
+        assert (proxy.count("CONNECT"), server.connections) == (1, 1)
+
+
+def of_http_1_0(exchange):
+    """Answer as servers of HTTP/1.0 do: the end of the connection is the end of the answer."""
+    body = as_json({"results": [], "total": 7}).body
+    exchange.send(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+    return True
+
+
+def test_an_answer_may_end_with_its_connection(either, sessions, access):
+    """The next request has a connection of its own."""
+    either.upset("GET", of_http_1_0)
+    assert search(sessions, either, access).json()["total"] == 7
+    assert search(sessions, either, access).json()["total"] == 0
+    assert either.connections == 2
+
+
+def test_an_answer_without_a_length_is_bounded(either, sessions, access):
+    """It has to end in time."""
+
+    def endless(exchange):
+        exchange.send(b"HTTP/1.0 200 OK\r\n\r\n")
+        while not exchange.server.stopped.wait(0.02):
+            exchange.send(b" ")
+        return True
+
+    either.upset("GET", endless)
+    access = replace(access, timeout=(5, 0.3))
+    assert search(sessions, either, access).json()["total"] == 0
+    assert either.count("GET") == 2

@@ -549,6 +549,16 @@ def test_reading_follows_redirects(server, send, status):
     assert server.connections == 1
 
 
+def test_a_redirected_request_has_the_query_of_its_target(server, send):
+    """Parameters are sent once: where a server keeps them, they are in the location."""
+    server.upset("GET", answer(301, Location="/api/v1/logs/x?minLevel=INFO"))
+    send(path="/logs/x", params={"minLevel": "INFO"})
+    assert [each.target for each in server.requests] == [
+        "/logs/x?minLevel=INFO",
+        "/api/v1/logs/x?minLevel=INFO",
+    ]
+
+
 def test_redirects_in_a_circle_end(server, send):
     """Ten are enough."""
     server.upset("GET", *[answer(302, Location="/again")] * 20)

@@ -175,6 +175,7 @@ def send(  # noqa: PLR0913, PLR0917  # what makes up a request
             return response if stream else _read(response)
         _read(response)  # so that its connection can be used again
         target = urljoin(url, target)
+        arguments.pop("params", None)  # the target has a query of its own
         if session.should_strip_auth(url, target):  # type: ignore[no-untyped-call]
             access = replace(access, credentials=NO_CREDENTIALS, headers={})
             arguments |= _ANONYMOUS

@@ -192,6 +192,16 @@ def test_a_creation_is_recognised_by_its_url():
     )
 
 
+@pytest.mark.parametrize("root", ["/api/v1", "/api/v1/main", "/executions/api/v1/executions"])
+@pytest.mark.parametrize("names", ["executions/f", "n/executions", "executions/executions"])
+def test_a_creation_is_recognised_whatever_its_names_are(root, names):
+    """A namespace, a flow, a tenant or a path of the server may be called `executions`."""
+    url = f"http://h{root}/executions/{names}?labels={CORRELATION}:x"
+    namespace, _, flow = names.partition("/")
+    search = f"http://h{root}/executions/search"
+    assert Creation.of("POST", url) == Creation(namespace, flow, "x", search)
+
+
 @pytest.mark.parametrize(
     ("method", "url"),
     [
@@ -201,6 +211,13 @@ def test_a_creation_is_recognised_by_its_url():
         ("POST", f"http://h/api/v1/executions/x?labels={CORRELATION}:x"),
         ("POST", f"http://h/api/v1/executions/x/y/z?labels={CORRELATION}:x"),
         ("POST", f"http://h/other/x/y?labels={CORRELATION}:x"),
+        ("POST", f"http://h/api/v1/executions//y?labels={CORRELATION}:x"),
+        ("POST", f"http://h?labels={CORRELATION}:x"),
+        *(
+            ("POST", f"http://h/api/v1/executions/executions{place}/{action}?revision=2")
+            for place in ("", "/actions")
+            for action in ("restart", "replay", "kill", "pause", "resume", "labels")
+        ),
     ],
 )
 def test_other_requests_are_no_creations(method, url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CORRELATION = "system.correlationId"
+# The last two segments are namespace and flow, whatever they and the segments before are called.
+_PATH = re.compile(r"(.*/executions)/([^/]+)/([^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,13 @@ class Creation:
         it directly, is protected too.
         """
         parts = urlsplit(url)
-        prefix, _, rest = parts.path.rpartition("/executions/")
-        names = rest.split("/")
-        bearing = [v for k, v in parse_qsl(parts.query) if k == "labels"]
-        ids = [v.partition(":")[2] for v in bearing if v.startswith(f"{CORRELATION}:")]
-        if method.upper() != "POST" or len(names) != 2 or not ids:  # noqa: PLR2004  # namespace, flow
+        match = _PATH.fullmatch(parts.path)
+        labels = [v for k, v in parse_qsl(parts.query) if k == "labels"]
+        ids = [v.partition(":")[2] for v in labels if v.startswith(f"{CORRELATION}:")]
+        if method.upper() != "POST" or match is None or not ids:
             return None
-        search = urlunsplit(parts._replace(path=f"{prefix}/executions/search", query=""))
-        return cls(unquote(names[0]), unquote(names[1]), ids[0], search)
+        search = urlunsplit(parts._replace(path=f"{match[1]}/search", query=""))
+        return cls(unquote(match[2]), unquote(match[3]), ids[0], search)
 
     @property
     def questions(self) -> tuple[str, str]:

@@ -33,18 +33,27 @@ def session():
 
 
 @pytest.mark.parametrize(
-    ("url", "bound"),
+    ("method", "url", "bound"),
     [
-        ("http://h/api/v1/executions/x", Deadline),
-        ("/api/v1/logs/x/download?minLevel=INFO", Pace),
-        ("http://h/api/v1/executions/x/file?path=a/follow", Pace),
-        ("/api/v1/logs/x/follow", Unhurried),
-        ("/", Deadline),
+        ("GET", "http://h/api/v1/executions/x", Deadline),
+        ("GET", "/api/v1/logs/x/download?minLevel=INFO", Pace),
+        ("get", "http://h/api/v1/executions/x/file?path=a/follow", Pace),
+        ("GET", "/api/v1/logs/x/follow", Unhurried),
+        ("GET", "/", Deadline),
+        ("POST", "/api/v1/executions/company.team/follow?labels=a:b", Deadline),
+        ("POST", "/api/v1/executions/company.team/download", Deadline),
+        ("POST", "/api/v1/executions/company.team/file", Deadline),
     ],
 )
-def test_the_path_decides_the_bound(url, bound):
+def test_method_and_path_decide_the_bound(method, url, bound):
     """Logs and files are downloads; streams of events go on; everything else has a deadline."""
-    assert bound_of(url) is bound
+    assert bound_of(method, url) is bound
+
+
+def test_the_name_of_a_flow_does_not_decide_the_bound(server, session, monkeypatch):
+    """A creation may take its time, though the flow is called as the path of a stream is."""
+    monkeypatch.setattr(adapter, "_BEGINNING", 0.0)
+    assert session.post(f"{server.url}/executions/company.team/follow", timeout=5).ok
 
 
 def test_a_deadline_does_not_move(clock):

@@ -95,9 +95,13 @@ Bound = Deadline | Pace | Unhurried
 _BOUNDS: dict[str, type[Bound]] = {"download": Pace, "file": Pace, "follow": Unhurried}
 
 
-def bound_of(url: str) -> type[Bound]:
-    """Return the bound for the answer to a URL: logs and files are downloads."""
-    return _BOUNDS.get(urlsplit(url).path.rpartition("/")[2], Deadline)
+def bound_of(method: str, url: str) -> type[Bound]:
+    """Return the bound for the response to a request: logs and files are downloads.
+
+    Only where it reads: the creation of an execution ends with the id of the flow.
+    """
+    last = urlsplit(url).path.rpartition("/")[2] if method.upper() == "GET" else ""
+    return _BOUNDS.get(last, Deadline)
 
 
 class _BoundedReads(io.RawIOBase):
@@ -153,7 +157,7 @@ class _BoundedConnection(HTTPConnection):
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         self._last_used = time.monotonic()
-        self._bound = bound_of(url)
+        self._bound = bound_of(method, url)
         super().request(method, url, *args, **kwargs)
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:

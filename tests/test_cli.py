@@ -7,10 +7,12 @@ import sys
 import threading
 
 import pytest
+import requests
 from commands import DEADLINE, POSIX_ONLY, environment, interrupt, kestra, started
 from loopback import answer, carried_out, close, event, hang, stream
 
 from kestra.__main__ import main
+from kestra._cli import exits
 
 TASKS = [
     {
@@ -236,6 +238,26 @@ def test_a_server_that_cannot_be_reached_is_exit_status_3(slept, environment, ca
     assert stdout == ""
     assert len(notes) == len(slept) > 0
     assert error.startswith("error: ")
+
+
+def test_redirects_in_a_circle_are_exit_status_3(here, server, capsys):
+    """They are the server's doing; the error says what to check."""
+    server.upset("GET", *[answer(302, Location="/login")] * 10)
+    assert here("status", "id1") == 3
+    assert "redirected to /login" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (requests.exceptions.ContentDecodingError("gzip"), 3),
+        (requests.exceptions.InvalidProxyURL("no URL"), 2),
+        (FileNotFoundError(2, "No such file or directory", "orders.csv"), 2),
+    ],
+)
+def test_errors_of_others_are_told_apart(error, status):
+    """What is about an argument is 2, what comes of the network is 3."""
+    assert exits.after(error) == status
 
 
 def test_a_connection_that_is_lost_leaves_the_id(here, server, engine, capsys):

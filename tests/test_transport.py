@@ -536,7 +536,12 @@ def test_a_location_that_is_none_is_an_error_that_does_not_show_it(server, send)
 def test_a_redirect_is_not_followed_with_a_file_that_is_used_up(server, send):
     """A pipe cannot be sent to the second address."""
     server.upset("POST", answer(307, Location="/elsewhere"))
-    with unseekable(b"content") as pipe, pytest.raises(APIError, match="redirected to /elsewhere"):
+    with (
+        unseekable(b"content") as pipe,
+        pytest.raises(
+            APIError, match=r"redirected to /elsewhere, .*one of its files cannot be read twice"
+        ),
+    ):
         send("POST", CREATE, files=files(pipe))
     assert server.count("POST") == 1
 
@@ -560,11 +565,29 @@ def test_a_redirected_request_has_the_query_of_its_target(server, send):
 
 
 def test_redirects_in_a_circle_end(server, send):
-    """Ten are enough."""
-    server.upset("GET", *[answer(302, Location="/again")] * 20)
-    with pytest.raises(requests.TooManyRedirects):
+    """Ten are enough; the error says where the last one leads, and what to check."""
+    server.upset("GET", *[answer(302, Location="/again?key=secret")] * 20)
+    with pytest.raises(
+        APIError, match=r"/search: 302 Found: redirected to /again, .*10 redirects: check the host"
+    ) as caught:
         send()
+    assert caught.value.status == 302
     assert server.count("GET") == 10
+
+
+def test_a_creation_that_is_sent_in_a_circle_left_nothing(server, send):
+    """A server that redirects a POST has not carried it out: nothing is looked for."""
+    server.upset("POST", *[answer(307, Location=CREATE)] * 20)
+    with pytest.raises(APIError, match="after 10 redirects"):
+        send("POST", CREATE)
+    assert server.methods() == {"POST": 10}
+
+
+def test_a_streamed_answer_that_is_sent_in_a_circle_is_an_error(server, send):
+    """As any other."""
+    server.upset("GET", *[answer(302, Location="/again")] * 20)
+    with pytest.raises(APIError, match="after 10 redirects"):
+        send(stream=True)
 
 
 def test_a_redirect_that_leads_nowhere_is_an_error(server, send):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from requests import RequestException
+
 from kestra._client.executions import TERMINAL_STATES
 from kestra.exceptions import ExecutionTimeout, KestraError
 
@@ -22,8 +24,12 @@ def after(error: Exception) -> int:
     """Return the exit status that tells what went wrong."""
     if isinstance(error, ExecutionTimeout):
         return TIMED_OUT
-    # Some errors of this package are a `ValueError` or an `OSError` too.
-    return REFUSED if isinstance(error, KestraError) else USAGE
+    # Some errors of this package are a `ValueError` or an `OSError` too. Those of `requests` that
+    # are about an argument, such as the address of a proxy, are a `ValueError`.
+    of_server = isinstance(error, KestraError) or (
+        isinstance(error, RequestException) and not isinstance(error, ValueError)
+    )
+    return REFUSED if of_server else USAGE
 
 
 def sentence(error: Exception) -> str:

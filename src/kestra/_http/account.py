@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.models import REDIRECT_STATI
 
 from kestra._http.api_errors import (
     APIError,
@@ -22,7 +23,7 @@ from kestra._http.api_errors import (
     ServerError,
 )
 from kestra._http.credentials import Credentials, redact, submitted_values, without_userinfo
-from kestra._http.retry import Answer, Failure
+from kestra._http.retry import MOST_REDIRECTS, Answer, Failure, keeps_method
 from kestra.exceptions import FailedExponentialBackoff
 
 if TYPE_CHECKING:
@@ -111,17 +112,25 @@ class Account:
             correlation_id=correlation_id,
         )
 
-    def refused(self, answer: Answer) -> APIError:
-        """Return the error for an answer that another attempt does not change."""
+    def refused(self, answer: Answer, *, repeatable: bool = True) -> APIError:
+        """Return the error for a response that another attempt does not change.
+
+        Args:
+            answer: The response.
+            repeatable: Whether the request could have been sent to where a redirect leads.
+        """
         message, errors = self._message(answer)
         text = f"{self}: {self.of(answer)}"
         if answer.status == HTTPStatus.UNAUTHORIZED:
             text += f" (sent: {self._credentials.kind})"
         if target := _target(answer):
-            text += (
-                f": redirected to {target}, and not followed, since that would not be the same "
-                f"{self.method} any more"
-            )
+            text += f": redirected to {target}, and not followed"
+            if not keeps_method(self.method, answer.status):
+                text += f", since that would not be the same {self.method} any more"
+            elif not repeatable:
+                text += ", since one of its files cannot be read twice"
+            else:
+                text += f" after {MOST_REDIRECTS} redirects: check the hostname of the server"
         response = answer.response
         server_error = (
             ServerError if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError
@@ -193,7 +202,8 @@ def status_text(status: int) -> str:
 
 def _target(answer: Answer) -> str | None:
     """Return where a redirect leads, without what may be secret in it; `None` if it is none."""
-    location = answer.response.headers.get("Location") if answer.status < 400 else None  # noqa: PLR2004  # 3xx
+    is_redirect = answer.status in REDIRECT_STATI
+    location = answer.response.headers.get("Location") if is_redirect else None
     if not isinstance(location, str):
         return None
     return urlsplit(without_userinfo(location)[0])._replace(query="", fragment="").geturl()

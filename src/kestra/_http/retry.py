@@ -31,7 +31,10 @@ RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 # The longest that a server's own wish (Retry-After) is granted, in seconds.
 LONGEST_WISH = 60.0
 
+MOST_REDIRECTS = 10
+
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_KEEPING_METHOD = frozenset({307, 308})
 
 
 class PublishedRetry(urllib3.Retry):
@@ -48,6 +51,11 @@ class PublishedRetry(urllib3.Retry):
 def published_retry() -> PublishedRetry:
     """Return the default policy."""
     return PublishedRetry(total=5, status_forcelist=RETRIED_STATUSES, allowed_methods=None)
+
+
+def keeps_method(method: str, status: int) -> bool:
+    """Say whether a redirect leaves a request what it is: others turn a POST into a GET."""
+    return method.upper() in {"GET", "HEAD"} or status in _KEEPING_METHOD
 
 
 # --- one attempt -----------------------------------------------------------------------------

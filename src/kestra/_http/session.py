@@ -18,7 +18,7 @@ import requests.auth
 
 from kestra._http.adapter import BoundedAdapter
 from kestra._http.credentials import NO_CREDENTIALS, Credentials
-from kestra._http.retry import published_retry
+from kestra._http.retry import MOST_REDIRECTS, keeps_method, published_retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 # As many threads as the thread pools of a busy service have.
 _MOST_CONNECTIONS = 100
-_MOST_REDIRECTS = 10
 _PIECE = 1 << 20
 # 2.0.0 had a new session for every request: cookies were not kept.
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
@@ -152,7 +151,8 @@ def send(  # noqa: PLR0913, PLR0917  # what makes up a request
     """Send a request once, and return the answer, read whole.
 
     Redirects are followed where that does not change the method: a POST that comes back as a GET
-    starts nothing. A host that the caller did not name gets no credentials.
+    starts nothing. One that is not followed is the response. A host that the caller did not name
+    gets no credentials.
 
     Args:
         session: The session to send with.
@@ -165,13 +165,15 @@ def send(  # noqa: PLR0913, PLR0917  # what makes up a request
     arguments = dict(arguments)
     follow = arguments.pop("allow_redirects", True)
     stream = arguments.pop("stream", False)
-    for _ in range(_MOST_REDIRECTS):
+    sent = 0
+    while True:
         response = session.request(
             method, url, allow_redirects=False, stream=True, **_prepared(access, arguments, upload)
         )
+        sent += 1
         target = session.get_redirect_target(response) if follow else None
-        keeps_method = method.upper() in {"GET", "HEAD"} or response.status_code in {307, 308}
-        if target is None or not keeps_method or not upload.repeatable:
+        kept = keeps_method(method, response.status_code) and upload.repeatable
+        if target is None or not kept or sent == MOST_REDIRECTS:
             return response if stream else _read(response)
         _read(response)  # so that its connection can be used again
         target = urljoin(url, target)
@@ -180,7 +182,6 @@ def send(  # noqa: PLR0913, PLR0917  # what makes up a request
             access = replace(access, credentials=NO_CREDENTIALS, headers={})
             arguments |= _ANONYMOUS
         url = target
-    raise requests.TooManyRedirects(f"more than {_MOST_REDIRECTS} redirects")
 
 
 def send_as_published(method: str, url: str, access: Access, arguments: Mapping[str, Any]) -> Any:

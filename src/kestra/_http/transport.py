@@ -211,7 +211,7 @@ class _Exchange:
             if self._finding is Finding.UNKNOWN:
                 raise self._failed(outcome, doubt)
         if not fine:
-            raise self._account.refused(outcome)
+            raise self._account.refused(outcome, repeatable=self.repeatable)
         outcome.response.raise_for_status()
         return outcome.response  # type: ignore[no-any-return]
 

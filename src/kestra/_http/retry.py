@@ -91,7 +91,7 @@ class Failure:
 
     Attributes:
         error: What `requests` raised.
-        reason: What lies behind it; its text holds no URL.
+        reason: What lies behind it, the error itself where nothing does; its text holds no URL.
         unsent: The connection was never made, so the server knows nothing of the request.
         timed_out: Something did not come in time.
         mocked: No connection is behind this: a test's stand-in for the network raised it.
@@ -111,10 +111,18 @@ class Failure:
         )
         if self.timed_out:
             return "no connection in time" if self.unsent else "no whole answer in time"
-        if self.error is self.reason:
+        if not self.is_network_fault:
             return f"{type(inner).__name__}: {inner}"
         words = str(inner) if isinstance(inner, OSError) else repr(inner)
         return f"{'no connection' if self.unsent else 'the connection broke'}: {words}"
+
+    @property
+    def is_network_fault(self) -> bool:
+        """Whether urllib3 or the system failed; else an argument, a hook or a stand-in is at fault.
+
+        Only then does something lie behind what `requests` raised.
+        """
+        return self.reason is not self.error
 
     @property
     def refused_by_mock(self) -> bool:

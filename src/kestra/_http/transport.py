@@ -16,6 +16,7 @@ import requests
 
 from kestra._http.account import Account, whereabouts
 from kestra._http.adapter import wire
+from kestra._http.answers import body_of
 from kestra._http.api_errors import APIError, NotFound
 from kestra._http.creation import Creation, without_correlation
 from kestra._http.multipart import Upload
@@ -196,13 +197,13 @@ class _Exchange:
     def _settled(self, outcome: Answer | Failure, policy: urllib3.Retry) -> requests.Response:
         """Return the answer, or raise the error that it is."""
         if isinstance(outcome, Failure):
-            if outcome.error is outcome.reason:
+            if not outcome.is_network_fault:
                 raise outcome.error
             doubt = doubt_after(self._method, outcome) if self._once else Doubt.NONE
             raise self._failed(outcome, doubt) from _reason(outcome)
         doubt = doubt_after(self._method, outcome)
         fine = self._is_fine(outcome)
-        if self._sought is not None and fine and not _is_readable(outcome.response):
+        if self._sought is not None and fine and not _tells_id(outcome.response):
             doubt = Doubt.ANSWERED
         if doubt is not Doubt.NONE:
             self._search_on(outcome, policy)
@@ -236,14 +237,14 @@ class _Exchange:
         for question in creation.questions:
             outcome = self._attempt("get", question, {})
             if isinstance(outcome, Failure):
-                network_fault = outcome.error is not outcome.reason
-                return Finding.UNKNOWN if network_fault else Finding.IMPOSSIBLE
+                return Finding.UNKNOWN if outcome.is_network_fault else Finding.IMPOSSIBLE
             if outcome.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
                 return Finding.IMPOSSIBLE
             if outcome.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
                 continue
-            results = _results(outcome)
-            if results is None:
+            found = body_of(outcome.response) if outcome.status == HTTPStatus.OK else None
+            results = found.get("results") if isinstance(found, dict) else None
+            if not isinstance(results, list):
                 return Finding.UNKNOWN
             self._found = creation.found_in(results) or {}
             if self._found:
@@ -339,20 +340,7 @@ def _reason(outcome: Answer | Failure) -> Exception | None:
     return outcome.reason if isinstance(outcome, Failure) else None
 
 
-def _results(outcome: Answer) -> list[Any] | None:
-    """Return the executions of a search, `None` if the answer is none."""
-    try:
-        body = outcome.response.json() if outcome.status == HTTPStatus.OK else None
-    except ValueError:
-        return None
-    results = body.get("results") if isinstance(body, dict) else None
-    return results if isinstance(results, list) else None
-
-
-def _is_readable(response: Any) -> bool:
-    """Say whether an answer to a creation tells the execution's id."""
-    try:
-        body = response.json()
-    except ValueError:
-        return False
+def _tells_id(response: Any) -> bool:
+    """Say whether the response to a creation tells the execution's id."""
+    body = body_of(response)
     return isinstance(body, dict) and "id" in body

@@ -2,6 +2,7 @@
 
 import re
 import stat
+import time
 from unittest.mock import Mock, patch
 
 import pytest
@@ -23,10 +24,12 @@ from loopback import (
 from rest import exchanges
 
 from kestra import Flow, FlowExecution, LogEntry, Metric
+from kestra._http.session import within
 from kestra.exceptions import (
     ConnectionFailed,
     ExecutionFailed,
     ExecutionTimeout,
+    FailedExponentialBackoff,
     InvalidInput,
     KestraError,
     MalformedResponse,
@@ -502,6 +505,29 @@ def test_a_download_that_breaks_off_begins_again(server, flow, tmp_path, slept, 
     to = flow.download("id1", URI, tmp_path / "out")
     assert to.read_bytes() == CONTENT
     assert slept == [1]
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_download_that_begins_again_says_why(server, flow, tmp_path, caplog):
+    """As any other request does, in the log."""
+    server.upset(FILE, truncate)
+    flow.download("id1", URI, tmp_path / "out")
+    (message,) = caplog.messages
+    assert re.fullmatch(r"GET /api/v1/executions/id1/file: .*; going on in 1 s", message)
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_download_begins_again_only_while_there_is_time(server, flow, tmp_path, monkeypatch):
+    """Pauses are cut to what is left of it."""
+    slept, real = [], time.monotonic
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(time, "monotonic", lambda: real() + sum(slept))
+    server.upset(FILE, *[truncate] * 5)
+    with within(5), pytest.raises(FailedExponentialBackoff):
+        flow.download("id1", URI, tmp_path / "out")
+    assert slept[:2] == [1, 2]
+    assert 0 < slept[2] <= 2
+    assert len(slept) == 3
 
 
 @pytest.fixture

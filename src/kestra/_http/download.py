@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,6 +10,8 @@ import requests
 from kestra._http.account import Account
 from kestra._http.credentials import NO_CREDENTIALS
 from kestra._http.retry import failure, next_attempt
+from kestra._http.session import remaining
+from kestra._http.transport import wait
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def save(send: Callable[[], Any], to: Path, *, url: str, policy: urllib3.Retry) 
 
 
 def _fill(file: IO[bytes], send: Callable[[], Any], url: str, policy: urllib3.Retry) -> None:
+    account = Account("get", url, NO_CREDENTIALS, {})
     attempts = 0
     while True:
         attempts += 1
@@ -59,10 +61,9 @@ def _fill(file: IO[bytes], send: Callable[[], Any], url: str, policy: urllib3.Re
         else:
             return
         next_policy, pause = next_attempt(policy, outcome)
-        if next_policy is None or outcome.final:
-            account = Account("get", url, NO_CREDENTIALS, {})
+        if next_policy is None or outcome.final or remaining() <= 0:
             raise account.failed(outcome, attempts) from outcome.reason
         policy = next_policy
-        time.sleep(pause)
+        wait(pause, account, outcome)
         file.seek(0)
         file.truncate()

@@ -108,6 +108,14 @@ def annotate(error: BaseException, note: str) -> None:
         add_note(note)
 
 
+def wait(seconds: float, account: Account, outcome: Answer | Failure) -> None:
+    """Log why another attempt is needed, and wait for its time: not beyond the end of `within`."""
+    seconds = min(seconds, remaining())
+    if seconds > 0:
+        logger.warning("%s: %s; going on in %g s", account, account.of(outcome), seconds)
+        time.sleep(seconds)
+
+
 class _Exchange:
     """One request, with all its attempts."""
 
@@ -186,12 +194,12 @@ class _Exchange:
         """Pause, look for the execution where there is a doubt, and return what follows."""
         search = doubt is not Doubt.NONE and self._sought is not None
         if search:
-            self._pause(pause, outcome)
+            wait(pause, self._account, outcome)
             self._finding = self._search()
         mocked = isinstance(outcome, Failure) and outcome.mocked
         step = after_search(doubt, self._finding, mocked=mocked, repeatable=self.repeatable)
         if step is Step.SEND and not search:
-            self._pause(pause, outcome)
+            wait(pause, self._account, outcome)
         return step
 
     def _settled(self, outcome: Answer | Failure, policy: urllib3.Retry) -> requests.Response:
@@ -223,7 +231,7 @@ class _Exchange:
         self._finding = self._search()
         while self._finding is Finding.UNKNOWN and policy is not None and remaining() > 0:
             policy, pause = next_attempt(policy, outcome)
-            self._pause(pause, outcome)
+            wait(pause, self._account, outcome)
             self._finding = self._search()
 
     def _search(self) -> Finding:
@@ -300,15 +308,7 @@ class _Exchange:
             # A session that was given may have adapters of its own, which do not tell.
             return failure(error, sent=wire.used if self._sessions.given is None else None)
 
-    # --- in between ---
-
-    def _pause(self, seconds: float, outcome: Answer | Failure) -> None:
-        seconds = min(seconds, remaining())
-        if seconds <= 0:
-            return
-        said = self._account.of(outcome)
-        logger.warning("%s: %s; going on in %g s", self._account, said, seconds)
-        time.sleep(seconds)
+    # --- the end ---
 
     def _is_fine(self, outcome: Answer) -> bool:
         """Say whether an answer is what was asked for."""

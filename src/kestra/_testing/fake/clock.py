@@ -17,7 +17,6 @@ _LEAST = 1e-6  # seconds
 
 # The modules of the client that wait, or look at the clock while they do.
 WAITING = (
-    "kestra._http.download",
     "kestra._http.session",
     "kestra._http.transport",
     "kestra._client.waiting",

@@ -56,9 +56,19 @@ def server():
 
 @pytest.fixture
 def flow(server, slept, environment):
-    """A client of the server, for which no pause takes any time."""
-    with Flow(hostname=server.url, request_timeout=(5, 0.2)) as flow:
+    """A client of the server, for which no pause takes any time.
+
+    It is patient, so that a test may count requests and connections on a busy machine, too.
+    """
+    with Flow(hostname=server.url, request_timeout=(5, 5)) as flow:
         yield flow
+
+
+@pytest.fixture
+def hasty(flow):
+    """The same client, which soon gives up on a server that does not answer."""
+    flow.request_timeout = (5, 0.3)
+    return flow
 
 
 @pytest.fixture(scope="session")

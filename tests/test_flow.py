@@ -580,10 +580,10 @@ def test_revision_and_date_are_sent(server, flow):
     [*map(carried_out, (reset, close, garbage, hang, answer(503), answer(504))),
      truncate, drip, drip_body],
 )  # fmt: skip
-def test_a_lost_answer_does_not_start_a_second_execution(server, flow, fault):
+def test_a_lost_answer_does_not_start_a_second_execution(server, hasty, fault):
     """Whatever happens after the server has created it, there is one, and it is waited for."""
     server.upset("POST", fault)
-    assert run(flow, {"f": io.BytesIO(b"x")}).execution_id == "execution0"
+    assert run(hasty, {"f": io.BytesIO(b"x")}).execution_id == "execution0"
     assert len(server.engine.executions) == 1
 
 
@@ -723,10 +723,10 @@ def test_a_poll_interval_of_zero_does_not_spin(server, flow, slept):
 
 
 @pytest.mark.parametrize("fault", [reset, close, garbage, hang, drip, truncate, answer(503)])
-def test_a_look_that_fails_is_repeated(server, flow, fault):
+def test_a_look_that_fails_is_repeated(server, hasty, fault):
     """One fault while waiting does not end the wait."""
     server.upset("GET /api/v1/executions/execution0", fault)
-    assert run(flow).status == "SUCCESS"
+    assert run(hasty).status == "SUCCESS"
 
 
 def test_a_wait_that_cannot_go_on_tells_the_execution(server, flow, caplog):
@@ -1095,11 +1095,11 @@ def test_a_disabled_flow_is_a_conflict(server, flow):
         run(flow)
 
 
-def test_a_hanging_creation_ends(server, flow):
+def test_a_hanging_creation_ends(server, hasty):
     """A POST that is never answered ends in a timeout that `requests` knows too."""
     server.upset("POST", hang)
     with pytest.raises(RequestTimeout, match="may exist") as caught:
-        run(flow)
+        run(hasty)
     assert isinstance(caught.value, requests.Timeout)
 
 

@@ -320,7 +320,7 @@ def server(clock):
 
 @pytest.fixture
 def flow(server, clock):
-    with Flow(hostname=server.url, request_timeout=(5, 0.3)) as flow:
+    with Flow(hostname=server.url, request_timeout=(5, 5)) as flow:
         yield flow
 
 
@@ -558,10 +558,10 @@ def test_a_creation_that_is_refused_is_an_outcome(server, flow, fault, error):
 
 
 @pytest.mark.parametrize("fault", [reset, close, garbage, hang])
-def test_an_answer_to_a_creation_that_is_lost_starts_no_second_execution(server, flow, fault):
+def test_an_answer_to_a_creation_that_is_lost_starts_no_second_execution(server, hasty, fault):
     """The execution is found again by its label, as with `execute`."""
     server.upset(CREATED, carried_out(fault))
-    outcomes = list(flow.execute_all(GOOD))
+    outcomes = list(hasty.execute_all(GOOD))
     assert all(outcome.ok for outcome in outcomes)
     assert len(server.engine.executions) == 2
 
@@ -698,10 +698,10 @@ def test_a_server_that_shows_everything_is_asked_singly(server, flow):
 
 
 @pytest.mark.parametrize("fault", [answer(503), answer(429), reset, garbage, hang])
-def test_a_search_that_fails_now_and_then_is_made_again(server, flow, fault):
+def test_a_search_that_fails_now_and_then_is_made_again(server, hasty, fault):
     """At its next time; nothing else is asked meanwhile."""
     server.upset(SEARCHED, fault, fault)
-    assert all(outcome.ok for outcome in flow.execute_all([lasting(4)] * 5))
+    assert all(outcome.ok for outcome in hasty.execute_all([lasting(4)] * 5))
     assert server.count(LOOKED) == 0
     assert server.count(SEARCHED) > 3
 

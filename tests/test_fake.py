@@ -671,7 +671,7 @@ def test_requests_that_fail(fake, flow, caplog):
     fake.fail(status=429, retry_after=7, on="POST")
     with caplog.at_level(logging.WARNING, "kestra"):
         assert run(flow).status == "SUCCESS"
-    pauses = [record.message.split("going on in ")[1] for record in caplog.records]
+    pauses = [record.message.split("continuing in ")[1] for record in caplog.records]
     assert pauses == ["1 s", "2 s", "7 s"]
     assert len(fake.executions) == 1
 

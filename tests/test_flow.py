@@ -625,10 +625,10 @@ def test_a_redirect_does_not_turn_a_post_into_a_get(server, flow):
 @pytest.mark.parametrize(
     ("reply", "what"),
     [
-        (answer(200, b"<html>welcome</html>", Content_Type="text/html"), "is no JSON object"),
-        (answer(200, b'{"id": "x'), "is no JSON object"),
-        (answer(204), "is no JSON object"),
-        (answer(200, b"[]"), "is no JSON object"),
+        (answer(200, b"<html>welcome</html>", Content_Type="text/html"), "is not a JSON object"),
+        (answer(200, b'{"id": "x'), "is not a JSON object"),
+        (answer(204), "is not a JSON object"),
+        (answer(200, b"[]"), "is not a JSON object"),
         (answer(200, b"{}"), "lacks the id"),
         (answer(200, b'{"id": ""}'), "lacks the id"),
     ],
@@ -743,10 +743,10 @@ def test_a_wait_that_cannot_go_on_tells_the_execution(server, flow, caplog):
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        (b"<html>", "is no JSON object"),
+        (b"<html>", "is not a JSON object"),
         (b'{"id": "x"}', "lacks the state"),
         (b'{"state": {"current": 1}}', "lacks the state"),
-        (b'{"state": {"curr', "is no JSON object"),
+        (b'{"state": {"curr', "is not a JSON object"),
     ],
 )
 def test_a_status_that_makes_no_sense_is_an_error(server, flow, body, what):

@@ -513,7 +513,7 @@ def test_a_download_that_begins_again_says_why(server, flow, tmp_path, caplog):
     server.upset(FILE, truncate)
     flow.download("id1", URI, tmp_path / "out")
     (message,) = caplog.messages
-    assert re.fullmatch(r"GET /api/v1/executions/id1/file: .*; going on in 1 s", message)
+    assert re.fullmatch(r"GET /api/v1/executions/id1/file: .*; continuing in 1 s", message)
 
 
 @pytest.mark.usefixtures("stored")

@@ -143,7 +143,7 @@ def connection_error(reason):
             requests.ConnectTimeout(MaxRetryError(POOL, "/", ConnectTimeoutError(POOL, "late"))),
             True,
             True,
-            "no connection in time",
+            "no connection within the timeout",
         ),
         (
             requests.exceptions.ProxyError(
@@ -157,7 +157,7 @@ def connection_error(reason):
             requests.ReadTimeout(ReadTimeoutError(POOL, "/", "late")),
             False,
             True,
-            "no whole answer in time",
+            "no complete response within the timeout",
         ),
         (
             requests.ConnectionError(ProtocolError("aborted", ConnectionResetError(104, "reset"))),
@@ -169,7 +169,7 @@ def connection_error(reason):
             requests.ConnectionError(ProtocolError("aborted", TimeoutError("sending"))),
             False,
             True,
-            "no whole answer in time",
+            "no complete response within the timeout",
         ),
         (
             requests.exceptions.ChunkedEncodingError(ProtocolError("half")),

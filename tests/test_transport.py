@@ -130,7 +130,7 @@ def test_a_connection_that_takes_too_long_is_a_timeout(sessions, monkeypatch):
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(urllib3.util.connection, "create_connection", too_late)
-    with pytest.raises(ConnectTimeout, match="no connection in time"):
+    with pytest.raises(ConnectTimeout, match="no connection within the timeout"):
         request(sessions, "GET", "http://127.0.0.1:1/", QUICK, {})
 
 

@@ -4,8 +4,8 @@
 
     KestraError
     ├── FailedExponentialBackoff          every attempt of a request failed
-    │   ├── ConnectionFailed              none, or it broke (also a requests.ConnectionError)
-    │   ├── RequestTimeout                no whole answer in time (also a requests.Timeout)
+    │   ├── ConnectionFailed              none made, or it broke (also a requests.ConnectionError)
+    │   ├── RequestTimeout                no complete response in time (also a requests.Timeout)
     │   └── ConnectTimeout                no connection in time (both of these)
     ├── APIError                          the server refused (also a requests.HTTPError)
     │   ├── AuthenticationError           401
@@ -14,7 +14,7 @@
     │   ├── Conflict                      409
     │   ├── InvalidInput                  400, 413, 415 and 422
     │   ├── ServerError                   5xx
-    │   └── MalformedResponse             an answer that makes no sense (also a ValueError)
+    │   └── MalformedResponse             a response that makes no sense (also a ValueError)
     ├── ExecutionTimeout                  an execution outlasted its timeout (also a TimeoutError)
     ├── ExecutionFailed                   an execution ended badly, and the caller asked to be told
     ├── ExecutionContextError             no usable execution context

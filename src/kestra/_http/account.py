@@ -1,4 +1,4 @@
-"""What to tell of a request that went wrong, without telling a secret."""
+"""Describing a request that failed, without revealing a secret."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ _LONGEST_MESSAGE = 2_000
 
 
 class Account:
-    """What can be told of a request: its method and path, what came of it, and who did not answer.
+    """What may be shown of a request: method, path, outcome, and the server that did not respond.
 
-    Not its query, which may hold input values, nor the error of `requests`, whose text has the URL.
+    Neither the query, which may hold input values, nor the error of `requests`, which quotes it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Account:
         return f"{parts.scheme}://{parts.netloc}"
 
     def of(self, outcome: Answer | Failure) -> str:
-        """Return what came of an attempt, in words."""
+        """Describe the outcome of an attempt."""
         if isinstance(outcome, Failure):
             return self._masked(str(outcome)) if outcome.mocked else str(outcome)
         message, _ = self._message(outcome)
@@ -126,9 +126,9 @@ class Account:
         if target := _target(answer):
             text += f": redirected to {target}, and not followed"
             if not keeps_method(self.method, answer.status):
-                text += f", since that would not be the same {self.method} any more"
+                text += f", because it would not remain a {self.method}"
             elif not repeatable:
-                text += ", since one of its files cannot be read twice"
+                text += ", because one of its files cannot be read twice"
             else:
                 text += f" after {MOST_REDIRECTS} redirects: check the hostname of the server"
         response = answer.response
@@ -155,8 +155,8 @@ class Account:
         return redact(text, (*self._credentials.secrets, *values))
 
 
-def whereabouts(creation: Creation) -> str:
-    """Return how to find an execution of which no answer tells."""
+def where_to_look(creation: Creation) -> str:
+    """Return how to find an execution whose creation was not confirmed."""
     return (
         f"The execution may exist: look in {creation.namespace}.{creation.flow} for the label "
         f"system.correlationId:{creation.correlation_id}"
@@ -166,8 +166,8 @@ def whereabouts(creation: Creation) -> str:
 def server_message(response: Any) -> tuple[str | None, tuple[tuple[str, str], ...]]:
     """Return what the server says of a failed request, and the single problems that it lists.
 
-    Pages (HTML) are no message. Whatever cannot be read is none either: this runs while an error is
-    being made.
+    Neither a page (HTML) nor what cannot be parsed counts as a message. Nothing is raised: this
+    runs while an error is being built.
     """
     text = getattr(response, "text", None)
     if not isinstance(text, str):
@@ -201,7 +201,7 @@ def status_text(status: int) -> str:
 
 
 def _target(answer: Answer) -> str | None:
-    """Return where a redirect leads, without what may be secret in it; `None` if it is none."""
+    """Return where a redirect leads, without what may be secret in it; else `None`."""
     is_redirect = answer.status in REDIRECT_STATI
     location = answer.response.headers.get("Location") if is_redirect else None
     if not isinstance(location, str):

@@ -1,8 +1,8 @@
-"""How long an answer may take as a whole: an adapter for `requests` that sees to it.
+"""A transport adapter for `requests` that limits how long a complete response may take.
 
-The timeouts of `requests` bound the wait for the next bytes, so that a server which sends one byte
-now and then holds a request for ever. Here the time for all bytes is bounded, headers included, at
-the one place that they all pass: where they are read from the socket.
+The timeouts of `requests` limit the wait for the next bytes, so that a server which sends one byte
+now and then can hold a request forever. Here the time for all bytes is limited, headers included,
+at the one place that they all pass: where they are read from the socket.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _SLOWEST = 1_000  # bytes a second
 _WINDOW = 60.0  # seconds
 # A server begins a stream of events within milliseconds.
 _BEGINNING = 3.0  # seconds
-# A firewall or a proxy may have forgotten a connection that was idle for longer, in seconds. What
-# is sent there is lost, or worse: carried out, and not answered.
-_LONGEST_IDLE = 30.0
+# A firewall or a proxy may drop a connection that is idle for longer. What is then sent over it is
+# lost or, worse, carried out without a response.
+_LONGEST_IDLE = 30.0  # seconds
 
 
 class Deadline:
-    """An answer has to be complete within the read timeout."""
+    """A response has to be complete within the read timeout."""
 
     def __init__(self, timeout: float) -> None:
         self._end = time.monotonic() + timeout
@@ -44,11 +44,11 @@ class Deadline:
         return self._end - time.monotonic()
 
     def received(self, count: int) -> None:
-        """Take note of bytes that came."""
+        """Note how many bytes were received."""
 
 
 class Pace:
-    """A download has to keep up 1 kB/s, over every minute of it."""
+    """A download has to keep up 1 kB/s, averaged over each minute."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -68,14 +68,14 @@ class Pace:
         return self._timeout
 
     def received(self, count: int) -> None:
-        """Take note of bytes that came."""
+        """Note how many bytes were received."""
         self._missing -= count
 
 
 class Unhurried:
-    """A stream of events lasts as long as what it tells of; only its silence is bounded.
+    """A stream of events may last as long as the execution; only its silence is limited.
 
-    It begins at once, unless something on the way holds it back.
+    It begins at once, unless something in between buffers it.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -87,7 +87,7 @@ class Unhurried:
         return self._next
 
     def received(self, count: int) -> None:
-        """Take note of bytes that came."""
+        """Note how many bytes were received."""
         self._next = self._timeout if count else self._next
 
 
@@ -105,7 +105,7 @@ def bound_of(method: str, url: str) -> type[Bound]:
 
 
 class _BoundedReads(io.RawIOBase):
-    """A socket's stream whose every read takes what is left of the time for the whole answer."""
+    """A socket's stream, each read of which may take the time that is left for the response."""
 
     def __init__(self, stream: io.RawIOBase, sock: socket.socket, bound: Bound) -> None:
         self._stream = stream

@@ -1,6 +1,6 @@
 """The errors that are errors of `requests` too.
 
-`kestra.exceptions` hands them out, and is what they say they are defined in.
+`kestra.exceptions` exports them, and is the module that they name as theirs.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from kestra.exceptions import FailedExponentialBackoff, KestraError
 
 
 class ConnectionFailed(FailedExponentialBackoff, requests.ConnectionError):
-    """No connection could be made, or it broke before the whole answer was there."""
+    """No connection could be made, or it broke before the response was complete."""
 
 
 class RequestTimeout(FailedExponentialBackoff, requests.Timeout):
-    """The whole answer was not there in time."""
+    """The response was not complete within the timeout."""
 
 
 class ConnectTimeout(ConnectionFailed, RequestTimeout):
-    """No connection could be made in time."""
+    """No connection could be made within the timeout."""
 
 
 class APIError(KestraError, requests.HTTPError):
@@ -33,8 +33,8 @@ class APIError(KestraError, requests.HTTPError):
         errors: The single problems that it lists, as `(path, message)`.
         method: The method of the request, in upper case.
         path: The path of the request, without its query.
-        response: The whole answer, as `requests` has it; it is left behind when the error is
-            pickled, since the request that it holds bears the credentials.
+        response: The response, as `requests` has it. It is not pickled with the error: the request
+            in it holds the credentials.
     """
 
     def __init__(  # noqa: PLR0913  # one argument an attribute
@@ -86,7 +86,7 @@ class ServerError(APIError):
 
 
 class MalformedResponse(APIError, ValueError):
-    """An answer that is no JSON object, or lacks what it must have: often a proxy's own page."""
+    """A response that is not JSON, or lacks what it must have; often the page of a proxy."""
 
 
 for _error in (ConnectionFailed, RequestTimeout, ConnectTimeout, APIError, AuthenticationError,

@@ -85,7 +85,7 @@ def credentials(
 
 
 def without_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
-    """Return a URL without `user:password@`, and that pair; of what is no URL nothing is left."""
+    """Return a URL without `user:password@`, and that pair; a mask for what is not a URL."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -30,7 +30,7 @@ class Event(NamedTuple):
 def events(pieces: Iterable[bytes]) -> Iterator[Event]:
     """Yield the events of a stream, each as soon as the empty line after it has come.
 
-    An event that the stream ends in the middle of is none.
+    An event that is incomplete at the end of the stream is dropped.
 
     Args:
         pieces: The bytes of the stream, cut anywhere.
@@ -51,7 +51,7 @@ def events(pieces: Iterable[bytes]) -> Iterator[Event]:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield lines without their ends; what follows the last end is none."""
+    """Yield complete lines, without their ends."""
     begun: list[bytes] = []
     first = True
     after_cr = False  # a CR ends a line at once; an LF after it belongs to it

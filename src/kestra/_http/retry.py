@@ -54,7 +54,7 @@ def published_retry() -> PublishedRetry:
 
 
 def keeps_method(method: str, status: int) -> bool:
-    """Say whether a redirect leaves a request what it is: others turn a POST into a GET."""
+    """Say whether a redirect keeps the method of a request; others turn a POST into a GET."""
     return method.upper() in {"GET", "HEAD"} or status in _KEEPING_METHOD
 
 
@@ -87,14 +87,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt that brought no answer.
+    """An attempt that got no complete response.
 
     Attributes:
         error: What `requests` raised.
         reason: What lies behind it, the error itself where nothing does; its text holds no URL.
-        unsent: The connection was never made, so the server knows nothing of the request.
-        timed_out: Something did not come in time.
-        mocked: No connection is behind this: a test's stand-in for the network raised it.
+        unsent: No connection was made, so the server knows nothing of the request.
+        timed_out: It took longer than a timeout allows.
+        mocked: A test's stand-in for the network raised it; there is no connection.
         final: Another attempt cannot help.
     """
 
@@ -110,7 +110,8 @@ class Failure:
             (e for e in reversed(self.reason.args) if isinstance(e, Exception)), self.reason
         )
         if self.timed_out:
-            return "no connection in time" if self.unsent else "no whole answer in time"
+            what = "connection" if self.unsent else "complete response"
+            return f"no {what} within the timeout"
         if not self.is_network_fault:
             return f"{type(inner).__name__}: {inner}"
         words = str(inner) if isinstance(inner, OSError) else repr(inner)
@@ -203,7 +204,7 @@ def _behind(error: BaseException) -> Iterator[Exception]:
 
 
 class Doubt(Enum):
-    """What is known, after an attempt, about whether it was carried out."""
+    """Whether a request may have been carried out, as far as is known after an attempt."""
 
     NONE = "it was not, or repeating it does no harm"
     ANSWERED = "the server answered, but with a failure"
@@ -274,8 +275,8 @@ def after_search(
 def is_retried(policy: urllib3.Retry, method: str, status: int) -> bool:
     """Say whether a status is worth another attempt; what the policy leaves unsaid is as in 2.0.0.
 
-    A policy's `allowed_methods` counts where the caller set it. Its default leaves out POST,
-    which would be right for a client that cannot tell whether one was carried out.
+    A policy's `allowed_methods` counts where the caller set it. The default leaves out POST, as is
+    right for a client that cannot find out whether one was carried out.
     """
     allowed = policy.allowed_methods
     chosen = allowed and allowed is not urllib3.Retry.DEFAULT_ALLOWED_METHODS

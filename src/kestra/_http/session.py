@@ -1,4 +1,4 @@
-"""One sending of one request: sessions, credentials, redirects, and reading the answer whole."""
+"""Sending a request once: sessions, credentials, redirects, and reading the response."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Access:
         headers: Sent with every request.
         verify: As `requests` has it; `None` leaves it to the session.
         proxies: As `requests` has it; `None` leaves it to the session and the environment.
-        timeout: Seconds to connect, and seconds to read a whole answer.
+        timeout: Seconds to connect, and seconds to read a complete response.
         policy: How often to try, and how long to wait in between.
     """
 
@@ -62,7 +62,7 @@ class Access:
 
 
 class Sessions:
-    """A session for every process, made when it is first needed.
+    """A session for each process, made when it is first needed.
 
     A session holds open connections, which must not be shared with a forked process.
     """
@@ -105,7 +105,7 @@ def is_replaced() -> bool:
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Let no request that is made in this block, its retries included, go on for longer."""
+    """Limit the time that a request in this block may take, its retries included."""
     token = _end.set(time.monotonic() + seconds)
     try:
         yield
@@ -114,12 +114,12 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def stop_at(event: Event) -> None:
-    """Let requests of this thread, retries included, not go on once the event is set."""
+    """Make the requests of this thread give up, retries included, once an event is set."""
     _stop.set(event)
 
 
 def remaining() -> float:
-    """Return how many seconds are left in the block of `within`; outside of one, endless many."""
+    """Return how many seconds the block of `within` has left; outside of one, infinity."""
     if (stop := _stop.get()) is not None and stop.is_set():
         return 0.0
     return max(_end.get() - time.monotonic(), 0.0)
@@ -127,7 +127,7 @@ def remaining() -> float:
 
 @contextmanager
 def once() -> Iterator[None]:
-    """Let no request that is made in this block be sent a second time."""
+    """Send each request in this block at most once."""
     token = _once.set(True)
     try:
         yield
@@ -148,7 +148,7 @@ def send(  # noqa: PLR0913, PLR0917  # what makes up a request
     arguments: Mapping[str, Any],
     upload: Upload,
 ) -> requests.Response:
-    """Send a request once, and return the answer, read whole.
+    """Send a request once, and return the response, read completely.
 
     Redirects are followed where that does not change the method: a POST that comes back as a GET
     starts nothing. One that is not followed is the response. A host that the caller did not name
@@ -159,7 +159,7 @@ def send(  # noqa: PLR0913, PLR0917  # what makes up a request
         method: The HTTP method.
         url: The URL.
         access: How to reach the server.
-        arguments: Keyword arguments for `requests`. With `stream` the answer is not read.
+        arguments: Keyword arguments for `requests`. With `stream` the response is not read.
         upload: Its files.
     """
     arguments = dict(arguments)
@@ -237,7 +237,7 @@ _ANONYMOUS: dict[str, Any] = {"auth": _as_it_is, "headers": {"Authorization": No
 
 
 def _read(response: requests.Response) -> requests.Response:
-    """Read an answer whole; what names no charset is UTF-8.
+    """Read a response completely; one that names no charset is UTF-8.
 
     In large pieces: `requests` takes ten thousand bytes at a time, and the memory of the many
     pieces of a large log is not given back.

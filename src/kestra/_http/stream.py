@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import requests
 
 _PIECE = 1 << 16
-_LONGEST_END = 1.0  # seconds in which a thread whose connection is shut has ended
+_LONGEST_END = 1.0  # seconds that a thread whose connection is shut down needs to end
 _EVENT_ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 class Stream:
-    """An answer that is a stream of events, read by a thread of its own.
+    """A response that is a stream of events, read by a thread of its own.
 
-    The thread puts each event into a queue, and `None` at the end, whatever the end was; each
-    together with this object, because what came before a stream was closed may be in there still.
+    The thread puts each event into a queue, and `None` at the end, for whatever reason. Each comes
+    with this object: the queue may still hold events of a stream that was closed.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Stream:
 
     def close(self) -> None:
         """Close the connection, and wait until the thread has ended."""
-        # To close an answer waits for the one who reads it, and that one waits for bytes.
+        # Closing the response would wait for the thread, which waits for bytes.
         _shut(self._response)
         self._thread.join(_LONGEST_END)
 
     def _read(self) -> None:
-        # Whatever breaks it off, of requests, urllib3, the system or a mock: it is at its end.
+        # Whatever requests, urllib3, the system or a mock raises: the stream has ended.
         with suppress(Exception), closing(self._response):
             for event in events(self._pieces()):
                 self._inbox.put((self, event))
@@ -61,7 +61,7 @@ class Stream:
 
 
 def _pieces(response: Any) -> Iterator[bytes]:
-    """Yield the body of an answer as it comes, without waiting for a whole piece."""
+    """Yield the body of a response as it comes, without waiting for a full buffer."""
     read = getattr(response.raw, "read1", None)
     if read is None:  # urllib3 before 2.2
         yield from response.iter_content(1)
@@ -71,13 +71,13 @@ def _pieces(response: Any) -> Iterator[bytes]:
 
 
 def _shut(response: Any) -> None:
-    """Shut the connection of an answer down; whoever reads from it is at the end.
+    """Shut down the connection of a response; whoever reads from it sees the end.
 
-    One that has ended already has no connection any more, and that of a mocking library never had.
+    One that has ended has no connection left, and that of a mocking library never had one.
     """
     with suppress(AttributeError, OSError, ValueError):
         connection = socket.socket(fileno=response.raw.fileno())
         try:
             connection.shutdown(socket.SHUT_RDWR)
         finally:
-            connection.detach()  # it is the answer's
+            connection.detach()  # the response owns the descriptor

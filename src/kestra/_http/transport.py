@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from kestra._http.account import Account, whereabouts
+from kestra._http.account import Account, where_to_look
 from kestra._http.adapter import wire
 from kestra._http.answers import body_of
 from kestra._http.api_errors import APIError, NotFound
@@ -109,10 +109,10 @@ def annotate(error: BaseException, note: str) -> None:
 
 
 def wait(seconds: float, account: Account, outcome: Answer | Failure) -> None:
-    """Log why another attempt is needed, and wait for its time: not beyond the end of `within`."""
+    """Log the outcome of an attempt, and wait before the next, no longer than `within` allows."""
     seconds = min(seconds, remaining())
     if seconds > 0:
-        logger.warning("%s: %s; going on in %g s", account, account.of(outcome), seconds)
+        logger.warning("%s: %s; continuing in %g s", account, account.of(outcome), seconds)
         time.sleep(seconds)
 
 
@@ -163,7 +163,7 @@ class _Exchange:
             raise
         except BaseException as error:  # Ctrl-C, or a hook of the caller's
             if self._creation is not None and self._in_doubt:
-                annotate(error, whereabouts(self._creation))
+                annotate(error, where_to_look(self._creation))
             raise
 
     def _run(self) -> requests.Response:
@@ -265,7 +265,9 @@ class _Exchange:
     def _adopted(self) -> requests.Response:
         """Return the execution that was found, as the answer to its creation."""
         logger.warning(
-            "%s: the answer was lost; the execution exists: %s", self._account, self._found["id"]
+            "%s: the response was lost, but the execution exists: %s",
+            self._account,
+            self._found["id"],
         )
         response = requests.Response()
         response.status_code = HTTPStatus.OK
@@ -305,7 +307,7 @@ class _Exchange:
             upload = self._upload if "files" in arguments else Upload(None)
             return Answer(send(session, method, url, self._access, arguments, upload))
         except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
-            # A session that was given may have adapters of its own, which do not tell.
+            # The adapters of a session that was passed in do not record what they send.
             return failure(error, sent=wire.used if self._sessions.given is None else None)
 
     # --- the end ---
@@ -322,9 +324,9 @@ class _Exchange:
         creation = self._creation if in_doubt else None
         notes = []
         if creation is not None:
-            notes.append(whereabouts(creation))
+            notes.append(where_to_look(creation))
         elif in_doubt:
-            notes.append("It may have been carried out all the same")
+            notes.append("It may have been carried out nevertheless")
         if not self.repeatable:
             notes.append("Not sent again: one of its files cannot be read twice")
         return self._account.failed(

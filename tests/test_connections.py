@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 from dataclasses import replace
 from queue import Queue
 
@@ -30,7 +31,7 @@ from kestra._http.credentials import credentials
 from kestra._http.session import Access, Sessions
 from kestra._http.stream import Stream
 from kestra._http.transport import request
-from kestra.exceptions import ConnectionFailed, RequestTimeout
+from kestra.exceptions import ConnectionFailed, ConnectTimeout, RequestTimeout
 
 pytestmark = pytest.mark.usefixtures("environment", "no_proxy", "slept")
 
@@ -193,10 +194,22 @@ def test_the_environment_names_the_proxy(tls_server, sessions, access, proxy, mo
 def test_a_proxy_that_refuses_a_tunnel_leaves_no_doubt(tls_server, sessions, through_proxy, proxy):
     """Nothing was sent, so no execution can have been created."""
     proxy.upset("CONNECT", *[answer(407)] * 5)
-    with pytest.raises(ConnectionFailed, match=r"no connection: .*407") as caught:
+    with pytest.raises(ConnectionFailed, match=r"no connection through the proxy: .*407") as caught:
         request(sessions, "POST", tls_server.url + CREATE, through_proxy, {})
     assert caught.value.correlation_id is None
     assert tls_server.connections == 0
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there_is_told_from_a_server(sessions, scheme):
+    """The error says that it is the proxy, and shows nothing of its credentials."""
+    proxies = {"https": f"{scheme}://jane:hunter2@127.0.0.1:1"}
+    with pytest.raises(
+        ConnectionFailed, match=r"no connection through the proxy: .*refused"
+    ) as got:
+        request(sessions, "GET", "https://kestra.invalid/", Access(proxies=proxies), {})
+    assert not isinstance(got.value, ConnectTimeout)
+    assert "hunter2" not in "".join(traceback.format_exception(got.value))
 
 
 def test_a_tunnel_that_leads_nowhere_leaves_no_doubt(sessions, through_proxy, proxy, slept):

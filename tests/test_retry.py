@@ -130,6 +130,13 @@ def connection_error(reason):
     return requests.ConnectionError(MaxRetryError(POOL, "/secret", reason))
 
 
+def caused_by_refusal():
+    """What urllib3 makes of a connection that is refused: of the kind of its timeouts."""
+    error = NewConnectionError(POOL, "not made")
+    error.__cause__ = ConnectionRefusedError("refused")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "unsent", "timed_out", "words"),
     [
@@ -151,7 +158,15 @@ def connection_error(reason):
             ),
             True,
             False,
-            "no connection: no",
+            "no connection through the proxy: no",
+        ),
+        (
+            requests.exceptions.ProxyError(
+                MaxRetryError(POOL, "/", ProxyError("proxy", caused_by_refusal()))
+            ),
+            True,
+            False,
+            "no connection through the proxy: refused",
         ),
         (
             requests.ReadTimeout(ReadTimeoutError(POOL, "/", "late")),

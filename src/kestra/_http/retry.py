@@ -106,16 +106,16 @@ class Failure:
     final: bool = False
 
     def __str__(self) -> str:
-        inner = self.reason.__cause__ or next(
-            (e for e in reversed(self.reason.args) if isinstance(e, Exception)), self.reason
-        )
+        inner = _cause(_cause(self.reason))  # behind an error of a proxy there are two more
         if self.timed_out:
             what = "connection" if self.unsent else "complete response"
             return f"no {what} within the timeout"
         if not self.is_network_fault:
             return f"{type(inner).__name__}: {inner}"
         words = str(inner) if isinstance(inner, OSError) else repr(inner)
-        return f"{'no connection' if self.unsent else 'the connection broke'}: {words}"
+        what = "no connection" if self.unsent else "the connection broke"
+        through = " through the proxy" if isinstance(self.reason, ProxyError) else ""
+        return f"{what}{through}: {words}"
 
     @property
     def is_network_fault(self) -> bool:
@@ -162,11 +162,18 @@ def failure(error: Exception, *, sent: bool | None = None) -> Failure:
 
 def _timed_out(reason: Exception) -> bool:
     inner = (reason.__cause__, getattr(reason, "original_error", None), *reason.args)
-    late = isinstance(reason, ConnectTimeoutError | ReadTimeoutError)
     # urllib3 counts a refused connection among the timeouts of connecting.
-    return (late and not isinstance(reason, NewConnectionError)) or any(
-        isinstance(each, TimeoutError | ConnectTimeoutError) for each in inner
+    return any(
+        isinstance(each, TimeoutError | ConnectTimeoutError | ReadTimeoutError)
+        and not isinstance(each, NewConnectionError)
+        for each in (reason, *inner)
     )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what lies directly behind an error; itself where nothing does."""
+    inner = (e for e in reversed(error.args) if isinstance(e, Exception))
+    return error.__cause__ or next(inner, error)
 
 
 def _is_mock(error: Exception) -> bool:

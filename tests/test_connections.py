@@ -8,6 +8,7 @@ import time
 import traceback
 from dataclasses import replace
 from queue import Queue
+from types import MappingProxyType
 
 import pytest
 import requests
@@ -186,6 +187,20 @@ def test_the_environment_names_the_proxy(tls_server, sessions, access, proxy, mo
     search(sessions, tls_server, access)
     assert proxy.count("CONNECT") == 1
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    search(sessions, tls_server, access)
+    assert proxy.count("CONNECT") == 1
+    assert tls_server.count("GET") == 2
+
+
+def test_the_environment_does_not_change_the_callers_proxies(
+    tls_server, sessions, access, proxy, monkeypatch
+):
+    """What it adds counts for one request: later ones go by the environment as it is then."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    access = replace(access, proxies=MappingProxyType({"ftp": "http://127.0.0.1:1"}))
+    search(sessions, tls_server, access)
+    assert proxy.count("CONNECT") == 1
+    monkeypatch.delenv("HTTPS_PROXY")
     search(sessions, tls_server, access)
     assert proxy.count("CONNECT") == 1
     assert tls_server.count("GET") == 2

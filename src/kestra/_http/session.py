@@ -211,7 +211,7 @@ def _prepared(access: Access, arguments: Mapping[str, Any], upload: Upload) -> d
     if access.verify is not None:
         prepared.setdefault("verify", access.verify)
     if access.proxies is not None:
-        prepared.setdefault("proxies", access.proxies)
+        prepared.setdefault("proxies", dict(access.proxies))  # `requests` adds to it
     left = max(remaining(), 0.001)  # zero would mean something else
     prepared.setdefault("timeout", tuple(min(seconds, left) for seconds in access.timeout))
     return {**prepared, "headers": headers}

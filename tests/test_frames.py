@@ -303,7 +303,7 @@ def test_timestamps(timestamp):
 @pytest.mark.parametrize(
     "timestamp",
     [
-        dt.datetime(2026, 1, 2),
+        dt.datetime(2026, 1, 2),  # noqa: DTZ001  # has to be refused
         dt.date(2026, 1, 2),
         "2026-01-02T03:04:05",
         "now",
@@ -311,7 +311,7 @@ def test_timestamps(timestamp):
         True,
         [],
         SECRET,
-    ],  # noqa: DTZ001
+    ],
     ids=repr,
 )
 def test_timestamps_that_are_no_instant(timestamp):

@@ -17,10 +17,16 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 WHEELS = Path("build/dist")
 
-CONVERTED = ["pandas", "pydantic"]  # their values are converted, in scripts that use them
+TEST_TOOLS = [
+    "pandas",  # values of these two are converted, in scripts that use them
+    "pydantic",
+    "pytest-xdist",
+]
+ON_ALL_CORES = ["-q", "-n", "auto", "--dist", "worksteal"]
 # The tests of what the dependencies, those of extras too, do for this package.
 DEPENDENT = [
     "tests/test_adapter.py",
+    "tests/test_connections.py",
     "tests/test_examples.py",
     "tests/test_fake.py",
     "tests/test_flow.py",
@@ -67,8 +73,8 @@ def wheel(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, against the wheel, on one Python."""
     (built,) = WHEELS.glob("*.whl")
-    session.install(f"{built}[test]", *CONVERTED)
-    session.run("python", "-m", "pytest", *(session.posargs or ["-q"]))
+    session.install(f"{built}[test]", *TEST_TOOLS)
+    session.run("python", "-m", "pytest", *(session.posargs or ON_ALL_CORES))
 
 
 @nox.session(python=PYTHONS[0])
@@ -76,17 +82,17 @@ def lowest(session: nox.Session) -> None:
     """Prove the lower bounds of the dependencies, on the oldest Python."""
     extras = PROJECT["project"]["optional-dependencies"]
     bounds = PROJECT["project"]["dependencies"] + extras["ion"] + extras["testing"]
-    session.install("-e.[test]", *(bound.replace(">=", "==") for bound in bounds))
+    session.install("-e.[test]", "pytest-xdist", *(bound.replace(">=", "==") for bound in bounds))
     session.run("python", "-m", "pip", "freeze", "--exclude-editable")
-    session.run("python", "-m", "pytest", *(session.posargs or ["-q", *DEPENDENT]))
+    session.run("python", "-m", "pytest", *(session.posargs or [*ON_ALL_CORES, *DEPENDENT]))
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Branches that the tests reach, also in processes that they start; those of load add none."""
-    session.install("-e.[test]", *CONVERTED)
+    session.install("-e.[test]", *TEST_TOOLS)
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", "-m", "not load")
+    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES, "-m", "not load")
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", "--fail-under=98")
 
@@ -94,7 +100,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def engine(session: nox.Session) -> None:
     """The tests that the engine itself judges; they need JDK 25 and Maven."""
-    session.install("-e.[test]", *CONVERTED)
+    session.install("-e.[test]", *TEST_TOOLS)
     session.run("python", "-m", "pytest", "-m", "engine", *(session.posargs or ["-q"]))
 
 

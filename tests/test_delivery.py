@@ -140,6 +140,41 @@ def test_forks(sizes, options):
     assert arrived == frames(PROCESSES, sizes, COUNT)
 
 
+TALK = """
+def talk(worker, sizes, count):
+    for number in range(count):
+        print("worker", worker, "row", number, "x" * (number % 300))
+        if number % 3 == 0:
+            print("and", end=" ", flush=number % 2 == 0)
+            emit_one(worker, number, sizes)
+            print("so on")
+
+def emit_one(worker, number, sizes):
+    padding = "x" * sizes[worker % len(sizes)]
+    Kestra.outputs({"id": f"{worker}-{number}", "padding": padding})
+"""
+TALKING = {
+    "fork": FORK.replace("emit(", "talk("),
+    "Pool": """
+import multiprocessing
+
+with multiprocessing.get_context("fork").Pool(4) as pool:
+    pool.starmap(talk, [(worker, sizes, count) for worker in range(4)], chunksize=1)
+""",
+}
+
+
+@UNBUFFERED
+@SIZES
+@pytest.mark.parametrize("talking", TALKING)
+def test_forks_that_print(talking, sizes, options):
+    """Text of four forked processes, whole lines and open ones, swallows no frame of theirs."""
+    arrived = delivered(EMIT + TALK + TALKING[talking], sizes, 900, options=options)
+    expected = frames(PROCESSES, sizes, 900)
+    expected = {line: 1 for line in expected if int(line.split(b"-")[1].split(b'"')[0]) % 3 == 0}
+    assert {line: times for line, times in arrived.items() if b"::" in line} == expected
+
+
 def test_a_fork_and_its_child():
     """A process that has forked loses none to its child, though their sizes differ."""
     code = "child = os.fork()\nemit(int(bool(child)), sizes, count)\nif child: os.wait()"

@@ -9,7 +9,8 @@ has left a line open (`print("…", end="")`).
 out of a frame, a hook is set on `write` and `flush` of `sys.stdout` and `sys.stderr`: on these two
 objects only, and it comes off when the stream is replaced. `KESTRA_STDOUT_HOOK=0` in the
 environment leaves it out. It cannot see text that was printed before it was set, that goes to
-`sys.stdout.buffer` or to the descriptor, or that another process writes.
+`sys.stdout.buffer` or to the descriptor, or that another process writes; those that come of one
+by `fork` tell each other.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from mmap import mmap
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 # Looked up once, not for every frame.
 _modules = sys.modules
@@ -38,6 +42,8 @@ _IDLE = 0  # nothing is being written (and false)
 _WHOLE = 1  # a frame that the kernel takes as a whole: another may still go first, text may not
 _INSIDE = 2  # a line that may be out in part: all has to wait for its end
 
+_SHORT = 1_000  # characters that stay in any buffer
+
 
 class _Gate:
     """What one line after the other passes on its way to a pipe.
@@ -47,6 +53,8 @@ class _Gate:
         stage: What they find.
         has_text: Text was printed since the last frame, or may have been.
         is_exclusive: No other process writes, as far as it takes the same lock.
+        open_line: Whether the pipe's last line is open, as a byte that all processes share which
+            come of one by `fork`; None before the first of these.
         deferred: The calls that wait for the end of the line.
         other: The gate of the other stream; this one where both streams are one pipe.
     """
@@ -59,6 +67,7 @@ class _Gate:
         self.stage = _IDLE
         self.has_text = True
         self.is_exclusive = False
+        self.open_line: mmap | None = None
         self.deferred: list[tuple[Callable[..., object], tuple[str, ...]]] = []
         self.other = self
         self._is_catching_up = False
@@ -118,7 +127,9 @@ class Sink:
         self._stream: Any = None
         self._descriptor: Any = None  # an integer; None: the stream has none, and takes text
         self._at_once = 0  # the most bytes that the kernel takes as a whole
-        self._most_text = sys.maxsize  # characters that Python hands on without losing any
+        self._is_buffered = True
+        self._most_text = sys.maxsize  # characters of a text that is written as it comes
+        self._unflushed = 0  # characters, since a fork
         self._flush: Callable[[], object] = lambda: None
         self._hooks: dict[str, object] = {}
         self.line_is_open = False
@@ -180,8 +191,11 @@ class Sink:
                 gate.catch_up()
 
     def flush(self) -> None:
-        """Hand text that was printed before to the kernel; of a closed stream there is none."""
-        if not getattr(self._stream, "closed", True):
+        """Hand text that was printed before to the kernel."""
+        if self._unflushed:
+            self._unflushed = 0
+            self._alone(self._flush, leaving_open=self.line_is_open)
+        else:
             self._flush()
 
     def _write_after_text(self, frame: str) -> None:
@@ -192,9 +206,12 @@ class Sink:
             _write_to_stand_in(stream, frame)
             return
         self.gate.stage = _INSIDE
-        self._flush()
+        self.flush()
         if self.twin is not self:
-            self.twin.flush()
+            try:  # noqa: SIM105  # `contextlib` would take a part of every start
+                self.twin.flush()
+            except ValueError:
+                pass  # closed
         is_open = self.line_is_open or self.twin.line_is_open
         self._write_exclusively(f"\n{frame}" if is_open else frame)
         self.gate.has_text = False
@@ -211,22 +228,37 @@ class Sink:
     def _write_exclusively(self, line: str) -> None:
         """Write a line, under a lock between processes if it needs one."""
         gate = self.gate
-        is_whole = len(line) < self._at_once
+        is_whole = len(line) + 1 < self._at_once
         gate.stage = _WHOLE if is_whole else _INSIDE
+
+        def write() -> None:
+            data = line.encode()
+            if gate.open_line is not None and gate.open_line[0] and line[0] != "\n":
+                data = b"\n" + data
+            _write_all(self._descriptor, data, b"\n")
+
         if is_whole and not _is_shared():
             _write_all(self._descriptor, f"{line}\n".encode())
-            return
+        else:
+            self._alone(write, leaving_open=False)
+
+    def _alone(self, write: Callable[[], T], *, leaving_open: bool) -> T:
+        """Write while no other process does, and let all know how that leaves the line."""
+        gate = self.gate
         is_outer = not gate.is_exclusive  # or a whole line inside of one, whose lock has to stay
-        has_lock = False
         try:
             gate.is_exclusive = True
-            has_lock = _lock_between_processes(self._descriptor)
-            _write_all(self._descriptor, line.encode(), b"\n")
+            _lock_between_processes(self._descriptor)
+            return write()
+        except BaseException:
+            leaving_open = True  # it may have been cut short
+            raise
         finally:
+            if gate.open_line is not None:
+                gate.open_line[0] = leaving_open
             if is_outer:
                 gate.is_exclusive = False
-                if has_lock:
-                    _unlock_between_processes(self._descriptor)
+                _unlock_between_processes(self._descriptor)
 
     def _can_go_on(self, error: BaseException) -> bool:
         """Make the best of what has interrupted a write; say whether it can be made again."""
@@ -263,8 +295,11 @@ class Sink:
             # A signal cuts short what is written to a terminal.
             self._at_once = 0 if stream.isatty() else _pipe_buf(self._descriptor)
             # Of an unbuffered stream, Python drops what a pipe does not take at once.
-            is_buffered = type(stream.buffer) is BufferedWriter
-            self._most_text = sys.maxsize if is_buffered else _piece(self._descriptor)
+            self._is_buffered = type(stream.buffer) is BufferedWriter
+            self._most_text = sys.maxsize if self._is_buffered else _piece(self._descriptor)
+            self._unflushed = 0
+            if self.gate.open_line is not None:
+                self.mind_processes()
             self._flush = stream.flush
             if not _is_blocking(self._descriptor):
                 self.expect_blocking()
@@ -275,7 +310,7 @@ class Sink:
         if self._descriptor is None:
             return
         self._at_once = 0
-        if self._most_text != sys.maxsize:
+        if not self._is_buffered:
             self._most_text = 0
         self._flush = _patient_flush(self._stream.buffer, self._flush, self._descriptor)
 
@@ -312,7 +347,7 @@ class Sink:
                 if len(text) <= self._most_text:
                     count = write(text)
                 else:
-                    count = self._write_in_pieces(write, text)
+                    count = self._write_with_care(write, text, is_open=text[-1:] not in ends)
             except BaseException:  # it may have been cut short
                 self.line_is_open = True
                 raise
@@ -329,7 +364,31 @@ class Sink:
 
         return noting_write
 
+    def mind_processes(self) -> None:
+        """Write text in whole lines from here on: others write to the same pipe."""
+        self._most_text = 0
+
+    def _write_with_care(self, write: Callable[[str], int], text: str, *, is_open: bool) -> int:
+        """Write text that is too long for an unbuffered stream, or any once there was a fork."""
+        if not text:
+            return 0
+        if self.gate.open_line is None:
+            return self._write_in_pieces(write, text)
+        self._unflushed += len(text)
+        if is_open and self._is_buffered and self._unflushed < _SHORT:
+            return write(text)
+
+        def write_and_flush() -> int:
+            written: int = self._write_in_pieces(write, text)
+            self._flush()
+            return written
+
+        self._unflushed = 0
+        return self._alone(write_and_flush, leaving_open=is_open)
+
     def _write_in_pieces(self, write: Callable[[str], int], text: str) -> int:
+        if self._is_buffered:
+            return write(text)
         size = _piece(self._descriptor)
         for start in range(0, len(text), size):
             if not self._at_once:
@@ -348,7 +407,7 @@ class Sink:
                     if stage:
                         gate.deferred.append((exclusive_flush, ()))
                     else:
-                        self._flush()
+                        self.flush()
                 except BaseException:
                     self._leave_line_open()
                     raise
@@ -459,24 +518,21 @@ def _wait_until_writable(descriptor: int) -> None:
     select((), (descriptor,), ())
 
 
-def _lock_between_processes(descriptor: int) -> bool:
-    """Whether there is one to be had; not on Windows, nor for every kind of file.
+def _lock_between_processes(descriptor: int, operation: str = "LOCK_EX") -> None:
+    """Lock, where there is a lock to be had: not on Windows, nor for every kind of file.
 
     `lockf`, because a process has it: `flock` is shared by all that inherited the descriptor.
     """
     try:
         import fcntl
 
-        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        fcntl.lockf(descriptor, getattr(fcntl, operation))
     except (ImportError, OSError):
-        return False
-    return True
+        pass
 
 
 def _unlock_between_processes(descriptor: int) -> None:
-    import fcntl
-
-    fcntl.lockf(descriptor, fcntl.LOCK_UN)
+    _lock_between_processes(descriptor, "LOCK_UN")
 
 
 def _discard_from_now_on(descriptor: int) -> None:
@@ -507,13 +563,19 @@ if _stdout_gate is _stderr_gate:
 
 
 def _before_fork() -> None:
+    from mmap import mmap
+
     for sink in (stdout, stderr):
         sink.gate.wait()
     for sink in (stdout, stderr):
         try:  # noqa: SIM105  # `contextlib` would take a part of every start
             sink.flush()  # else the child would print the parent's text once more
-        except OSError:
-            pass  # no reader: the next write says so
+        except (OSError, ValueError):
+            pass  # no reader, or closed: the next write says so
+        if sink.gate.open_line is None:
+            sink.gate.open_line = mmap(-1, 1)
+        sink.gate.open_line[0] |= sink.line_is_open
+        sink.mind_processes()
 
 
 def _after_fork_in_parent() -> None:

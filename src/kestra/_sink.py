@@ -19,7 +19,21 @@ import atexit
 import os
 import sys
 from _thread import RLock, get_ident
-from io import BufferedWriter, FileIO, TextIOWrapper
+from io import BufferedWriter
+
+from kestra._descriptor import (
+    bytes_at_once,
+    characters_at_once,
+    descriptor_of,
+    discard_from_now_on,
+    is_blocking,
+    is_one_pipe,
+    lock,
+    patient,
+    unlock,
+    wait_until_writable,
+    write_all,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +47,6 @@ if TYPE_CHECKING:
 _modules = sys.modules
 _streams = vars(sys)
 _write = os.write
-# One call for a line and its end; where there is none (Windows), one for each of them.
-_writev = getattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, pieces[0]))
 _has_forked = False  # or been forked
 
 # What a signal handler or `__del__` finds that runs inside a write of the same thread:
@@ -177,7 +189,7 @@ class Sink:
                     data = f"{frame}\n".encode()
                     written = _write(self._descriptor, data)  # a pipe takes all of it or nothing,
                     if written < len(data):  # a file may take less
-                        _write_all(self._descriptor, data[written:])
+                        write_all(self._descriptor, data[written:])
         except BaseException as error:
             if not self._can_go_on(error):
                 raise
@@ -235,10 +247,10 @@ class Sink:
             data = line.encode()
             if gate.open_line is not None and gate.open_line[0] and line[0] != "\n":
                 data = b"\n" + data
-            _write_all(self._descriptor, data, b"\n")
+            write_all(self._descriptor, data, b"\n")
 
         if is_whole and not _is_shared():
-            _write_all(self._descriptor, f"{line}\n".encode())
+            write_all(self._descriptor, f"{line}\n".encode())
         else:
             self._alone(write, leaving_open=False)
 
@@ -248,7 +260,7 @@ class Sink:
         is_outer = not gate.is_exclusive  # or a whole line inside of one, whose lock has to stay
         try:
             gate.is_exclusive = True
-            _lock_between_processes(self._descriptor)
+            lock(self._descriptor)
             return write()
         except BaseException:
             leaving_open = True  # it may have been cut short
@@ -258,14 +270,14 @@ class Sink:
                 gate.open_line[0] = leaving_open
             if is_outer:
                 gate.is_exclusive = False
-                _unlock_between_processes(self._descriptor)
+                unlock(self._descriptor)
 
     def _can_go_on(self, error: BaseException) -> bool:
         """Make the best of what has interrupted a write; say whether it can be made again."""
         if self._descriptor is None:
             return False
         if isinstance(error, BrokenPipeError):
-            _discard_from_now_on(self._descriptor)
+            discard_from_now_on(self._descriptor)
             return False
         if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
             if self.gate.stage == _INSIDE:  # but the flush may have cut a line of text short
@@ -290,18 +302,20 @@ class Sink:
         self.has_broken_line = False
         self.gate.has_text = True
         self._stream = stream
-        self._descriptor = _descriptor_of(stream)
+        self._descriptor = descriptor_of(stream)
         if self._descriptor is not None:
             # A signal cuts short what is written to a terminal.
-            self._at_once = 0 if stream.isatty() else _pipe_buf(self._descriptor)
+            self._at_once = 0 if stream.isatty() else bytes_at_once(self._descriptor)
             # Of an unbuffered stream, Python drops what a pipe does not take at once.
             self._is_buffered = type(stream.buffer) is BufferedWriter
-            self._most_text = sys.maxsize if self._is_buffered else _piece(self._descriptor)
+            self._most_text = (
+                sys.maxsize if self._is_buffered else characters_at_once(self._descriptor)
+            )
             self._unflushed = 0
             if self.gate.open_line is not None:
                 self.mind_processes()
             self._flush = stream.flush
-            if not _is_blocking(self._descriptor):
+            if not is_blocking(self._descriptor):
                 self.expect_blocking()
             if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
                 self._hook(stream)
@@ -312,7 +326,7 @@ class Sink:
         self._at_once = 0
         if not self._is_buffered:
             self._most_text = 0
-        self._flush = _patient_flush(self._stream.buffer, self._flush, self._descriptor)
+        self._flush = patient(self._flush, self._stream.buffer, self._descriptor)
 
     def _hook(self, stream: Any) -> None:
         self._hooks = {
@@ -389,10 +403,10 @@ class Sink:
     def _write_in_pieces(self, write: Callable[[str], int], text: str) -> int:
         if self._is_buffered:
             return write(text)
-        size = _piece(self._descriptor)
+        size = characters_at_once(self._descriptor)
         for start in range(0, len(text), size):
             if not self._at_once:
-                _wait_until_writable(self._descriptor)
+                wait_until_writable(self._descriptor)
             write(text[start : start + size])
         return len(text)
 
@@ -438,15 +452,6 @@ def _is_shared() -> bool:
     return _has_forked or "subprocess" in _modules or "multiprocessing" in _modules
 
 
-def _descriptor_of(stream: Any) -> int | None:
-    """That of an ordinary standard stream; None for every stand-in (capsys, a notebook, …)."""
-    if type(stream) is not TextIOWrapper:
-        return None
-    buffer = stream.buffer
-    raw = buffer.raw if type(buffer) is BufferedWriter else buffer
-    return raw.fileno() if type(raw) is FileIO else None
-
-
 def _write_to_stand_in(stream: Any, frame: str) -> None:
     # Of its type: a mock has every attribute.
     write_frame = getattr(type(stream), "_kestra_write_frame", None)  # of `kestra.testing.capture`
@@ -463,94 +468,8 @@ def _line_ends(encoding: str) -> str:
     return "\r\n" if "\n".encode(encoding).endswith(b"\n") else ""
 
 
-def _is_blocking(descriptor: int) -> bool:
-    try:
-        return os.get_blocking(descriptor)
-    except (AttributeError, OSError):  # on Windows there is none, or only for pipes
-        return True
-
-
-def _pipe_buf(descriptor: int) -> int:
-    try:
-        return os.fpathconf(descriptor, "PC_PIPE_BUF")
-    except (AttributeError, OSError):
-        return 512  # the least that POSIX allows
-
-
-def _piece(descriptor: int) -> int:
-    """How many characters a pipe takes as a whole: none has more than ten bytes."""
-    return _pipe_buf(descriptor) // 10
-
-
-def _patient_flush(buffer: Any, flush: Callable[[], object], descriptor: int) -> Callable[[], None]:
-    """How to flush a stream whose descriptor does not block."""
-
-    def patient_flush() -> None:
-        while True:
-            try:
-                buffer.flush()  # first: the text layer drops what finds no room in there
-                flush()
-            except BlockingIOError:
-                _wait_until_writable(descriptor)
-            else:
-                return
-
-    return patient_flush
-
-
-def _write_all(descriptor: int, *pieces: bytes) -> None:
-    rest = [memoryview(piece) for piece in pieces]
-    while rest:
-        try:
-            written = _writev(descriptor, rest)
-        except BlockingIOError:  # a reader that is slow, not a loop that is hot
-            _wait_until_writable(descriptor)
-            continue
-        while rest and written >= len(rest[0]):
-            written -= len(rest.pop(0))
-        if rest:
-            rest[0] = rest[0][written:]
-
-
-def _wait_until_writable(descriptor: int) -> None:
-    from select import select
-
-    select((), (descriptor,), ())
-
-
-def _lock_between_processes(descriptor: int, operation: str = "LOCK_EX") -> None:
-    """Lock, where there is a lock to be had: not on Windows, nor for every kind of file.
-
-    `lockf`, because a process has it: `flock` is shared by all that inherited the descriptor.
-    """
-    try:
-        import fcntl
-
-        fcntl.lockf(descriptor, getattr(fcntl, operation))
-    except (ImportError, OSError):
-        pass
-
-
-def _unlock_between_processes(descriptor: int) -> None:
-    _lock_between_processes(descriptor, "LOCK_UN")
-
-
-def _discard_from_now_on(descriptor: int) -> None:
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, descriptor)
-    os.close(null)
-
-
-def _is_one_pipe() -> bool:
-    """Whether both streams lead to the same place, as by `2>&1`."""
-    try:
-        return os.path.sameopenfile(1, 2)
-    except OSError:  # one of them is closed
-        return False
-
-
 _stdout_gate = _Gate()
-if _is_one_pipe():
+if is_one_pipe():
     _stderr_gate = _stdout_gate
 else:
     # Two: a thread may pass on to one of them what it reads from the other.

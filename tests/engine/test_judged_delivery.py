@@ -12,6 +12,7 @@ from test_delivery import (
     SMALL,
     test_a_fork_and_its_child,
     test_a_script_that_a_script_runs,
+    test_forks_that_print,
 )
 from test_sink import (
     ACTIONS,
@@ -21,7 +22,6 @@ from test_sink import (
     test_a_fork_while_another_thread_emits,
     test_a_lock_that_is_refused,
     test_another_wrapper_of_standard_output,
-    test_both_streams_into_one_pipe,
     test_daemon_threads_at_exit,
     test_encodings,
     test_every_call_delivers_at_once,
@@ -40,14 +40,33 @@ from test_sink import (
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("processes_in_the_engine")]
 
 SIZES = pytest.mark.parametrize(
-    ("sizes", "count"), [([SMALL], 500), ([LARGE], 100), ([SMALL, LARGE], 100)]
+    ("sizes", "count"),
+    [([SMALL], 500), ([LARGE], 100), ([SMALL, LARGE], 100)],
+    indirect=["count"],
 )
+
+
+@pytest.fixture(autouse=True)
+def lines_of_a_process_that_has_ended(monkeypatch):
+    """The engine tells what it has read when all is over."""
+
+    def lines(*script, **options):
+        return [f"{line}\n".encode() for line in said(run(*script, **options))]
+
+    monkeypatch.setattr(test_delivery, "lines", lines)
+
+
+@pytest.fixture
+def count(request, monkeypatch):
+    """How many frames of each thread or process."""
+    monkeypatch.setattr(test_delivery, "COUNT", request.param)
+    return request.param
 
 
 @SIZES
 def test_threads(sizes, count):
     """Of eight threads that emit at once the engine reads every frame, whole, once."""
-    test_delivery.test_threads(sizes, count, options=())
+    test_delivery.test_threads(sizes, options=())
 
 
 @SIZES
@@ -60,14 +79,14 @@ def test_threads_among_text(sizes, count, talk):
 @SIZES
 def test_forks(sizes, count):
     """So it does of four forked children."""
-    test_delivery.test_forks(sizes, count, options=())
+    test_delivery.test_forks(sizes, options=())
 
 
 @SIZES
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_multiprocessing(sizes, count, method, tmp_path):
     """So it does of four processes of `multiprocessing`."""
-    test_delivery.test_multiprocessing(sizes, count, method, tmp_path)
+    test_delivery.test_multiprocessing(sizes, method, tmp_path)
 
 
 @pytest.mark.parametrize("action", ACTIONS)

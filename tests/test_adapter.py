@@ -5,6 +5,7 @@ import time
 
 import pytest
 import requests
+import urllib3
 from loopback import Loopback, Reply, drip, drip_body, fine, hang
 
 from kestra._http import adapter
@@ -142,6 +143,11 @@ def test_no_timeout_means_no_bound(server, session):
     assert session.get(server.url, timeout=None).ok
 
 
+def test_a_timeout_may_be_one_of_urllib3(server, session):
+    """As `requests` takes it."""
+    assert session.post(server.url, data=b"x", timeout=urllib3.Timeout(connect=5, read=5)).ok
+
+
 def test_proxied_requests_are_bounded_too(server, session):
     """A proxy does not get around the deadline."""
     server.upset("GET", drip)
@@ -150,11 +156,14 @@ def test_proxied_requests_are_bounded_too(server, session):
 
 
 def test_the_wire_tells_whether_something_was_sent(server, session):
-    """What fails before a connection is made was not sent."""
-    wire.used = False
+    """What fails before there is a connection was not sent; of others nothing is known."""
+    wire.used = None
+    with requests.Session() as other:
+        other.get(server.url, timeout=5)
+    assert wire.used is None
     with pytest.raises(requests.ConnectionError):
         session.get("http://127.0.0.1:1/", timeout=5)
-    assert not wire.used
+    assert wire.used is False
     server.upset("GET", fine)
     session.get(server.url, timeout=5)
     assert wire.used

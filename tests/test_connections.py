@@ -389,3 +389,36 @@ def test_an_answer_without_a_length_is_bounded(either, sessions, access):
     access = replace(access, timeout=(5, 0.3))
     assert search(sessions, either, access).json()["total"] == 0
     assert either.count("GET") == 2
+
+
+# --- bodies that are taken slowly ---
+
+
+class Busy(Loopback):
+    """A server that takes its time before it reads a request."""
+
+    def _receive(self, connection, stream, number):
+        if not any(each.connection == number for each in self.requests):
+            self.stopped.wait(0.5)
+        return super()._receive(connection, stream, number)
+
+
+def test_a_server_may_pause_while_it_takes_a_body(sessions):
+    """Longer than it may take to connect; as long as it may take to answer."""
+    content = bytes(1 << 24)  # more than fits into the buffers of both ends
+    with Busy() as server:
+        access = Access(timeout=(0.2, 10))
+        files = {"files": {"orders": ("orders.csv", content)}}
+        request(sessions, "POST", server.url + CREATE, access, files)
+        assert server.requests[0].parts[0] == {"orders": content}
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_stops_taking_a_body_is_given_up(sessions):
+    """A pause beyond the read timeout is a timeout; the request may have been carried out."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}{CREATE}"
+        access = Access(timeout=(5, 0.2), policy=urllib3.Retry(0))
+        files = {"files": {"orders": ("orders.csv", bytes(1 << 24))}}
+        with pytest.raises(RequestTimeout, match="may exist"):
+            request(sessions, "POST", url, access, files)

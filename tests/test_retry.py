@@ -242,7 +242,7 @@ def test_what_is_no_fault_of_the_network_is_not_tried_again(error):
 )
 def test_a_mocking_library_is_recognised(error, final, refused):
     """An exception with no network behind it comes from a stand-in for the network."""
-    found = failure(error, sent=False)
+    found = failure(error, stand_in=True)
     assert found.mocked
     assert (found.final, found.refused_by_mock) == (final, refused)
 
@@ -250,15 +250,15 @@ def test_a_mocking_library_is_recognised(error, final, refused):
 def test_an_exception_after_sending_is_no_mock():
     """A hook of the caller's that raises after the answer does not make the network a mock."""
     assert not failure(KeyError("a hook"), sent=True).mocked
-    assert not failure(KeyError("a hook"), sent=None).mocked
+    assert not failure(KeyError("a hook")).mocked
 
 
 def test_a_mock_that_lost_an_answer_is_told_by_its_type():
     """`ConnectTimeout` was never sent, `ReadTimeout` was, also when a test raises them."""
-    assert failure(requests.ConnectTimeout("t"), sent=False).unsent
-    assert not failure(requests.ReadTimeout("t"), sent=False).unsent
-    assert "ReadTimeout" not in str(failure(requests.ReadTimeout("t"), sent=False))
-    assert str(failure(requests.ConnectionError("t"), sent=False)) == "ConnectionError: t"
+    assert failure(requests.ConnectTimeout("t")).unsent
+    assert not failure(requests.ReadTimeout("t")).unsent
+    assert "ReadTimeout" not in str(failure(requests.ReadTimeout("t")))
+    assert str(failure(requests.ConnectionError("t"))) == "ConnectionError: t"
 
 
 def test_stand_ins_for_responses_need_no_status_and_no_headers():

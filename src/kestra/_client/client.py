@@ -75,7 +75,8 @@ class Client:
             headers: Headers for every request.
             verify: Whether, or with which CA bundle, certificates are checked, as in `requests`.
             proxies: Proxies by scheme, as in `requests`.
-            request_timeout: Seconds to connect and seconds to read an answer, or one for both.
+            request_timeout: Seconds to connect and seconds to read an answer, or one for both. The
+                latter also limits how long the server may pause while it takes a body.
             retries: How often to try, and how long to pause; five attempts and pauses of 1, 2, 4,
                 8 and 16 seconds by default. Statuses and methods that yours leaves unsaid are as
                 by default.

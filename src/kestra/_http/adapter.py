@@ -21,7 +21,8 @@ from urllib3.connection import HTTPConnection
 if TYPE_CHECKING:
     import socket
 
-    from urllib3 import HTTPConnectionPool, PoolManager
+    from requests import Response
+    from urllib3 import PoolManager
 
 # A download may be long, but not slow.
 _SLOWEST = 1_000  # bytes a second
@@ -133,9 +134,16 @@ class _BoundedReads(io.RawIOBase):
 
 
 class Wire(threading.local):
-    """Whether this thread has sent anything over a real connection since it last asked."""
+    """What this thread has done with connections of this module since it last asked.
 
-    used = False
+    Attributes:
+        used: Whether it has sent anything; `None` if there was no connection at all.
+        patience: How long a piece of a body may take to be sent, in seconds; `None` for as long
+            as it may take to connect.
+    """
+
+    used: bool | None = None
+    patience: float | None = None
 
 
 wire = Wire()
@@ -160,11 +168,18 @@ class _BoundedConnection(HTTPConnection):
         self._bound = bound_of(method, url)
         super().request(method, url, *args, **kwargs)
 
+    def connect(self) -> None:
+        wire.used = bool(wire.used)
+        super().connect()
+
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
         # Not in `send`: the CONNECT request to a proxy goes through that too, and is not ours.
         if self.sock is None:
             self.connect()
         wire.used = True
+        # urllib3 grants the server no longer to take the body than to accept the connection.
+        if self.sock is not None and wire.patience is not None:
+            self.sock.settimeout(wire.patience)
         super().endheaders(*args, **kwargs)
 
     # `http.client` only ever calls it, once the request is sent.
@@ -187,6 +202,12 @@ class BoundedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         _bound_pools(self.poolmanager)
 
+    def send(self, *args: Any, **kwargs: Any) -> Response:
+        timeout = kwargs.get("timeout")
+        read = timeout[1] if isinstance(timeout, tuple) else timeout
+        wire.patience = read if isinstance(read, int | float) else None
+        return super().send(*args, **kwargs)
+
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
         _bound_pools(manager)
@@ -196,14 +217,32 @@ class BoundedAdapter(HTTPAdapter):
 def _bound_pools(manager: PoolManager) -> None:
     """Make a manager open bounded connections; one for a SOCKS proxy has pools of its own kind."""
     pools = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in pools.items()}
+    manager.pool_classes_by_scheme = {
+        scheme: _pool_of_bounded(pool) for scheme, pool in pools.items()
+    }
+
+
+class _BoundedPool:
+    """A pool of bounded connections, to be mixed into the pools of urllib3."""
+
+    @property
+    def ConnectionCls(self) -> Any:  # noqa: N802  # the name that urllib3 has for it
+        """The kind of connection that it opens now.
+
+        What records and replays traffic, as VCR.py does, sets a kind of its own on the pools of
+        urllib3 for a while: that is left as it is.
+        """
+        kind = super().ConnectionCls  # type: ignore[misc]
+        return _bounded(kind) if kind.__module__.startswith("urllib3.") else kind
 
 
 @cache
-def _bounded(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+def _bounded(connection: type) -> type:
+    """Return a kind of connection like another, but bounded."""
+    return type(connection.__name__, (_BoundedConnection, connection), {})
+
+
+@cache
+def _pool_of_bounded(pool: type) -> type:
     """Return a kind of pool like another, but with bounded connections."""
-    connection = pool.ConnectionCls
-    if issubclass(connection, _BoundedConnection):
-        return pool
-    bounded = type(connection.__name__, (_BoundedConnection, connection), {})
-    return type(pool.__name__, (pool,), {"ConnectionCls": bounded})
+    return pool if issubclass(pool, _BoundedPool) else type(pool.__name__, (_BoundedPool, pool), {})

@@ -132,14 +132,14 @@ class Failure:
         return self.mocked and (type(self.error) is requests.ConnectionError or not broken)
 
 
-def failure(error: Exception, *, sent: bool | None = None) -> Failure:
+def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = False) -> Failure:
     """Return what an exception says about the request that raised it.
 
     Args:
         error: The exception.
-        sent: Whether anything went over a connection, `None` if that is not known. If nothing did,
-            and nothing of the network is behind the exception, then something else has taken the
-            network's place.
+        sent: Whether anything went over a connection, `None` if that is not known.
+        stand_in: Whether something else may have taken the network's place. It has, if nothing of
+            the network is behind the exception.
     """
     reason = next((e for e in _behind(error) if not isinstance(e, MaxRetryError)), None)
     if reason is None:
@@ -148,7 +148,7 @@ def failure(error: Exception, *, sent: bool | None = None) -> Failure:
             error,
             unsent=isinstance(error, requests.ConnectTimeout),
             timed_out=isinstance(error, requests.Timeout),
-            mocked=isinstance(error, _UNSTABLE) or sent is False or _is_mock(error),
+            mocked=isinstance(error, _UNSTABLE) or stand_in or _is_mock(error),
             final=not isinstance(error, _UNSTABLE) or str(error).startswith(_NO_ROUTE),
         )
     return Failure(

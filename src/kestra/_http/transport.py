@@ -93,9 +93,11 @@ def request(  # noqa: PLR0913  # what makes up a request
     except FailedExponentialBackoff as error:
         if error.correlation_id is not None:
             raise
-    except (APIError, requests.RequestException) as error:
-        if isinstance(error, APIError) and error.status in _UNDERSTOOD:
+    except APIError as error:
+        if error.status in _UNDERSTOOD:
             raise
+    except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
+        logger.debug("Not found under the tenant main either: %s", type(error).__name__)
     raise missing
 
 
@@ -298,7 +300,7 @@ class _Exchange:
         return outcome
 
     def _attempt(self, method: str, url: str, arguments: Mapping[str, Any]) -> Answer | Failure:
-        wire.used = False
+        wire.used = None
         try:
             if self._replaced:
                 self._upload.rewind()
@@ -308,7 +310,8 @@ class _Exchange:
             return Answer(send(session, method, url, self._access, arguments, upload))
         except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
             # The adapters of a session that was passed in do not record what they send.
-            return failure(error, sent=wire.used if self._sessions.given is None else None)
+            stand_in = wire.used is None and self._sessions.given is None
+            return failure(error, sent=wire.used, stand_in=stand_in)
 
     # --- the end ---
 

@@ -389,7 +389,7 @@ class FakeKestra:
             )
 
     def _mistake(self, what: Exception | str) -> AssertionError:
-        wire.used = False  # nobody is to ask whether it was carried out
+        wire.used = None  # nobody is to ask whether it was carried out
         mistake = AssertionError(f"FakeKestra: {what}")
         self.mistakes.append(mistake)
         return mistake

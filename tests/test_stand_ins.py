@@ -142,9 +142,9 @@ def test_a_404_of_a_session_is_not_found(error):
     """Whatever a stand-in raises at the second path, the first answer counts."""
     found = requests.Response()
     found.status_code = 404
-    with patch("requests.Session.send", side_effect=[found, error("no such path")]):
-        with pytest.raises(NotFound):
-            Flow().check_status("id1")
+    answers = patch("requests.Session.send", side_effect=[found, error("no such path")])
+    with answers, pytest.raises(NotFound):
+        Flow().check_status("id1")
 
 
 @responses.activate

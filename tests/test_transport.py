@@ -40,6 +40,7 @@ from kestra.exceptions import (
     ConnectTimeout,
     FailedExponentialBackoff,
     InvalidInput,
+    MalformedResponse,
     NotFound,
     PermissionDenied,
     RequestTimeout,
@@ -352,6 +353,38 @@ def test_an_unusual_answer_that_stays_unexplained_is_an_error_that_says_so(serve
         send("POST", CREATE)
     assert caught.value.correlation_id == "c"
     assert (server.count("POST"), server.count("/search")) == (1, 6)
+
+
+def test_a_page_in_answer_to_everything_is_told_at_once(sessions, slept):
+    """That is how a proxy asks for a login; whether it did anything before, nobody knows."""
+    page = answer(200, b"<html>", Content_Type="text/html")
+    with Loopback() as server:
+        server.upset(" /", *[page] * 9)
+        with pytest.raises(MalformedResponse, match=r"Kestra server\? The execution may") as caught:
+            request(sessions, "POST", server.url + CREATE, QUICK, {})
+        assert server.methods() == {"POST": 1, "GET": 1}
+    assert not slept
+    assert pickle.loads(pickle.dumps(caught.value)).correlation_id == "c"
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "words"),
+    [
+        (answer(501, b'{"message": "What?"}'), ServerError, r"501 .*: What\? The execution may"),
+        (answer(501), ServerError, r"501 Not Implemented\. The execution may exist"),
+        (answer(200, b"{}"), MalformedResponse, r"lacks the id .*The execution may exist"),
+    ],
+)
+def test_an_unusual_answer_without_a_search_is_an_error_that_says_so(
+    server, send, reply, error, words
+):
+    """Nothing says that there is no execution."""
+    server.engine.searchable = False
+    server.upset("POST", carried_out(reply))
+    with pytest.raises(error, match=words) as caught:
+        send("POST", CREATE)
+    assert caught.value.correlation_id == "c"
+    assert server.count("POST") == 1
 
 
 def test_where_nothing_was_proven_the_error_says_so(server, send):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.models import REDIRECT_STATI
 
+from kestra._http.answers import body_of, malformed
 from kestra._http.api_errors import (
     APIError,
     AuthenticationError,
@@ -112,11 +113,14 @@ class Account:
             correlation_id=correlation_id,
         )
 
-    def refused(self, answer: Answer, *, repeatable: bool = True) -> APIError:
+    def refused(
+        self, answer: Answer, creation: Creation | None = None, *, repeatable: bool = True
+    ) -> APIError:
         """Return the error for a response that another attempt does not change.
 
         Args:
             answer: The response.
+            creation: What may have been created nevertheless.
             repeatable: Whether the request could have been sent to where a redirect leads.
         """
         message, errors = self._message(answer)
@@ -136,14 +140,25 @@ class Account:
             ServerError if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError
         )
         return _BY_STATUS.get(answer.status, server_error)(
-            text,
+            _with_whereabouts(text, creation),
             status=answer.status,
             message=message,
             errors=errors,
             method=self.method,
             path=self.path,
             response=response if isinstance(response, requests.Response) else None,
+            correlation_id=creation.correlation_id if creation else None,
         )
+
+    def unreadable(self, answer: Answer, creation: Creation) -> APIError:
+        """Return the error for a good response that does not tell what was created."""
+        body = body_of(answer.response)
+        is_object = isinstance(body, dict)
+        what = "lacks the id of the execution" if is_object else "is not a JSON object"
+        error = malformed(self.method, self.path, answer.response, what)
+        error.args = (_with_whereabouts(str(error), creation),)
+        error.correlation_id = creation.correlation_id
+        return error
 
     def _message(self, answer: Answer) -> tuple[str | None, tuple[tuple[str, str], ...]]:
         said, listed = server_message(answer.response)
@@ -153,6 +168,12 @@ class Account:
     def _masked(self, text: str) -> str:
         values = submitted_values(self._url, self._arguments)
         return redact(text, (*self._credentials.secrets, *values))
+
+
+def _with_whereabouts(text: str, creation: Creation | None) -> str:
+    if creation is None:
+        return text
+    return f"{text}{'' if text.endswith(('.', '?', '!')) else '.'} {where_to_look(creation)}"
 
 
 def where_to_look(creation: Creation) -> str:

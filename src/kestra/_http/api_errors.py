@@ -35,6 +35,8 @@ class APIError(KestraError, requests.HTTPError):
         path: The path of the request, without its query.
         response: The response, as `requests` has it. It is not pickled with the error: the request
             in it holds the credentials.
+        correlation_id: Set where the request may have created an execution nevertheless: it bears
+            the label `system.correlationId` with this value.
     """
 
     def __init__(  # noqa: PLR0913  # one argument an attribute
@@ -46,6 +48,7 @@ class APIError(KestraError, requests.HTTPError):
         method: str | None = None,
         path: str | None = None,
         response: requests.Response | None = None,
+        correlation_id: str | None = None,
     ) -> None:
         super().__init__(*args)
         self.response = response
@@ -55,6 +58,7 @@ class APIError(KestraError, requests.HTTPError):
         self.errors = errors
         self.method = method
         self.path = path
+        self.correlation_id = correlation_id
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {k: v for k, v in self.__dict__.items() if k not in {"request", "response"}}

@@ -224,6 +224,7 @@ class Finding(Enum):
     FOUND = "it is there"
     MISSING = "it is not there"
     UNKNOWN = "the search failed"
+    UNREADABLE = "the search was answered with something else, such as a page"
     IMPOSSIBLE = "there is nothing to search with"
 
 
@@ -263,7 +264,7 @@ def after_search(
         return Step.ADOPT
     if doubt is Doubt.NONE:
         return send
-    if finding is Finding.UNKNOWN:
+    if finding in {Finding.UNKNOWN, Finding.UNREADABLE}:
         # The server may be restarting. Nothing is known until it answers.
         return Step.SEARCH
     if doubt is Doubt.ANSWERED:

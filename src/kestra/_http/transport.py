@@ -221,8 +221,13 @@ class _Exchange:
                 return self._adopted()
             if self._finding is Finding.UNKNOWN:
                 raise self._failed(outcome, doubt)
+        # Where the search was in vain, nothing says that there is no execution.
+        unsure = doubt is not Doubt.NONE and self._finding is not Finding.MISSING
+        creation = self._creation if unsure else None
         if not fine:
-            raise self._account.refused(outcome, repeatable=self.repeatable)
+            raise self._account.refused(outcome, creation, repeatable=self.repeatable)
+        if creation is not None:
+            raise self._account.unreadable(outcome, creation)
         outcome.response.raise_for_status()
         return outcome.response  # type: ignore[no-any-return]
 
@@ -255,7 +260,8 @@ class _Exchange:
             found = body_of(outcome.response) if outcome.status == HTTPStatus.OK else None
             results = found.get("results") if isinstance(found, dict) else None
             if not isinstance(results, list):
-                return Finding.UNKNOWN
+                is_page = outcome.status == HTTPStatus.OK
+                return Finding.UNREADABLE if is_page else Finding.UNKNOWN
             self._found = creation.found_in(results) or {}
             if self._found:
                 return Finding.FOUND

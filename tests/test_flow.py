@@ -767,6 +767,24 @@ def test_an_execution_may_take_a_moment_to_be_seen(server, flow):
         run(flow)
 
 
+@pytest.mark.parametrize("watched", [{}, {"follow": True}])
+def test_a_short_poll_interval_leaves_a_new_execution_its_moment(server, flow, watched):
+    """A server with several parts may take a second, however often it is asked."""
+    flow.poll_interval = 0.01
+    if watched:
+        server.upset("/follow", answer(404), answer(404))
+    server.upset("GET /api/v1/executions/", answer(404), answer(404))
+    assert run(flow, **watched).status == "SUCCESS"
+
+
+def test_a_short_poll_interval_leaves_many_their_moment(server, flow):
+    """Those of `execute_all` too."""
+    flow.poll_interval = 0.01
+    server.upset("GET /api/v1/", answer(404), answer(404))
+    (outcome,) = flow.execute_all([("company.team", "my_flow")])
+    assert outcome.ok
+
+
 def test_the_address_of_the_server_is_preferred(server, flow, caplog):
     """It knows under which address people reach it."""
     caplog.set_level(logging.INFO, logger="kestra")
@@ -797,6 +815,37 @@ def test_a_timeout_that_is_no_number_is_refused(server, flow, timeout):
     with pytest.raises(TypeError, match=f"timeout must be .*, not {type(timeout).__name__}"):
         run(flow, timeout=timeout)
     assert not server.requests
+
+
+@pytest.mark.parametrize("name", ["poll_interval", "log_settle"])
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [("5", TypeError, "number of seconds, not str"), (-1, ValueError, "0 or more seconds")],
+)
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda flow: flow.execute("company.team", "my_flow"),
+        lambda flow: flow.execute_all([("company.team", "my_flow")]),
+        lambda flow: flow.wait("id1"),
+        lambda flow: flow.follow("id1"),
+    ],
+    ids=["execute", "execute_all", "wait", "follow"],
+)
+def test_a_time_that_is_none_is_refused(server, flow, begin, name, value, error, words):
+    """The error names the attribute, and nothing is created."""
+    setattr(flow, name, value)
+    with pytest.raises(error, match=f"{name} must be a? ?{words}"):
+        begin(flow)
+    assert not server.requests
+
+
+def test_without_a_wait_its_pauses_do_not_matter(server, flow):
+    """As in 2.0.0, `poll_interval` is looked at where there is one."""
+    flow.wait_for_completion, flow.poll_interval = False, None
+    assert run(flow).status == "STARTED"
+    (outcome,) = flow.execute_all([("company.team", "my_flow")])
+    assert outcome.result.status == "STARTED"
 
 
 def test_a_timeout_that_has_passed_still_looks_once(server, flow):
@@ -966,6 +1015,15 @@ def test_a_log_that_cannot_be_had_does_not_cost_the_result(server, flow, caplog,
     server.upset("/download", *faults)
     assert run(flow) == FlowExecution("execution0", "SUCCESS", None, None)
     assert "The log of execution execution0 could not be fetched: GET /api/v1" in caplog.text
+
+
+def test_a_log_that_does_not_come_is_given_up(server, flow, monkeypatch):
+    """The result comes soon after `log_settle`, whatever the timeout of a request is."""
+    monkeypatch.setattr(kestra._client.waiting, "_LOG_GRACE", 0.2)
+    flow.log_settle = 0.1
+    server.upset("/download", hang)
+    assert run(flow) == FlowExecution("execution0", "SUCCESS", None, None)
+    assert server.count("/download") == 1
 
 
 def test_a_log_that_was_there_before_is_kept(server, flow, caplog):

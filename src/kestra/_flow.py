@@ -11,7 +11,7 @@ from kestra._client.following import Following, checked_callbacks
 from kestra._client.many import Many
 from kestra._client.outcomes import ExecutionRequest
 from kestra._client.results import FlowExecution
-from kestra._client.waiting import check_timeout, last_state
+from kestra._client.waiting import last_state
 from kestra._http.transport import annotate
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class Flow(Following, Many):
             revision: The revision of the flow, instead of the latest.
             schedule_date: When to run it, instead of now; the wait lasts until it has. A datetime
                 without an offset is local.
-            fetch_log: Whether to fetch the log at the end.
+            fetch_log: Whether to fetch the log at the end. That may take `log_settle` and, where
+                the server does not send it, ten seconds more.
             on_log: Called with each log entry as it is logged, in this thread; `print` will do.
                 What it raises ends the waiting, not the execution.
             on_state: Called with each state that the execution comes into, likewise; with the
@@ -114,7 +115,7 @@ class Flow(Following, Many):
             TypeError: An argument is of the wrong type.
             ValueError: An argument cannot be sent.
         """
-        check_timeout(timeout)
+        self._check_waiting(timeout, waits=self.wait_for_completion)
         callbacks = checked_callbacks(on_log, on_state, follow=follow)
         created, address = self._create(
             ExecutionRequest(namespace, flow, inputs, labels, revision, schedule_date)
@@ -151,7 +152,8 @@ class Flow(Following, Many):
             execution_id: The id of the execution.
             timeout: How long to wait for the end, in seconds.
             kill_on_timeout: Whether to kill the execution when that time is over.
-            fetch_log: Whether to fetch the log at the end.
+            fetch_log: Whether to fetch the log at the end. That may take `log_settle` and, where
+                the server does not send it, ten seconds more.
             on_log: Called with each log entry as it is logged, in this thread; `print` will do.
                 What it raises ends the waiting, not the execution.
             on_state: Called with each state that the execution comes into, likewise; with the
@@ -165,14 +167,15 @@ class Flow(Following, Many):
 
         Raises:
             ExecutionTimeout: It has not ended in time.
-            NotFound: There is no such execution; for `poll_interval`, it may be about to be.
+            NotFound: There is no such execution; for `poll_interval`, and for a second at least,
+                it may be about to be.
             MalformedResponse: An answer is not what a Kestra server sends.
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed.
-            TypeError: The timeout is no number.
-            ValueError: The timeout is negative, or the id cannot be one.
+            TypeError: The timeout, `poll_interval` or `log_settle` is no number.
+            ValueError: One of them is negative, or the id cannot be one.
         """
-        check_timeout(timeout)
+        self._check_waiting(timeout)
         callbacks = checked_callbacks(on_log, on_state, follow=follow)
         address = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
         with _noted(execution_id, address):

@@ -82,7 +82,8 @@ class Client:
                 by default.
             idempotent: Whether an execution gets a correlation label of its own, by which it is
                 found again when the answer to its creation is lost.
-            log_settle: How long to ask again for a log that is not complete yet, in seconds.
+            log_settle: How long to ask again for a log that is not complete yet, in seconds. One
+                that cannot be had is given up ten seconds later.
         """
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval

@@ -14,7 +14,7 @@ from kestra._client.client import naming_execution
 from kestra._client.executions import state_of
 from kestra._client.lifecycle import Lifecycle
 from kestra._client.results import LogEntry, StateChange, checked_level, whole_state
-from kestra._client.waiting import BATCH, LOG_AGAIN, check_timeout, log_state
+from kestra._client.waiting import BATCH, LOG_AGAIN, log_state, patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -76,7 +76,7 @@ class Following(Lifecycle):
             TypeError: The level is no string, or the timeout no number.
             ValueError: There is no such level, the timeout is negative, or the id cannot be one.
         """
-        check_timeout(timeout)
+        self._check_waiting(timeout)
         # Refuses, now and not at the first event, what cannot be an id.
         self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
         follower = self._follower(execution_id, checked_level(min_level), timeout)
@@ -94,7 +94,7 @@ class Following(Lifecycle):
         """Follow an execution until it has ended, and return it as the server showed it last."""
         level = None if callbacks.on_log is None else "TRACE"
         follower = self._follower(
-            execution_id, level, timeout, kill=kill, patience=self.poll_interval
+            execution_id, level, timeout, kill=kill, patience=patience(self.poll_interval)
         )
         with closing(follower.events(look_first=look_first)) as events:
             for event in events:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kestra._client.batch import Sightings
 from kestra._client.client import naming_execution
 from kestra._client.executions import TERMINAL_STATES, state_of
-from kestra._client.waiting import look_within
+from kestra._client.waiting import look_within, patience
 from kestra._http.answers import json_object, malformed
 from kestra._http.api_errors import APIError
 from kestra._http.session import once, within
@@ -77,7 +77,7 @@ class Jobs:
                 lambda: self.flow._look(execution.execution_id),
                 self.watch,
                 end=execution.deadline,
-                seen_by=execution.created + self.flow.poll_interval,
+                seen_by=execution.created + patience(self.flow.poll_interval),
             )
 
     def finish(self, execution: Watched, shown: dict[str, Any]) -> FlowExecution:

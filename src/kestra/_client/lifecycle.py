@@ -11,7 +11,7 @@ from kestra._client.executions import creation_query, state_of
 from kestra._client.inputs import checked_labels, form, labels_of
 from kestra._client.reading import Reading
 from kestra._client.steering import Steering
-from kestra._client.waiting import settled_log
+from kestra._client.waiting import check_seconds, check_timeout, settled_log
 from kestra._http.answers import json_object, malformed
 from kestra._http.api_errors import APIError
 from kestra._http.creation import CORRELATION
@@ -34,6 +34,22 @@ _LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.
 
 class Lifecycle(Reading, Steering):
     """The part of `Flow` that creates executions, and says how they ended."""
+
+    def _check_waiting(self, timeout: float | None, *, waits: bool = True) -> None:
+        """Refuse what a wait cannot go by, before anything is sent.
+
+        Args:
+            timeout: How long to wait, in seconds.
+            waits: Whether there is to be a wait at all.
+
+        Raises:
+            TypeError: One of the times is no number.
+            ValueError: One of them is negative.
+        """
+        check_timeout(timeout)
+        if waits:
+            check_seconds("poll_interval", self.poll_interval)
+            check_seconds("log_settle", self.log_settle)
 
     def _create(self, request: ExecutionRequest) -> tuple[dict[str, Any], str | None]:
         """Create an execution; return the answer, which has an id, and where it is shown."""

@@ -9,7 +9,7 @@ from kestra._client.jobs import Jobs
 from kestra._client.lifecycle import Lifecycle
 from kestra._client.outcomes import ExecutionOutcome, ExecutionRequest
 from kestra._client.schedule import Schedule
-from kestra._client.waiting import Stopwatch, check_timeout
+from kestra._client.waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -76,9 +76,10 @@ class Many(Lifecycle):
         Raises:
             TypeError: An argument is of the wrong type. For one of a request, this is the error of
                 its outcome.
-            ValueError: `max_concurrent` is not positive, or the timeout is negative.
+            ValueError: `max_concurrent` is not positive, or the timeout, `poll_interval` or
+                `log_settle` is negative.
         """
-        check_timeout(timeout)
+        self._check_waiting(timeout, waits=self.wait_for_completion)
         if isinstance(max_concurrent, bool) or not isinstance(max_concurrent, int):
             raise TypeError(
                 f"max_concurrent must be an integer, not {type(max_concurrent).__name__}"

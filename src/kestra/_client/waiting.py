@@ -24,6 +24,9 @@ T = TypeVar("T")
 logger = logging.getLogger("kestra")
 
 LAST_LOOK = 1.0  # the look at the end of a timeout may take that long
+_UNKNOWN = 1.0  # a server with several parts may not know a new execution for that long
+# A log that does not begin to arrive that long after `log_settle` is given up.
+_LOG_GRACE = 10.0
 _SHORTEST_PAUSE = 0.02  # at most 50 looks a second
 # When a log is first worth asking for, and when again, in seconds.
 _LOG_FIRST = 0.3
@@ -64,10 +67,29 @@ class Stopwatch:
 
 def check_timeout(timeout: float | None) -> None:
     """Refuse what cannot be a timeout, before anything is started."""
-    if timeout is not None and not isinstance(timeout, Real):
-        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
-    if timeout is not None and not timeout >= 0:
-        raise ValueError("timeout must be 0 or more seconds")
+    if timeout is not None:
+        check_seconds("timeout", timeout)
+
+
+def check_seconds(name: str, value: float) -> None:
+    """Refuse what cannot be a time.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is negative.
+    """
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not value >= 0:
+        raise ValueError(f"{name} must be 0 or more seconds")
+
+
+def patience(poll_interval: float) -> float:
+    """Return how long a new execution may be unknown to the server, in seconds.
+
+    At least as long as in 2.0.0, which first looked after `poll_interval`.
+    """
+    return max(poll_interval, _UNKNOWN)
 
 
 def is_transient(error: Exception | None) -> bool:
@@ -151,8 +173,7 @@ def last_state(
     while True:
         pause = next_pause(poll_interval, watch.elapsed)
         watch.sleep(min(pause, max(end - watch.elapsed, 0)))
-        # 2.0.0 first looked after `poll_interval`.
-        state = look_within(look, watch, end=end, seen_by=poll_interval) or state
+        state = look_within(look, watch, end=end, seen_by=patience(poll_interval)) or state
         if state in TERMINAL_STATES or watch.elapsed >= end:
             return state
         if state is not None and state not in logged:
@@ -178,6 +199,8 @@ def settled_log(
         download: Returns the log as it is now.
         poll_interval: The longest pause before the first download, in seconds.
         settle: How long to go on downloading, in seconds; with zero it is done once, and at once.
+            What fails is repeated for ten seconds more at most, and a download that arrives may
+            take longer.
 
     Returns:
         The log; `None`, and a warning, if it cannot be had. No failure costs the result of the
@@ -186,15 +209,16 @@ def settled_log(
     watch = Stopwatch()
     log = before = None
     try:
-        if settle > 0:
-            watch.sleep(min(_LOG_FIRST, poll_interval))
-        log = download()
-        while not log_is_settled(log, before) and watch.elapsed + LOG_AGAIN <= settle:
-            watch.sleep(LOG_AGAIN)
-            before = hash(log)
-            if len(log) > _LARGE_LOG:
-                log = None
+        with within(settle + _LOG_GRACE):
+            if settle > 0:
+                watch.sleep(min(_LOG_FIRST, poll_interval))
             log = download()
+            while not log_is_settled(log, before) and watch.elapsed + LOG_AGAIN <= settle:
+                watch.sleep(LOG_AGAIN)
+                before = hash(log)
+                if len(log) > _LARGE_LOG:
+                    log = None
+                log = download()
     except Exception as error:  # noqa: BLE001  # whatever a caller's own `get_logs` raises
         # Only the texts of our own errors are known to hold no secret.
         why = str(error) if isinstance(error, KestraError) else type(error).__name__

@@ -18,7 +18,12 @@ from kestra._client.executions import (
     ui_url,
     under_main,
 )
-from kestra._http.credentials import credentials, without_userinfo
+from kestra._http.credentials import (
+    checked_headers,
+    credentials,
+    displayed,
+    without_userinfo,
+)
 from kestra._http.retry import published_retry
 from kestra._http.session import Access, Sessions, is_replaced
 from kestra._http.transport import request
@@ -92,7 +97,7 @@ class Client:
         self.user = os.environ.get("KESTRA_USER") if user is None else user
         self.password = os.environ.get("KESTRA_PASSWORD") if password is None else password
         self.api_token = os.environ.get("KESTRA_API_TOKEN") if api_token is None else api_token
-        self.headers = headers
+        self.headers = checked_headers(headers)
         self.verify = verify
         self.proxies = proxies
         self.request_timeout = request_timeout
@@ -106,7 +111,7 @@ class Client:
         self.tenant = tenant or os.environ.get("KESTRA_TENANT")
 
     def __repr__(self) -> str:
-        shown = without_userinfo(str(self.hostname))[0]
+        shown = displayed(str(self.hostname))
         return f"{type(self).__name__}(hostname={shown!r}, tenant={self.tenant!r})"
 
     @property
@@ -154,7 +159,7 @@ class Client:
         Raises:
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
-            ValueError: The credentials, or the hostname, cannot be used.
+            ValueError: The credentials, the hostname or the headers cannot be used.
         """
         base, host_userinfo = self._server
         url, userinfo = without_userinfo(url)
@@ -177,7 +182,7 @@ class Client:
             raise ValueError("request_timeout must be more than 0 seconds")
         return Access(
             credentials=credentials(self.api_token, self.user, self.password, userinfo),
-            headers=self.headers or {},
+            headers=checked_headers(self.headers) or {},
             verify=self.verify,
             proxies=self.proxies,
             timeout=(connect, read),

@@ -10,6 +10,7 @@ from kestra._client.inputs import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from urllib.parse import SplitResult
 
 TERMINAL_STATES = frozenset(
     {"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED"}
@@ -66,18 +67,31 @@ def base_url(hostname: object) -> str:
             f"not {type(hostname).__name__}"
         )
     shown = hostname.rpartition("@")[2]
-    try:
-        parts = urlsplit(hostname.strip())
-        host = parts.hostname
-    except ValueError:
-        raise ValueError(f"hostname must be a URL, not {shown!r}") from None
+    parts = _split(hostname.strip())
+    if parts is None:
+        raise ValueError(f"hostname must be a URL, with a port up to 65535 if any, not {shown!r}")
     if parts.scheme not in {"http", "https"}:
         raise ValueError(f"hostname must begin with http:// or https://, as in 'https://{shown}'")
-    if not host:
+    if "@" in parts.path:
+        raise ValueError(
+            "hostname must have special characters of the password encoded, such as '/' as '%2F'"
+        )
+    if not parts.hostname:
         raise ValueError(f"hostname must name a host, as in 'http://localhost:8080', not {shown!r}")
     if parts.query or parts.fragment:
         raise ValueError("hostname must not contain '?' or '#'")
     return urlunsplit(parts).rstrip("/")
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL, `None` if it is none: the errors of parsing quote a password."""
+    try:
+        parts = urlsplit(url)
+        # Of one with `@` in its path, the port is a part of the password.
+        _ = "@" in parts.path or parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def root(tenant: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -149,6 +150,12 @@ class Account:
             response=response if isinstance(response, requests.Response) else None,
             correlation_id=creation.correlation_id if creation else None,
         )
+
+    def invalid(self, error: Exception) -> Exception:
+        """Return an error about an argument without what it quotes."""
+        said = re.split(r"[:('\"]", str(error))[0].strip(" .")
+        text = f"{self}: {said or 'it cannot be sent'}; check the hostname, headers and proxies"
+        return type(error)(text)
 
     def unreadable(self, answer: Answer, creation: Creation) -> APIError:
         """Return the error for a good response that does not tell what was created."""

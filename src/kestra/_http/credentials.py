@@ -19,6 +19,8 @@ MASK = "***"
 _SHORTEST_ANYWHERE = 8
 # Parsers quote the beginning of a long value: so many equal characters are no coincidence.
 _TELLING_START = 16
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"([!-~\x80-\xff][\t -~\x80-\xff]*)?")
 # No message of a server repeats a file.
 _LONGEST_ECHO = 65_536
 
@@ -43,7 +45,14 @@ NO_CREDENTIALS = Credentials("no credentials; set api_token, or user and passwor
 
 
 def basic(user: str, password: str, kind: str) -> Credentials:
-    """Return Basic credentials; UTF-8, as RFC 7617 has it and as the server reads them."""
+    """Return Basic credentials; UTF-8, as RFC 7617 has it and as the server reads them.
+
+    Raises:
+        ValueError: One of them holds half a character. The message does not.
+    """
+    for name, value in (("user", user), ("password", password)):
+        if any("\ud800" <= character <= "\udfff" for character in str(value)):
+            raise ValueError(f"{name}: it has a lone surrogate, which cannot be sent")
     pair = b64encode(f"{user}:{password}".encode()).decode()
     return Credentials(kind, f"Basic {pair}", (password, pair), (user, password))
 
@@ -82,6 +91,35 @@ def credentials(
     if userinfo is not None:
         return basic(*userinfo, "user and password of the hostname")
     return NO_CREDENTIALS
+
+
+def checked_headers(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Return headers as they are, if they can be sent.
+
+    Raises:
+        TypeError: A value is no string.
+        ValueError: A header holds what cannot be sent. The message never holds the value.
+    """
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"headers: {name!r} is no name of a header")
+        if value is None:  # leaves out what `requests` would send
+            continue
+        if not isinstance(value, str | bytes):
+            raise TypeError(f"headers[{name!r}] must be a string, not {type(value).__name__}")
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        if not _HEADER_VALUE.fullmatch(text):
+            raise ValueError(
+                f"headers[{name!r}] begins with a space, or holds a control character or one "
+                "outside of Latin-1; it was perhaps read from a file together with its line end "
+                "(strip it)"
+            )
+    return headers
+
+
+def displayed(url: str) -> str:
+    """Return a URL for display, also one that cannot be parsed: nothing up to an `@` is shown."""
+    return re.sub(r"\A(\w+://)?.*@", r"\1", url, flags=re.DOTALL)
 
 
 def without_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:

@@ -17,6 +17,7 @@ import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
     InvalidHeader,
+    LocationValueError,
     MaxRetryError,
     NewConnectionError,
     ProtocolError,
@@ -146,7 +147,7 @@ def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = Fals
         return Failure(
             error,
             error,
-            unsent=isinstance(error, requests.ConnectTimeout),
+            unsent=isinstance(error, requests.ConnectTimeout) or quotes_argument(error),
             timed_out=isinstance(error, requests.Timeout),
             mocked=isinstance(error, _UNSTABLE) or stand_in or _is_mock(error),
             final=not isinstance(error, _UNSTABLE) or str(error).startswith(_NO_ROUTE),
@@ -158,6 +159,11 @@ def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = Fals
         timed_out=_timed_out(reason),
         final=not isinstance(error, _UNSTABLE) or "CERTIFICATE_VERIFY_FAILED" in str(reason),
     )
+
+
+def quotes_argument(error: Exception) -> bool:
+    """Say whether an error quotes an argument that cannot be sent: a URL or a header."""
+    return isinstance(error, _INVALID) or (type(error) is ValueError and "://" in str(error))
 
 
 def _timed_out(reason: Exception) -> bool:
@@ -180,6 +186,12 @@ def _is_mock(error: Exception) -> bool:
     return type(error).__module__.startswith("requests_mock")
 
 
+_INVALID = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidHeader,
+)
 # What another attempt may make good.
 _UNSTABLE = (
     requests.ConnectionError,
@@ -197,7 +209,8 @@ def _behind(error: BaseException) -> Iterator[Exception]:
     """Yield what lies behind an exception of `requests`: errors of urllib3 and of the system."""
     inner = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
     for candidate in inner:
-        if isinstance(candidate, requests.RequestException):
+        # A URL that cannot be parsed is an argument.
+        if isinstance(candidate, requests.RequestException | LocationValueError):
             continue
         if isinstance(candidate, urllib3.exceptions.HTTPError | OSError):
             if isinstance(candidate, MaxRetryError):

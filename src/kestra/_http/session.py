@@ -191,12 +191,21 @@ def send_as_published(method: str, url: str, access: Access, arguments: Mapping[
     ours = {"verify": access.verify, "proxies": access.proxies}
     published = {k: v for k, v in ours.items() if v is not None} | dict(arguments)
     if access.credentials.basic is not None:
-        published["auth"] = access.credentials.basic
+        published["auth"] = _published_pair(*access.credentials.basic)
     elif access.credentials.authorization is not None:
         headers["Authorization"] = access.credentials.authorization
     if headers:
         published["headers"] = headers
     return requests.request(method, url, **published)  # noqa: S113  # 2.0.0 had no timeout
+
+
+def _published_pair(user: str, password: str) -> tuple[str | bytes, str | bytes]:
+    """Return user and password as text, or as UTF-8 where `requests` cannot encode the text.
+
+    Its error would show it.
+    """
+    text = f"{user}{password}"
+    return (user, password) if max(text) <= "\xff" else (user.encode(), password.encode())
 
 
 def _prepared(access: Access, arguments: Mapping[str, Any], upload: Upload) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from kestra._http.retry import (
     failure,
     is_retried,
     next_attempt,
+    quotes_argument,
 )
 from kestra._http.session import (
     Access,
@@ -207,6 +208,8 @@ class _Exchange:
     def _settled(self, outcome: Answer | Failure, policy: urllib3.Retry) -> requests.Response:
         """Return the answer, or raise the error that it is."""
         if isinstance(outcome, Failure):
+            if quotes_argument(outcome.error):
+                raise self._account.invalid(outcome.error)
             if not outcome.is_network_fault:
                 raise outcome.error
             doubt = doubt_after(self._method, outcome) if self._once else Doubt.NONE

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pickle
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -939,19 +940,39 @@ def test_a_hundred_threads_share_a_session(server, sessions):
     assert server.connections <= 100
 
 
+class WithContext(requests.adapters.HTTPAdapter):
+    """An adapter as the documentation of `requests` shows it, which cannot be copied."""
+
+    def __init__(self):
+        self.ssl_context = ssl.create_default_context()
+        super().__init__()
+
+    def init_poolmanager(self, *args, **kwargs):
+        super().init_poolmanager(*args, **kwargs, ssl_context=self.ssl_context)
+
+
+def session_with_context():
+    session = requests.Session()
+    session.mount("http://", WithContext())
+    return session
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("given", [lambda: None, requests.Session, session_with_context])
 def test_a_forked_process_has_connections_of_its_own(server, given):
     """Parent and child do not read each other's answers."""
-    own = requests.Session() if given else None
+    own = given()
     sessions = Sessions(own)
     url = f"{server.url}/api/v1/executions/search?labels=a:b"
     request(sessions, "GET", url, Access(), {})
     child = os.fork()
     if child == 0:
-        ok = request(sessions, "GET", url, Access(), {})[0].ok
-        os._exit(0 if ok else 1)
+        ok = False
+        try:
+            ok = request(sessions, "GET", url, Access(), {})[0].ok
+        finally:
+            os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert request(sessions, "GET", url, Access(), {})[0].ok
     assert server.connections == 2

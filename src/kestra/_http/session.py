@@ -80,7 +80,7 @@ class Sessions:
         if session is None:
             # No lock: another thread could hold one while the process forks. Of two threads that
             # come here at once, one makes a session that nobody uses.
-            new = _new_session() if self.given is None else copy.deepcopy(self.given)
+            new = _new_session() if self.given is None else _unconnected(self.given)
             session = self._of.setdefault(os.getpid(), new)
         return session
 
@@ -96,6 +96,15 @@ def _new_session() -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, BoundedAdapter(pool_maxsize=_MOST_CONNECTIONS))
     return session
+
+
+def _unconnected(given: requests.Session) -> requests.Session:
+    """Return a session like the one that the parent process was given, without its connections."""
+    try:
+        return copy.deepcopy(given)
+    except Exception:  # noqa: BLE001  # of an adapter that cannot be copied, with its TLS context
+        given.close()  # closes the descriptors of this process only, and new connections are made
+        return given
 
 
 def is_replaced() -> bool:

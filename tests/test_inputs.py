@@ -137,6 +137,37 @@ def test_files_bear_the_inputs_id_as_part_name_and_filename(tmp_path):
     assert not opened_by_caller.closed
 
 
+def test_a_path_in_a_tuple_is_opened(tmp_path):
+    """It used to be sent as the content; filename, type and headers stay."""
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a,b")
+    with ExitStack() as opened:
+        name, file, *rest = form({"f": ("myfile", path, "text/csv", {"X": "1"})}, opened)["f"]
+        assert (name, file.read(), *rest) == ("myfile", b"a,b", "text/csv", {"X": "1"})
+    assert file.closed
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (("f", (line for line in ())), "have a path, .* not generator"),
+        (("f", {"t0psecret": 1}), "have a path, .* not dict"),
+        (("f", 1.5), "have a path, .* not float"),
+        (("f",), "be a tuple of filename, file"),
+        ((), "be a tuple of filename, file"),
+        (("f", b"", "a", {}, "t0psecret"), "be a tuple of filename, file"),
+    ],
+)
+def test_a_tuple_that_is_no_file_is_refused(value, words):
+    """The error names the input, and not its value."""
+    with (
+        ExitStack() as opened,
+        pytest.raises(TypeError, match=rf"inputs\['f'\] must {words}") as caught,
+    ):
+        form({"f": value}, opened)
+    assert "t0psecret" not in str(caught.value)
+
+
 def test_a_tuple_is_passed_on_as_published():
     """`(filename, file, content type)` means what it means for `requests`."""
     given_tuple = ("myfile", io.BytesIO(b"x"), "text/plain")

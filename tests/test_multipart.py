@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from array import array
 from contextlib import ExitStack
 
 import pytest
@@ -9,7 +10,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kestra._http.multipart import Upload
+from kestra._http.multipart import Upload, is_content
 
 
 def encoded(upload):
@@ -161,6 +162,22 @@ def test_a_file_that_shrinks_is_an_error():
     file.truncate(10)
     with pytest.raises(OSError, match="became shorter"):
         body.read()
+
+
+@pytest.mark.parametrize(
+    "content", ["é", b"x", bytearray(b"x"), memoryview(b"x"), 7, array("i", [7])]
+)
+def test_contents_are_those_that_requests_takes(content):
+    """Text, integers and whatever has bytes; `requests` sends them so."""
+    assert is_content(content)
+    files = {"f": ("f", content)}
+    assert encoded(Upload(files)) == by_requests(files)
+
+
+def test_other_contents_are_an_error():
+    """Not sent as what `str` makes of them."""
+    with pytest.raises(TypeError):
+        Upload({"f": ("f", {"a": 1})}).body()
 
 
 def test_no_files_are_no_upload():

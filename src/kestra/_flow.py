@@ -80,7 +80,8 @@ class Flow(Following, Many):
             flow: The id of the flow.
             inputs: Values by input id. Booleans, dates, durations, dicts and lists become what the
                 engine reads them from; `None` is left out; a path, an open file or bytes become a
-                file; a tuple is `(filename, file, content type)` as in `requests`.
+                file; a tuple is `(filename, file, content type)` as in `requests`, and its file may
+                be a path too.
             labels: Labels of the execution. Your own `system.correlationId` takes the place of the
                 one that is otherwise made up, and is by what an execution whose creation was not
                 answered is recognised: use one only once for a flow.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from kestra._http.creation import CORRELATION
+from kestra._http.multipart import is_content
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -138,12 +139,13 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
     at the filename only, later ones at the part name.
 
     Args:
-        inputs: Values by input id. `None` is left out; a tuple is taken as `requests` takes it.
+        inputs: Values by input id. `None` is left out; a tuple is taken as `requests` takes it,
+            with a path too.
         opened: Closes the files that are opened here.
 
     Raises:
-        TypeError: The inputs are no mapping, an id is no string, or a value cannot be written as
-            JSON.
+        TypeError: The inputs are no mapping, an id is no string, a value cannot be written as
+            JSON, or a tuple is no file.
         ValueError: A text cannot be sent because it holds a lone surrogate.
         OSError: A path cannot be opened.
     """
@@ -156,7 +158,7 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
         if value is None:
             continue
         if isinstance(value, tuple):
-            parts[name] = value
+            parts[name] = _file_part(name, value, opened)
         elif isinstance(value, os.PathLike):
             file = Path(value).open("rb")  # noqa: SIM115  # for the caller to close
             parts[name] = (name, opened.enter_context(file))
@@ -167,6 +169,25 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
         else:
             parts[name] = (None, _sendable(name, value))
     return parts
+
+
+def _file_part(name: str, value: Part, opened: ExitStack) -> Part:
+    """Return a tuple as `requests` takes it: a path in it is opened."""
+    if not 2 <= len(value) <= 4:  # noqa: PLR2004  # as `requests` documents it
+        raise TypeError(
+            f"inputs[{name!r}] must be a tuple of filename, file, and perhaps content type and "
+            "headers"
+        )
+    filename, content, *rest = value
+    if isinstance(content, os.PathLike):
+        file = Path(content).open("rb")  # noqa: SIM115  # for the caller to close
+        return (filename, opened.enter_context(file), *rest)
+    if not is_content(content):
+        raise TypeError(
+            f"inputs[{name!r}] must have a path, an open file, bytes or text as its file, "
+            f"not {type(content).__name__}"
+        )
+    return value
 
 
 def _sendable(name: str, value: Any) -> str:

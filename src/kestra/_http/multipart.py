@@ -63,6 +63,17 @@ class Upload:
         return (body.read() if len(body) <= _SMALL else body), kind
 
 
+def is_content(value: Any) -> bool:
+    """Say whether a value can be the content of a file; `None` leaves the file out."""
+    if value is None or isinstance(value, str | int) or hasattr(value, "read"):
+        return True
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
+
+
 class _Piece:
     """Some bytes of a body: a stream, and how much of it."""
 
@@ -149,6 +160,5 @@ def _piece(content: Any, start: int | None) -> _Piece:
 
 
 def _bytes(content: Any) -> bytes:
-    if isinstance(content, bytes | bytearray | memoryview):
-        return bytes(content)
-    return str(content).encode()
+    """Return a content as bytes; `requests` takes an integer, too."""
+    return str(content).encode() if isinstance(content, str | int) else bytes(memoryview(content))

@@ -5,10 +5,11 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import requests
-from commands import DEADLINE, POSIX_ONLY, environment, interrupt, kestra, started
+from commands import COMMAND, DEADLINE, POSIX_ONLY, environment, interrupt, kestra, started
 from loopback import answer, carried_out, close, event, hang, stream
 
 from kestra.__main__ import main
@@ -518,3 +519,58 @@ assert "rich" not in sys.modules
 """
     command = [sys.executable, "-c", code]
     assert kestra(command=command, env=environment(server)).returncode == 0
+
+
+# --- a full disk ---
+
+FULL = Path("/dev/full")
+NEEDS_FULL = pytest.mark.skipif(not FULL.exists(), reason=f"needs {FULL}")
+
+
+@pytest.fixture
+def onto_full(server, engine):
+    """Run a command with one of its streams on a full disk; return its status, and the other."""
+
+    def run(stream, *arguments):
+        with FULL.open("w") as full:
+            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: full}
+            done = subprocess.run(
+                [*COMMAND, *arguments],
+                env=environment(server),
+                stdin=subprocess.DEVNULL,
+                text=True,
+                timeout=DEADLINE,
+                check=False,
+                **streams,
+            )
+        return done.returncode, done.stdout or done.stderr
+
+    return run
+
+
+@NEEDS_FULL
+def test_a_full_disk_for_messages_does_not_end_a_watch(onto_full, engine):
+    """What is lost on standard error is progress; the end and the outputs count."""
+    engine.states = ["CREATED", "RUNNING", "SUCCESS"]
+    status, shown = onto_full("stderr", *EXECUTE, "--follow", "--json")
+    assert (status, json.loads(shown)["status"]) == (0, "SUCCESS")
+    engine.states = ["FAILED"]
+    assert onto_full("stderr", *EXECUTE)[0] == 1
+
+
+@NEEDS_FULL
+@pytest.mark.parametrize(
+    "arguments", [[*EXECUTE, "--json"], EXECUTE, [*EXECUTE, "--no-wait"], ["logs", "execution0"]]
+)
+def test_a_full_disk_for_results_has_a_status_of_its_own(onto_full, running, arguments):
+    """It is done, which is not to be done again; the error says why nothing is shown."""
+    status, shown = onto_full("stdout", *arguments)
+    assert status == exits.UNWRITTEN
+    assert shown.endswith("error: standard output: No space left on device\n")
+
+
+@NEEDS_FULL
+def test_a_full_disk_does_not_hide_a_timeout(onto_full, engine):
+    """That it has not ended matters more."""
+    engine.states = ["RUNNING"]
+    assert onto_full("stdout", *EXECUTE, "--json", "--timeout", "0")[0] == exits.TIMED_OUT

@@ -92,6 +92,7 @@ exit status:
   2    an argument cannot be used; nothing was sent
   3    the server could not be reached, or refused
   4    it had not ended when --timeout was over
+  5    what was asked for is done, but standard output could not be written
   130  Ctrl-C; on a terminal, execute asks whether to kill the execution or to leave it
 """
 

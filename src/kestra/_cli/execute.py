@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kestra._cli import exits
 from kestra._cli.execution_report import as_json, output_lines, summary
-from kestra._cli.streams import is_terminal, show
+from kestra._cli.streams import OutputLost, is_terminal, show
 from kestra._client.executions import TERMINAL_STATES
 from kestra._client.results import is_shown
 from kestra.exceptions import KestraError
@@ -36,7 +37,8 @@ def execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     except KestraError as error:
         if options.json:
             status = getattr(error, "state", None)
-            show(as_json(replace(created, status=status, error=str(error))), sys.stdout)
+            with suppress(OutputLost):  # the error itself says more
+                show(as_json(replace(created, status=status, error=str(error))), sys.stdout)
         raise
     ended = with_outputs(flow, ended, display)
     show_end(ended, display)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from requests import RequestException
 
+from kestra._cli.streams import OutputLost
 from kestra._client.executions import TERMINAL_STATES
 from kestra.exceptions import ExecutionTimeout, KestraError
 
 if TYPE_CHECKING:
     from kestra._client.results import FlowExecution
 
-GOOD, BAD, USAGE, REFUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+GOOD, BAD, USAGE, REFUSED, TIMED_OUT, UNWRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 
 def of(execution: FlowExecution) -> int:
@@ -24,6 +25,8 @@ def after(error: Exception) -> int:
     """Return the exit status that tells what went wrong."""
     if isinstance(error, ExecutionTimeout):
         return TIMED_OUT
+    if isinstance(error, OutputLost):
+        return UNWRITTEN
     # Some errors of this package are a `ValueError` or an `OSError` too. Those of `requests` that
     # are about an argument, such as the address of a proxy, are a `ValueError`.
     of_server = isinstance(error, KestraError) or (

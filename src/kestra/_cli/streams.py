@@ -16,14 +16,26 @@ def show_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class OutputLost(OSError):
+    """Standard output cannot be written, as on a full disk."""
+
+
 def show(text: str, stream: TextIO | None, *, end: str = "\n") -> bool:
-    """Write a text at once, and say whether anybody reads it; a closed stream is `None`."""
+    """Write a text at once, and say whether anybody reads it; a closed stream is `None`.
+
+    Raises:
+        OutputLost: It is for standard output, which cannot be written. (That messages on standard
+            error are lost is no reason to stop.)
+    """
     if stream is None:
         return False
     try:
         print(text, file=stream, end=end, flush=True)
-    except BrokenPipeError:  # what follows goes nowhere, without an error at exit
+    except OSError as error:
+        # What follows goes nowhere, without an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise OutputLost(error.errno, error.strerror, "standard output") from None
         return False
     return True
 

@@ -42,6 +42,7 @@ def wrapped(monkeypatch):
 # --- VCR.py ---
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # VCR.py drops the open connection
 def test_what_vcr_records_it_replays(server, flow, cassette):
     """Nothing is sent to the server again, also not over a connection that is still open."""
     with cassette("once"):

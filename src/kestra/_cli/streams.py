@@ -8,6 +8,8 @@ import sys
 from importlib.util import find_spec
 from typing import TextIO
 
+from kestra._descriptor import discard_from_now_on
+
 
 def show_anything() -> None:
     """Let what a terminal's encoding lacks be escaped, and be no error."""
@@ -32,8 +34,7 @@ def show(text: str, stream: TextIO | None, *, end: str = "\n") -> bool:
     try:
         print(text, file=stream, end=end, flush=True)
     except OSError as error:
-        # What follows goes nowhere, without an error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        discard_from_now_on(stream.fileno())  # else there is another error at exit
         if stream is sys.stdout and not isinstance(error, BrokenPipeError):
             raise OutputLost(error.errno, error.strerror, "standard output") from None
         return False

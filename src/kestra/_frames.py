@@ -437,8 +437,8 @@ def _timestamp(value: object) -> str:
 
     plain = converted(value)
     text = scalar_text(plain)
-    is_instant = re.fullmatch(_INSTANT, plain) if isinstance(plain, str) else plain is not True
-    if text is None or plain is False or not is_instant:
+    is_no_text = not isinstance(plain, (str, bool))
+    if text is None or not (is_no_text or re.fullmatch(_INSTANT, str(plain))):
         raise RefusedError(
             ValueError,
             "must be an instant: a datetime with a time zone, such as datetime.now(timezone.utc)",

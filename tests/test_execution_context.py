@@ -225,7 +225,7 @@ def test_variable_without_an_object(monkeypatch, value):
 def test_import_is_cheap():
     """Importing the module imports neither `json` nor `pathlib`."""
     script = (
-        "import sys; before = {*sys.modules}; import kestra._execution_context\n"
+        "import sys; before = {*sys.modules}; import kestra._task.execution_context\n"
         "print({'json', 'base64', 'pathlib', 'requests'} & ({*sys.modules} - before))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)

@@ -27,8 +27,8 @@ from loopback import (
 from rest import exchanges
 
 from kestra import Flow, LogEntry
+from kestra._api.parsing import log_entries
 from kestra._client import channels, following
-from kestra._client.results import log_entries
 from kestra._client.seen import SeenEntries, SeenStates
 from kestra._http import stream as stream_module
 from kestra._http.events import Event, events

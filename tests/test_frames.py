@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kestra import Kestra, testing
-from kestra._frames import log_frame
+from kestra._task.frames import log_frame
 
 SECRET = "hunter2"  # no value may be seen in an error
 

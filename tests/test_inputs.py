@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kestra._client.inputs import (
+from kestra._api.forms import (
     CORRELATION,
     checked_labels,
     form,

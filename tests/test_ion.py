@@ -340,10 +340,10 @@ def test_memory_is_bounded(tmp_path, kind):
     path = tmp_path / "large.ion"
     path.write_bytes((row.encode() if kind == "text" else binary(row)) * 640)
     script = (
-        "import resource, sys, kestra._ion\n"
+        "import resource, sys, kestra._task.ion\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
-        "print(sum(1 for _ in kestra._ion.read_rows(sys.argv[1])), peak() / before)\n"
+        "print(sum(1 for _ in kestra._task.ion.read_rows(sys.argv[1])), peak() / before)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, path], capture_output=True, timeout=60, check=True
@@ -368,7 +368,7 @@ def test_without_the_c_extension(monkeypatch, read, name):
 
 def test_without_the_extra(monkeypatch):
     """Without the Ion library, one line says how to install it."""
-    monkeypatch.delitem(sys.modules, "kestra._ion", raising=False)
+    monkeypatch.delitem(sys.modules, "kestra._task.ion", raising=False)
     monkeypatch.setitem(sys.modules, "amazon.ion", None)
     for read in Kestra.read, Kestra.read_rows:
         with pytest.raises(ModuleNotFoundError) as raised:

@@ -12,7 +12,8 @@ from unittest import mock
 
 import pytest
 
-from kestra import Kestra, _kestra, testing
+from kestra import Kestra, testing
+from kestra._task import kestra as _kestra
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from logging.handlers import QueueHandler, QueueListener
 import pytest
 
 from kestra import JsonFormatter, KestraHandler, _logging, testing
-from kestra._logging import MAX_MESSAGE
+from kestra._task.logging import MAX_MESSAGE
 
 
 @pytest.fixture
@@ -638,11 +638,13 @@ def test_del_at_the_end(script, place):
 
 
 @pytest.mark.parametrize(
-    "module", ["sys", "logging", "kestra._logging", "kestra._frames", "kestra._sink"]
+    "module", ["sys", "logging", "kestra._task.logging", "kestra._task.frames", "kestra._task.sink"]
 )
 def test_del_after_the_end(script, module):
     """When modules are taken apart already, what `__del__` logs is lost, without any noise."""
-    ran = script(f"{AT_THE_END}\nimport kestra._frames\nsys.modules['{module}'].a_kept = Logs()")
+    ran = script(
+        f"{AT_THE_END}\nimport kestra._task.frames\nsys.modules['{module}'].a_kept = Logs()"
+    )
     assert (ran.status, ran.stderr) == (0, "")
 
 

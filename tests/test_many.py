@@ -31,8 +31,8 @@ from rest import exchanges
 import kestra._client.schedule
 import kestra._client.waiting
 from kestra import ExecutionOutcome, ExecutionRequest, Flow
+from kestra._api.requests import request_of
 from kestra._client.batch import FORMS, Batch, Search, Sightings, Watched
-from kestra._client.outcomes import request_of
 from kestra.exceptions import (
     Conflict,
     ExecutionFailed,

@@ -264,9 +264,9 @@ def modules_of(code):
 
 def test_the_rooms_share_nothing_but_the_errors():
     """What runs in a task, what talks to a server and the rules of an engine stay apart."""
-    task = modules_of("import kestra._kestra, kestra._ion, kestra._logging_config")
-    task |= modules_of("import kestra._execution_context")
-    client = modules_of("import kestra._flow")
+    task = modules_of("import kestra._task.kestra, kestra._task.ion, kestra._task.logging_config")
+    task |= modules_of("import kestra._task.execution_context")
+    client = modules_of("import kestra._client.flow")
     engine = modules_of("import kestra._engine.reader")
     assert task & client == {"kestra", "kestra.exceptions"}
     assert task & engine == {"kestra"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rest import exchanges
 
 from kestra import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
-from kestra._client.results import (
+from kestra._api.parsing import (
     culprit,
     ended_badly,
     error_text,

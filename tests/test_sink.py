@@ -232,7 +232,7 @@ BLOCKED = {
 def test_a_signal_handler_just_before_the_write():
     """Text that a handler prints once a frame has found no open line waits for that frame."""
     script = run("""
-from kestra import _sink
+from kestra._task import sink
 
 class Streams:  # looked up between the two: the place of a signal
     def get(self, name):
@@ -240,7 +240,7 @@ class Streams:  # looked up between the two: the place of a signal
         return vars(sys)[name]
 
 Kestra.outputs({"n": 1})
-_sink._streams = Streams()
+sink._streams = Streams()
 Kestra.outputs({"n": 2})
 """)
     assert (script.stderr, script.returncode) == (b"", 0)
@@ -352,9 +352,9 @@ def test_an_exception_of_a_handler_leaves_no_lock(call):
     """Even where it comes right after the lock was taken."""
     code = f"""
 from threading import Thread
-from kestra import _sink
+from kestra._task import sink
 
-gate = _sink.stdout.gate
+gate = sink.stdout.gate
 
 def acquire():
     gate.lock.acquire()
@@ -920,8 +920,8 @@ ERROR = '::{"logs": [{"level": "ERROR", "message": "b"}]}::'
 )
 def test_open_lines_of_either_stream_in_one_pipe(code, lines, options):
     """With `2>&1`, a frame starts a line of its own after text of the other stream too."""
-    code = code.replace("EMIT", EMIT).replace("FAIL", f"_sink.stderr.write({ERROR!r})")
-    script = run("from kestra import _sink\n" + code, options=options, stderr=STDOUT)
+    code = code.replace("EMIT", EMIT).replace("FAIL", f"sink.stderr.write({ERROR!r})")
+    script = run("from kestra._task import sink\n" + code, options=options, stderr=STDOUT)
     assert script.returncode == 0
     assert script.stdout.decode().split("\n")[:-1] == lines
 

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from kestra import exceptions as exceptions
     from kestra import testing as testing
-    from kestra._client.outcomes import ExecutionOutcome, ExecutionRequest
-    from kestra._client.results import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
-    from kestra._execution_context import (
+    from kestra._api.models import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
+    from kestra._api.requests import ExecutionOutcome, ExecutionRequest
+    from kestra._client.flow import Flow
+    from kestra._task.execution_context import (
         CONTEXT_FILE,
         ExecutionContext,
         load_execution_context,
     )
-    from kestra._flow import Flow
-    from kestra._kestra import Kestra
-    from kestra._logging import JsonFormatter, KestraHandler, LogFormatter
+    from kestra._task.kestra import Kestra
+    from kestra._task.logging import JsonFormatter, KestraHandler, LogFormatter
     from kestra.exceptions import FailedExponentialBackoff
 
     context: ExecutionContext
@@ -56,23 +56,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CONTEXT_FILE": "kestra._execution_context",
-    "ExecutionContext": "kestra._execution_context",
-    "ExecutionOutcome": "kestra._client.outcomes",
-    "ExecutionRequest": "kestra._client.outcomes",
+    "CONTEXT_FILE": "kestra._task.execution_context",
+    "ExecutionContext": "kestra._task.execution_context",
+    "ExecutionOutcome": "kestra._api.requests",
+    "ExecutionRequest": "kestra._api.requests",
     "FailedExponentialBackoff": "kestra.exceptions",
-    "Flow": "kestra._flow",
-    "FlowExecution": "kestra._client.results",
-    "JsonFormatter": "kestra._logging",
-    "Kestra": "kestra._kestra",
-    "KestraHandler": "kestra._logging",
-    "LogEntry": "kestra._client.results",
-    "LogFormatter": "kestra._logging",
-    "Metric": "kestra._client.results",
-    "State": "kestra._client.results",
-    "StateChange": "kestra._client.results",
-    "TaskRun": "kestra._client.results",
-    "load_execution_context": "kestra._execution_context",
+    "Flow": "kestra._client.flow",
+    "FlowExecution": "kestra._api.models",
+    "JsonFormatter": "kestra._task.logging",
+    "Kestra": "kestra._task.kestra",
+    "KestraHandler": "kestra._task.logging",
+    "LogEntry": "kestra._api.models",
+    "LogFormatter": "kestra._task.logging",
+    "Metric": "kestra._api.models",
+    "State": "kestra._api.models",
+    "StateChange": "kestra._api.models",
+    "TaskRun": "kestra._api.models",
+    "load_execution_context": "kestra._task.execution_context",
 }
 _MODULES = ("exceptions", "testing")
 # Modules that tests reach through this one, as they could in 2.0.0: `kestra.time.sleep`.

@@ -34,7 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kestra._client.results import FlowExecution
+    from kestra._api.models import FlowExecution
     from kestra._http.api_errors import (
         APIError,
         AuthenticationError,
@@ -181,9 +181,9 @@ class IonError(KestraError, ValueError):
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kestra._http import api_errors
+    from importlib import import_module
 
-    return globals().setdefault(name, getattr(api_errors, name))
+    return globals().setdefault(name, getattr(import_module("kestra._http.api_errors"), name))
 
 
 def __dir__() -> list[str]:

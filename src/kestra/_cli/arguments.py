@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from kestra._cli.values import Pairs, input_pair, label_pair, seconds
-from kestra._frames import LOG_LEVELS
+from kestra._task.frames import LOG_LEVELS
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # has no other name

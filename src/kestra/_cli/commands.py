@@ -8,21 +8,21 @@ from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from kestra._api.models import StateChange
 from kestra._cli import exits
 from kestra._cli.display import display_for, warnings_shown
 from kestra._cli.execute import execute, show_end, with_outputs
 from kestra._cli.execution_report import as_json, as_text, output_lines
 from kestra._cli.streams import printable, show
-from kestra._client.results import StateChange
-from kestra._flow import Flow
+from kestra._client.flow import Flow
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+    from kestra._api.models import TaskRun
     from kestra._cli.display import Display
-    from kestra._client.results import TaskRun
 
 
 def carry_out(options: argparse.Namespace) -> int:

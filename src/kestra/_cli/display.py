@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from kestra._client.results import LogEntry, StateChange, TaskRun
+    from kestra._api.models import LogEntry, StateChange, TaskRun
 
 
 class Display(Protocol):

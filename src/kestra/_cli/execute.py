@@ -7,19 +7,19 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kestra._api.models import TERMINAL_STATES
+from kestra._api.parsing import is_shown
 from kestra._cli import exits
 from kestra._cli.execution_report import as_json, output_lines, summary
 from kestra._cli.streams import OutputLost, is_terminal, show
-from kestra._client.executions import TERMINAL_STATES
-from kestra._client.results import is_shown
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
 
+    from kestra._api.models import FlowExecution, LogEntry
     from kestra._cli.display import Display
-    from kestra._client.results import FlowExecution, LogEntry
-    from kestra._flow import Flow
+    from kestra._client.flow import Flow
 
 
 def execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:

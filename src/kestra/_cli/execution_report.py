@@ -6,15 +6,15 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.models import TERMINAL_STATES
 from kestra._cli.streams import printable
-from kestra._client.executions import TERMINAL_STATES
 from kestra._engine.report import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from kestra._client.results import FlowExecution, LogEntry, TaskRun
+    from kestra._api.models import FlowExecution, LogEntry, TaskRun
 
 _MINUTE = 60
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from requests import RequestException
 
+from kestra._api.models import TERMINAL_STATES
 from kestra._cli.streams import OutputLost
-from kestra._client.executions import TERMINAL_STATES
 from kestra.exceptions import ExecutionTimeout, KestraError
 
 if TYPE_CHECKING:
-    from kestra._client.results import FlowExecution
+    from kestra._api.models import FlowExecution
 
 GOOD, BAD, USAGE, REFUSED, TIMED_OUT, UNWRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 

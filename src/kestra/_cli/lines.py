@@ -6,15 +6,15 @@ import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, TextIO
 
+from kestra._api.models import TERMINAL_STATES
 from kestra._cli.execution_report import log_json
 from kestra._cli.streams import is_terminal, printable, show
-from kestra._client.executions import TERMINAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from kestra._client.results import LogEntry, StateChange, TaskRun
+    from kestra._api.models import LogEntry, StateChange, TaskRun
 
 
 class Lines:

@@ -19,7 +19,7 @@ from kestra._http.session import once, within
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from kestra._client.results import LogEntry, StateChange, TaskRun
+    from kestra._api.models import LogEntry, StateChange, TaskRun
 
 _LEVELS = {"TRACE": "dim", "DEBUG": "blue", "INFO": "green", "WARN": "yellow", "ERROR": "bold red"}
 _STATES = {"SUCCESS": "green", "WARNING": "yellow", "FAILED": "red", "KILLED": "red",

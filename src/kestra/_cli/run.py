@@ -17,7 +17,7 @@ from kestra._engine.jackson import MAX_NESTING
 from kestra._engine.messages import ScriptMessages
 from kestra._engine.reader import Engine
 from kestra._engine.rules import RULES
-from kestra._execution_context import FILE_VARIABLE
+from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing import script
 
 if TYPE_CHECKING:

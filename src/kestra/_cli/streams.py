@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from typing import TextIO
 
-from kestra._descriptor import discard_from_now_on
+from kestra._task.descriptor import discard_from_now_on
 
 
 def show_anything() -> None:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from kestra._client.executions import TERMINAL_STATES, state_of
+from kestra._api.models import TERMINAL_STATES
+from kestra._api.parsing import state_of
 from kestra._client.waiting import next_pause
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from datetime import datetime
 
-    from kestra._client.outcomes import ExecutionRequest
+    from kestra._api.requests import ExecutionRequest
 
 _PAGE = 100
 _MOST_PAGES = 100  # servers on Elasticsearch show no more than 10,000 results

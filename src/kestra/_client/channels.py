@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 
-from kestra._client.executions import TERMINAL_STATES, state_of
-from kestra._client.results import LogEntry, StateChange, log_entries
+from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange
+from kestra._api.parsing import log_entries, state_of
 from kestra._client.seen import SeenEntries, SeenStates
 from kestra._client.waiting import LAST_LOOK, Stopwatch, is_transient, look_within, next_pause
 from kestra._http.session import once, within

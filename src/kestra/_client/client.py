@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from kestra._client.executions import (
+from kestra._api.paths import (
     DEFAULT_HOSTNAME,
     MAIN,
     base_url,

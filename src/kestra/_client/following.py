@@ -9,11 +9,11 @@ from datetime import datetime, timezone
 from queue import Empty
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kestra._api.models import LogEntry, StateChange
+from kestra._api.parsing import checked_level, state_of, whole_state
 from kestra._client.channels import Channel, Followed, Log, States
 from kestra._client.client import naming_execution
-from kestra._client.executions import state_of
 from kestra._client.lifecycle import Lifecycle
-from kestra._client.results import LogEntry, StateChange, checked_level, whole_state
 from kestra._client.waiting import BATCH, LOG_AGAIN, log_state, patience
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.models import TERMINAL_STATES
+from kestra._api.parsing import state_of
 from kestra._client.batch import Sightings
 from kestra._client.client import naming_execution
-from kestra._client.executions import TERMINAL_STATES, state_of
 from kestra._client.waiting import look_within, patience
 from kestra._http.answers import json_object, malformed
 from kestra._http.api_errors import APIError
@@ -17,10 +18,10 @@ from kestra._http.session import once, within
 from kestra.exceptions import FailedExponentialBackoff
 
 if TYPE_CHECKING:
+    from kestra._api.models import FlowExecution
+    from kestra._api.requests import ExecutionRequest
     from kestra._client.batch import Search, Watched
     from kestra._client.lifecycle import Lifecycle
-    from kestra._client.outcomes import ExecutionRequest
-    from kestra._client.results import FlowExecution
     from kestra._client.waiting import Stopwatch
 
 logger = logging.getLogger("kestra")

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from kestra._client.executions import creation_query, state_of
-from kestra._client.inputs import checked_labels, form, labels_of
+from kestra._api.forms import checked_labels, form, labels_of
+from kestra._api.parsing import state_of
+from kestra._api.paths import creation_query
 from kestra._client.reading import Reading
 from kestra._client.steering import Steering
 from kestra._client.waiting import check_seconds, check_timeout, settled_log
@@ -21,8 +22,8 @@ from kestra.exceptions import ExecutionTimeout, FailedExponentialBackoff
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kestra._client.outcomes import ExecutionRequest
-    from kestra._client.results import FlowExecution
+    from kestra._api.models import FlowExecution
+    from kestra._api.requests import ExecutionRequest
 
 logger = logging.getLogger("kestra")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.requests import ExecutionOutcome, ExecutionRequest
 from kestra._client.jobs import Jobs
 from kestra._client.lifecycle import Lifecycle
-from kestra._client.outcomes import ExecutionOutcome, ExecutionRequest
 from kestra._client.schedule import Schedule
 from kestra._client.waiting import Stopwatch
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kestra._client.client import NO_SUCH_PATH, Client, naming_execution
-from kestra._client.executions import state_of
-from kestra._client.results import (
-    FlowExecution,
-    LogEntry,
-    Metric,
-    TaskRun,
+from kestra._api.models import FlowExecution, LogEntry, Metric, TaskRun
+from kestra._api.parsing import (
     checked_level,
     culprit,
     ended_badly,
@@ -19,9 +14,11 @@ from kestra._client.results import (
     log_entries,
     metrics_of,
     outputs_in,
+    state_of,
     task_runs_of,
     whole_state,
 )
+from kestra._client.client import NO_SUCH_PATH, Client, naming_execution
 from kestra._client.waiting import logged_errors
 from kestra._http.answers import body_of, json_list, json_object, malformed
 from kestra._http.api_errors import APIError, NotFound

@@ -8,6 +8,9 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.models import TERMINAL_STATES, FlowExecution
+from kestra._api.parsing import state_of, time_of
+from kestra._api.requests import ExecutionOutcome, request_of
 from kestra._client.batch import (
     FORMS,
     Batch,
@@ -15,9 +18,6 @@ from kestra._client.batch import (
     batch_key,
     is_lost,
 )
-from kestra._client.executions import TERMINAL_STATES, state_of
-from kestra._client.outcomes import ExecutionOutcome, request_of
-from kestra._client.results import FlowExecution, time_of
 from kestra._client.waiting import Stopwatch, is_transient, log_state, next_pause
 from kestra._client.workers import Workers
 from kestra._http.api_errors import APIError
@@ -27,9 +27,9 @@ from kestra.exceptions import KestraError
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterator
 
+    from kestra._api.requests import ExecutionRequest
     from kestra._client.batch import Sightings
     from kestra._client.jobs import Jobs
-    from kestra._client.outcomes import ExecutionRequest
     from kestra._client.workers import Job, Then
 
 logger = logging.getLogger("kestra")

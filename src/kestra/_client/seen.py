@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from kestra._client.executions import TERMINAL_STATES
-from kestra._client.results import StateChange, whole_state
+from kestra._api.models import TERMINAL_STATES, StateChange
+from kestra._api.parsing import whole_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kestra._client.results import LogEntry
+    from kestra._api.models import LogEntry
 
 
 class SeenStates:

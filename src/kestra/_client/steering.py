@@ -9,9 +9,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.forms import checked_labels, form
+from kestra._api.paths import checked_revision
 from kestra._client.client import NO_SUCH_PATH, Client, naming_execution
-from kestra._client.executions import checked_revision
-from kestra._client.inputs import checked_labels, form
 from kestra._http.answers import body_of, malformed
 from kestra._http.api_errors import APIError
 from kestra._http.multipart import Upload

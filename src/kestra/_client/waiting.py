@@ -8,7 +8,7 @@ import time
 from numbers import Real
 from typing import TYPE_CHECKING, TypeVar
 
-from kestra._client.executions import OTHER_STATES, TERMINAL_STATES
+from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 from kestra._http.api_errors import APIError, NotFound
 from kestra._http.retry import RETRIED_STATUSES
 from kestra._http.session import within
@@ -17,7 +17,7 @@ from kestra.exceptions import FailedExponentialBackoff, KestraError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kestra._client.results import LogEntry
+    from kestra._api.models import LogEntry
 
 T = TypeVar("T")
 

@@ -115,12 +115,12 @@ class Captured:
 
     def attach(self) -> None:
         """Begin, or go on after `detach`."""
-        from kestra import _sink  # on use: it sets a hook on the standard streams
+        from kestra._task import sink  # on use: it sets a hook on the standard streams
 
         self._replaced = sys.stdout, sys.stderr
-        sinks = (_sink.stdout, _sink.stderr)
-        for tee, stream, sink in zip(self._streams, self._replaced, sinks, strict=True):
-            tee.stand_for(stream, sink.gate.lock)  # around every line of this process
+        sinks = (sink.stdout, sink.stderr)
+        for tee, stream, target in zip(self._streams, self._replaced, sinks, strict=True):
+            tee.stand_for(stream, target.gate.lock)  # around every line of this process
         sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self._streams)
         self._types = _swap_metric_types({})
         self._is_attached = True
@@ -175,7 +175,7 @@ class _Block(Captured):
 
 def _swap_metric_types(types: dict[Any, str]) -> dict[Any, str]:
     """Set the types of the metrics that this process has sent; return those it had."""
-    module = sys.modules.get("kestra._kestra")
+    module = sys.modules.get("kestra._task.kestra")
     known: dict[Any, str] = module._types if module else {}  # noqa: SLF001
     previous = known.copy()
     known.clear()

@@ -18,7 +18,7 @@ from kestra._engine import report
 from kestra._engine.lines import read_lines
 from kestra._engine.messages import ScriptMessages
 from kestra._engine.reader import Engine
-from kestra._execution_context import FILE_VARIABLE
+from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing.task_context import context_file
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import kestra
-from kestra._execution_context import CONTEXT_FILE, FILE_VARIABLE
-from kestra._values import json_text
+from kestra._task.execution_context import CONTEXT_FILE, FILE_VARIABLE
+from kestra._values.text import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

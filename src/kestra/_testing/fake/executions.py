@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kestra._client.executions import OTHER_STATES, TERMINAL_STATES
+from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

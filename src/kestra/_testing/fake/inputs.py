@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from kestra._client.inputs import text_of
+from kestra._api.forms import text_of
 from kestra._testing.fake.refused import Refused
 
 

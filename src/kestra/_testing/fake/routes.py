@@ -12,7 +12,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote
 
-from kestra._client.results import LEVELS, time_of
+from kestra._api.models import LEVELS
+from kestra._api.parsing import time_of
 from kestra._testing.fake import search, shown
 from kestra._testing.fake.labels import labels_of_body, labels_of_query
 from kestra._testing.fake.refused import Refused, UnexpectedError, not_found

@@ -6,7 +6,7 @@ import operator
 import re
 from typing import TYPE_CHECKING
 
-from kestra._client.results import time_of
+from kestra._api.parsing import time_of
 from kestra._testing.fake.refused import Refused, UnexpectedError
 from kestra._testing.fake.shown import iso
 

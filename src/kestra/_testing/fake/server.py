@@ -16,7 +16,7 @@ import responses
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from kestra._client.executions import DEFAULT_HOSTNAME, MAIN, base_url
+from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url
 from kestra._http.adapter import BoundedAdapter, wire
 from kestra._http.credentials import without_userinfo
 from kestra._testing.fake.clock import Clock, running

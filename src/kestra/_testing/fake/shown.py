@@ -6,8 +6,8 @@ import math
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from kestra._client.executions import TERMINAL_STATES
-from kestra._client.inputs import iso_duration
+from kestra._api.forms import iso_duration
+from kestra._api.models import TERMINAL_STATES
 from kestra._testing.fake.inputs import SentFile
 
 if TYPE_CHECKING:

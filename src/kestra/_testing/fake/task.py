@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from kestra import _frames, _kestra, _sink
 from kestra._engine.reader import Engine
-from kestra._sink import Sink
+from kestra._task import kestra as _kestra
+from kestra._task import frames, sink
+from kestra._task.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ def catching() -> Iterator[None]:
     """Keep the frames that flows' functions emit from standard output."""
     with (
         mock.patch.object(Sink, "write", _write_or_keep),
-        mock.patch.object(_kestra, "_write", _sink.stdout.write),  # it had got hold of the old one
+        mock.patch.object(_kestra, "_write", sink.stdout.write),  # it had got hold of the old one
         mock.patch.object(_kestra, "_types", {}),  # of metrics: a server keeps them while it runs
     ):
         yield
@@ -78,18 +79,18 @@ def call(
         store: Keeps a file under a name, and returns its URI: what bytes in outputs become.
     """
     engine = Engine(version)
-    frames: list[str] = []
+    emitted: list[str] = []
     error: Exception | None = None
-    token = _emitted.set(frames)
+    token = _emitted.set(emitted)
     try:
         returned = function(inputs)
         if returned is not None:
-            frames.append(_frames.encode({"outputs": _stored(returned, store)}))
+            emitted.append(frames.encode({"outputs": _stored(returned, store)}))
     except Exception as raised:  # noqa: BLE001  # it is what a failing task is
         error = raised
     finally:
         _emitted.reset(token)
-    for frame in frames:
+    for frame in emitted:
         engine.feed(frame)
     kept = engine.messages()
     logs = [(entry.level, entry.message or "") for entry in kept.logs]

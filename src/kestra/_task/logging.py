@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter as _FieldsFormatter
 
-from kestra import _frames, _sink
+from kestra._task import frames, sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def _frame(record: LogRecord, message: str) -> str:
     if len(message) > MAX_MESSAGE:
         cut = f"\n… (cut: {len(message):,} characters) …\n"
         message = f"{message[: MAX_MESSAGE - _KEPT_END]}{cut}{message[-_KEPT_END:]}"
-    return _frames.log_frame(_level_name(record.levelno), message)
+    return frames.log_frame(_level_name(record.levelno), message)
 
 
 @lru_cache(maxsize=1)
@@ -145,8 +145,8 @@ class KestraHandler(logging.Handler):
         self.stream = None if is_stderr or stream is sys.stdout else stream  # None: a standard one
         if split and self.stream is not None:
             raise ValueError("split is between standard output and error: leave stream out")
-        low = _sink.stderr if is_stderr else _sink.stdout
-        self._sinks = low, _sink.stderr if split else low
+        low = sink.stderr if is_stderr else sink.stdout
+        self._sinks = low, sink.stderr if split else low
 
     def handle(self, record: LogRecord) -> bool:
         """Filter and emit, without the handler's lock.
@@ -166,11 +166,11 @@ class KestraHandler(logging.Handler):
                 self._write(self.stream, self._line(record))
             elif _DELIVERED not in record.__dict__:
                 line = self._line(record)
-                sink = self._sinks[record.levelno >= logging.WARNING]
+                target = self._sinks[record.levelno >= logging.WARNING]
                 try:
-                    sink.write(line)
+                    target.write(line)
                 except (OSError, RuntimeError, ValueError):  # gone, never there, or closed
-                    (_sink.stderr if sink is _sink.stdout else _sink.stdout).write(line)
+                    (sink.stderr if target is sink.stdout else sink.stdout).write(line)
                 record.__dict__[_DELIVERED] = True
         except Exception:  # noqa: BLE001  # a handler never raises into the script
             self.handleError(record)

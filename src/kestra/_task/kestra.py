@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from kestra import _frames, _sink
-from kestra._values import converted, key_text
+from kestra._task import frames, sink
+from kestra._values.text import converted, key_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ else:
 
 _UNSET: Any = object()
 _print = print  # as it was when this was imported
-_write = _sink.stdout.write  # looked up once, not for every frame
+_write = sink.stdout.write  # looked up once, not for every frame
 # Of the metrics that this process has sent: the type by `name`, or `(name, {tag keys})`; and the
 # calls that agree with it, as `(name, type, tag key, …)`.
 _types: dict[object, str] = {}
@@ -48,7 +48,7 @@ class Kestra:
         Kestra.logger().warning("3 rows had no key")
 
     Importing this class sets a hook on `sys.stdout.write` and `sys.stderr.write`, so that a frame
-    always starts a line of its own (see `kestra._sink`); `KESTRA_STDOUT_HOOK=0` leaves it out.
+    always starts a line of its own (see `kestra._task.sink`); `KESTRA_STDOUT_HOOK=0` leaves it out.
 
     What an engine would drop, or die of, is refused before a byte is written, with a `TypeError`
     or a `ValueError` that names the key path and the remedy.
@@ -83,7 +83,7 @@ class Kestra:
 
     _send = send
 
-    format = staticmethod(_frames.encode)
+    format = staticmethod(frames.encode)
     """Make the frame of a message, without its line end; nothing is printed.
 
     `format(map_)` takes the message, `{"outputs": {…}}`, `{"metrics": […]}`, `{"logs": […]}`,
@@ -102,7 +102,7 @@ class Kestra:
             tags: Scalars by name; one that is None is left out.
         """
         tags = tags or {}
-        frame = _frames.usual_metric_frame(name, type_, value, tags)
+        frame = frames.usual_metric_frame(name, type_, value, tags)
         if frame is None or _is_replaced():
             message = {"name": name, "type": type_, "value": value, "tags": tags}
             Kestra._send({"metrics": [message]})
@@ -133,7 +133,7 @@ class Kestra:
                 same, more than 1,000 levels, an integer of more than 1,000 digits, or a text of
                 20,000,000 characters or more.
         """
-        frame = _frames.small_outputs_frame(map_)
+        frame = frames.small_outputs_frame(map_)
         if frame is None or _is_replaced():
             Kestra._send({"outputs": map_})
         else:
@@ -233,7 +233,7 @@ class Kestra:
         TRACE, CRITICAL is ERROR.
         """
         if Kestra._logger is None:
-            from kestra._logging import task_logger
+            from kestra._task.logging import task_logger
 
             Kestra._logger = task_logger()
         return Kestra._logger
@@ -267,14 +267,14 @@ class Kestra:
         Raises:
             ValueError: The level, or that of the environment variable, is none.
         """
-        from kestra._logging_config import configure
+        from kestra._task.logging_config import configure
 
         configure(level, capture_warnings=capture_warnings, capture_exceptions=capture_exceptions)
 
     @staticmethod
     def restore_logging() -> None:
         """Undo what `configure_logging` did: handlers, level, warnings and hooks."""
-        from kestra._logging_config import restore
+        from kestra._task.logging_config import restore
 
         restore()
 
@@ -300,7 +300,7 @@ class Kestra:
                 other values of the same length. And a wrong length inside a nested value of a
                 binary file may keep the library's C extension busy for ever.
         """
-        from kestra._ion import read
+        from kestra._task.ion import read
 
         return read(path_)
 
@@ -311,7 +311,7 @@ class Kestra:
         Memory is bounded by the longest row, not by the file. What is wrong with a row is raised
         when it is its turn.
         """
-        from kestra._ion import read_rows
+        from kestra._task.ion import read_rows
 
         return read_rows(path_)
 
@@ -326,7 +326,7 @@ class _Timing:
 
     def __enter__(self) -> None:
         metric = {"name": self._name, "type": "timer", "value": 0.0, "tags": self._tags or {}}
-        _frames.encode({"metrics": [metric]})  # refused now, not after all the work
+        frames.encode({"metrics": [metric]})  # refused now, not after all the work
         _claim_type(self._name, "timer", self._tags)
         self._start = time.perf_counter()
 

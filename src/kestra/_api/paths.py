@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from kestra._client.inputs import text_of
+from kestra._api.forms import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from urllib.parse import SplitResult
 
-TERMINAL_STATES = frozenset(
-    {"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED"}
-)
-OTHER_STATES = frozenset(
-    {
-        "CREATED",
-        "SUBMITTED",
-        "RUNNING",
-        "PAUSED",
-        "RESTARTED",
-        "KILLING",
-        "QUEUED",
-        "RETRYING",
-        "BREAKPOINT",
-        "RESUBMITTED",
-    }
-)
 
 DEFAULT_HOSTNAME = "http://localhost:8080"
 API = "/api/v1/"
@@ -175,13 +158,3 @@ def _schedule_date(value: datetime | str) -> str:
             "run the flow at once"
         )
     return parsed.isoformat()
-
-
-# --- answers ---------------------------------------------------------------------------------
-
-
-def state_of(execution: Any) -> str | None:
-    """Return the state that an execution is in, `None` where there is none."""
-    state = execution.get("state") if isinstance(execution, dict) else None
-    current = state.get("current") if isinstance(state, dict) else None
-    return current if isinstance(current, str) else None

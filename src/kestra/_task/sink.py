@@ -21,7 +21,7 @@ import sys
 from _thread import RLock, get_ident
 from io import BufferedWriter
 
-from kestra._descriptor import (
+from kestra._task.descriptor import (
     bytes_at_once,
     characters_at_once,
     descriptor_of,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from _collections_abc import Mapping
 
-from kestra._values import (
+from kestra._values.text import (
     MAX_DIGITS,
     MAX_TEXT,
     RefusedError,

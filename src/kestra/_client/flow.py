@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.models import TERMINAL_STATES, FlowExecution
+from kestra._api.parsing import state_of
+from kestra._api.requests import ExecutionRequest
 from kestra._client.client import naming_execution
-from kestra._client.executions import TERMINAL_STATES, state_of
 from kestra._client.following import Following, checked_callbacks
 from kestra._client.many import Many
-from kestra._client.outcomes import ExecutionRequest
-from kestra._client.results import FlowExecution
 from kestra._client.waiting import last_state
 from kestra._http.transport import annotate
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from kestra._api.models import LogEntry, StateChange
     from kestra._client.following import Callbacks
-    from kestra._client.results import LogEntry, StateChange
 
 
 class Flow(Following, Many):

@@ -8,7 +8,7 @@ from datetime import datetime  # noqa: TC003  # whoever resolves the types of a 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kestra._client.results import FlowExecution
+    from kestra._api.models import FlowExecution
 
 
 @dataclass(frozen=True, slots=True)

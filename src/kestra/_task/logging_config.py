@@ -12,7 +12,7 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from kestra._logging import KestraHandler, SoleHandler, is_console
+from kestra._task.logging import KestraHandler, SoleHandler, is_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

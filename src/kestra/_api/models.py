@@ -1,0 +1,215 @@
+"""What an execution is, as values: its state, task runs, log entries, metrics, and its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from kestra.exceptions import ExecutionFailed
+
+if TYPE_CHECKING:
+    from typing import Any
+
+TERMINAL_STATES = frozenset(
+    {"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED"}
+)
+OTHER_STATES = frozenset(
+    {
+        "CREATED",
+        "SUBMITTED",
+        "RUNNING",
+        "PAUSED",
+        "RESTARTED",
+        "KILLING",
+        "QUEUED",
+        "RETRYING",
+        "BREAKPOINT",
+        "RESUBMITTED",
+    }
+)
+LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
+_GOOD = frozenset({"SUCCESS", "WARNING"})
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """One entry of a history: from this time on it was in this state. As text, it is the state.
+
+    Attributes:
+        state: The name of the state.
+        time: When it began, with its offset.
+    """
+
+    state: str
+    time: datetime | None
+
+    def __str__(self) -> str:
+        return self.state
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state of an execution or of a task run, and how it came about.
+
+    Attributes:
+        current: The name of the present state, `None` if the server told none.
+        history: Every state that it was in, the first one first.
+    """
+
+    current: str | None
+    history: tuple[StateChange, ...] = ()
+
+    @property
+    def start(self) -> datetime | None:
+        """When it was created."""
+        return self.history[0].time if self.history else None
+
+    @property
+    def end(self) -> datetime | None:
+        """When it ended, `None` while it has not."""
+        ended = self.history and self.current in TERMINAL_STATES
+        return self.history[-1].time if ended else None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the creation to the end, `None` while it has not ended."""
+        if self.start is None or self.end is None:
+            return None
+        return (self.end - self.start).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """One run of a task.
+
+    Attributes:
+        id: Its id.
+        task: The id of the task.
+        state: Its state, with the history and the duration.
+        attempts: How many attempts there were.
+        value: The value that it ran for, where the task is in a loop.
+        parent_id: The id of the task run around it, where there is one.
+        outputs: Its outputs as far as the answer has them; 2.0 shows them elsewhere, and it is
+            `None`: see `Flow.get_outputs`.
+    """
+
+    id: str
+    task: str
+    state: State
+    attempts: int = 0
+    value: str | None = None
+    parent_id: str | None = None
+    outputs: dict[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of an execution's log. As text, it is a line of it.
+
+    `2026-01-31T12:00:00.123Z INFO  load: 3 rows`: the time in UTC, the level, the task, the
+    message.
+
+    Attributes:
+        time: When it was logged.
+        level: `TRACE`, `DEBUG`, `INFO`, `WARN` or `ERROR`.
+        message: The text; it may have several lines.
+        task: The id of the task, `None` where the entry belongs to none.
+        task_run_id: The id of the task run, likewise.
+        attempt: Which attempt of the task run it was, from 0 on.
+    """
+
+    time: datetime | None
+    level: str
+    message: str
+    task: str | None = None
+    task_run_id: str | None = None
+    attempt: int | None = None
+
+    def __str__(self) -> str:
+        time = ""
+        if self.time is not None:
+            in_utc = self.time.astimezone(timezone.utc).replace(tzinfo=None)
+            time = f"{in_utc.isoformat(timespec='milliseconds')}Z "
+        task = "" if self.task is None else f"{self.task}: "
+        return f"{time}{self.level:5} {task}{self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric that a task has sent.
+
+    Attributes:
+        name: Its name.
+        type: `counter`, `timer` or `gauge`.
+        value: The value; for a timer, seconds.
+        tags: Its tags.
+        task: The id of the task.
+        task_run_id: The id of the task run.
+        time: When it was sent.
+    """
+
+    name: str
+    type: str
+    value: float
+    tags: dict[str, str]
+    task: str | None = None
+    task_run_id: str | None = None
+    time: datetime | None = None
+
+
+@dataclass(slots=True)
+class FlowExecution:
+    """What became of an execution.
+
+    Two are equal if their first four attributes are. What follows those is as the last answer
+    about the execution had it; if nobody waited, there is the address only.
+
+    Attributes:
+        execution_id: Its id.
+        status: The terminal state that it ended in, or `STARTED` if nobody waited. From
+            `Flow.get_execution`, the present state.
+        log: Its log, one line an entry; `None` if it was not fetched or could not be.
+        error: For one that ended badly, which task did so, in which state, and the last message
+            that it logged as ERROR; `None` if the server says nothing of it.
+        outputs: The outputs of the flow; `None` where the answer has none: the flow has none, or
+            the server (2.0) shows them elsewhere, where `Flow.get_outputs` finds them.
+        url: Where the user interface shows it.
+        state: Its state, with the history.
+        duration: Seconds from its creation to its end, `None` while it has not ended.
+        task_runs: The runs of its tasks, in the server's order.
+    """
+
+    execution_id: str
+    status: str | None
+    log: str | None
+    error: str | None
+    outputs: dict[str, Any] | None = field(default=None, compare=False, repr=False)
+    url: str | None = field(default=None, compare=False)
+    state: State | None = field(default=None, compare=False, repr=False)
+    duration: float | None = field(default=None, compare=False)
+    task_runs: tuple[TaskRun, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it has ended, and in SUCCESS or WARNING."""
+        return self.status in _GOOD
+
+    def raise_for_status(self) -> None:
+        """Raise an error if it has ended, and not well; do nothing if it has not ended.
+
+        Raises:
+            ExecutionFailed: It ended in another state than SUCCESS or WARNING.
+        """
+        if self.ok or self.status not in TERMINAL_STATES:
+            return
+        text = f"execution {self.execution_id} ended in the state {self.status}"
+        text += f": {self.error}" if self.error else ""
+        text += f" ({self.url})" if self.url else ""
+        raise ExecutionFailed(
+            text,
+            execution_id=self.execution_id,
+            status=self.status,
+            error=self.error,
+            result=self,
+        )

@@ -1,0 +1,184 @@
+"""What the server's responses say of an execution. Pure.
+
+Responses of other versions than those known may lack anything: what is not there, or makes no
+sense, is `None` or empty, and no error.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.models import LEVELS, LogEntry, Metric, State, StateChange, TaskRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_BAD = frozenset({"FAILED", "KILLED", "CANCELLED"})
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
+
+
+def state_of(execution: Any) -> str | None:
+    """Return the state that an execution is in, `None` where there is none."""
+    state = execution.get("state") if isinstance(execution, dict) else None
+    current = state.get("current") if isinstance(state, dict) else None
+    return current if isinstance(current, str) else None
+
+
+def time_of(text: Any) -> datetime | None:
+    """Return a time as servers write it: with a `Z` or an offset, and up to nine decimals."""
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    seconds, decimals, offset = match.groups()
+    # Python 3.10 reads three or six decimals, and no `Z`.
+    offset = "+00:00" if offset == "Z" else offset
+    try:
+        return datetime.fromisoformat(f"{seconds}.{(decimals or '')[:6]:0<6}{offset}")
+    except ValueError:
+        return None
+
+
+def whole_state(holder: Any) -> State:
+    """Return the state of an execution, or of a task run, with its history."""
+    state = holder.get("state") if isinstance(holder, dict) else None
+    listed = state.get("histories") if isinstance(state, dict) else None
+    history = tuple(
+        StateChange(str(each.get("state")), time_of(each.get("date"))) for each in _objects(listed)
+    )
+    return State(state_of(holder), history)
+
+
+def outputs_in(holder: Any) -> dict[str, Any] | None:
+    """Return the outputs that an execution or a task run shows, `None` if it shows none."""
+    outputs = holder.get("outputs") if isinstance(holder, dict) else None
+    return outputs if isinstance(outputs, dict) else None
+
+
+def task_runs_of(execution: Any) -> tuple[TaskRun, ...]:
+    """Return the task runs of an execution."""
+    listed = execution.get("taskRunList") if isinstance(execution, dict) else None
+    return tuple(
+        TaskRun(
+            id=str(run.get("id")),
+            task=str(run.get("taskId")),
+            state=whole_state(run),
+            attempts=len(_objects(run.get("attempts"))),
+            value=_text(run.get("value")),
+            parent_id=_text(run.get("parentTaskRunId")),
+            outputs=outputs_in(run),
+        )
+        for run in _objects(listed)
+    )
+
+
+def checked_level(level: Any) -> str:
+    """Return a level that there is.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: There is no such level.
+    """
+    if not isinstance(level, str):
+        raise TypeError(f"min_level must be one of {', '.join(LEVELS)}, not {type(level).__name__}")
+    if level not in LEVELS:
+        raise ValueError(f"min_level must be one of {', '.join(LEVELS)}, not {level!r}")
+    return level
+
+
+def is_shown(level: Any, min_level: str) -> bool:
+    """Say whether a level is the least one or above it; one that is not known here is shown."""
+    return level not in LEVELS[: LEVELS.index(min_level)]
+
+
+def log_entries(answer: Any, min_level: str = "TRACE") -> list[LogEntry]:
+    """Return the log entries of an answer, from a level on: not every server leaves out others."""
+    return [
+        LogEntry(
+            time=time_of(entry.get("timestamp")),
+            level=str(entry.get("level")),
+            message=_text(entry.get("message")) or "",
+            task=_text(entry.get("taskId")),
+            task_run_id=_text(entry.get("taskRunId")),
+            attempt=_integer(entry.get("attemptNumber")),
+        )
+        for entry in _objects(answer)
+        if is_shown(entry.get("level"), min_level)
+    ]
+
+
+def metrics_of(answer: Any) -> list[Metric]:
+    """Return the metrics on a page."""
+    return [
+        Metric(
+            name=str(entry.get("name")),
+            type=str(entry.get("type")),
+            # Of a timer, the task sends seconds, and the API shows milliseconds.
+            value=float(entry["value"]) / (1000 if entry.get("type") == "timer" else 1),
+            tags={str(k): str(v) for k, v in _mapping(entry.get("tags")).items()},
+            task=_text(entry.get("taskId")),
+            task_run_id=_text(entry.get("taskRunId")),
+            time=time_of(entry.get("timestamp")),
+        )
+        for entry in _objects(answer.get("results") if isinstance(answer, dict) else None)
+        if isinstance(entry.get("value"), int | float)
+    ]
+
+
+# --- what failed -----------------------------------------------------------------------------
+
+
+def ended_badly(execution: Any) -> bool:
+    """Say whether an execution has ended in a state that needs an explanation."""
+    return state_of(execution) in _BAD
+
+
+def culprit(task_runs: Iterable[TaskRun]) -> TaskRun | None:
+    """Return the task run that made an execution end badly.
+
+    It is the first that did so itself: a run around another takes over the other's state. One
+    that failed goes before one that was killed, which may have been so on account of it.
+    """
+    bad = [run for run in task_runs if run.state.current in _BAD]
+    around = {run.parent_id for run in bad}
+    own = [run for run in bad if run.id not in around]
+    return min(own, key=lambda run: run.state.current != "FAILED", default=None)
+
+
+def error_text(run: TaskRun | None, errors: Iterable[LogEntry]) -> str | None:
+    """Return what failed, in words.
+
+    Args:
+        run: The run that did, if one did.
+        errors: What was logged as ERROR.
+    """
+    own = [entry for entry in errors if run is None or entry.task_run_id == run.id]
+    # The sort is stable: where times are the same, the server's order counts.
+    own.sort(key=lambda entry: entry.time or datetime.min.replace(tzinfo=timezone.utc))
+    message = own[-1].message.strip() if own else ""
+    if run is None:
+        return message or None
+    value = f" ({run.value})" if run.value else ""
+    said = f": {message}" if message else ""
+    return f"task {run.task}{value} ended in the state {run.state.current}{said}"
+
+
+# --- pieces of an answer ---------------------------------------------------------------------
+
+
+def _objects(listed: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list."""
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) else None

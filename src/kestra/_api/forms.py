@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from kestra._http.creation import CORRELATION
+from kestra._api.models import CORRELATION
 from kestra._http.multipart import is_content
 
 if TYPE_CHECKING:

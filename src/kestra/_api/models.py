@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 TERMINAL_STATES = frozenset(
-    {"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED"}
+    {"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED", "RESUBMITTED"}
 )
 OTHER_STATES = frozenset(
     {
@@ -25,9 +25,9 @@ OTHER_STATES = frozenset(
         "QUEUED",
         "RETRYING",
         "BREAKPOINT",
-        "RESUBMITTED",
     }
 )
+CORRELATION = "system.correlationId"  # the label by which an execution is found again
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 _GOOD = frozenset({"SUCCESS", "WARNING"})
 
@@ -172,23 +172,27 @@ class FlowExecution:
         log: Its log, one line an entry; `None` if it was not fetched or could not be.
         error: For one that ended badly, which task did so, in which state, and the last message
             that it logged as ERROR; `None` if the server says nothing of it.
-        outputs: The outputs of the flow; `None` where the answer has none: the flow has none, or
-            the server (2.0) shows them elsewhere, where `Flow.get_outputs` finds them.
+        outputs: The outputs of the flow, none of them where it has none; `None` while it runs, or
+            where they could not be had (the reason is logged).
         url: Where the user interface shows it.
         state: Its state, with the history.
         duration: Seconds from its creation to its end, `None` while it has not ended.
         task_runs: The runs of its tasks, in the server's order.
+        log_complete: True if the end of the log was seen; False, with a warning in the log
+            `kestra`, if it may lack something. `None` if nothing marks the end (the last task logs
+            none), if the log was fetched at once (`log_settle=0`), or not at all.
     """
 
     execution_id: str
     status: str | None
-    log: str | None
+    log: str | None = field(repr=False)
     error: str | None
-    outputs: dict[str, Any] | None = field(default=None, compare=False, repr=False)
+    outputs: dict[str, Any] | Any = field(default=None, compare=False)
     url: str | None = field(default=None, compare=False)
     state: State | None = field(default=None, compare=False, repr=False)
     duration: float | None = field(default=None, compare=False)
     task_runs: tuple[TaskRun, ...] = field(default=(), compare=False, repr=False)
+    log_complete: bool | None = field(default=None, compare=False, repr=False)
 
     @property
     def ok(self) -> bool:

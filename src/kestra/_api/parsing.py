@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import LEVELS, LogEntry, Metric, State, StateChange, TaskRun
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 
 _BAD = frozenset({"FAILED", "KILLED", "CANCELLED"})
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
+
+
+def body_of(response: Any) -> Any:
+    """Return the JSON in a response, `None` if there is none."""
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def header_of(response: Any, name: str) -> str | None:
+    """Return a header; that of a test's stand-in may be missing, or anything."""
+    headers: Any = getattr(response, "headers", None)
+    value = headers.get(name) if hasattr(headers, "get") else None
+    return value if isinstance(value, str) else None
 
 
 def state_of(execution: Any) -> str | None:
@@ -38,6 +54,20 @@ def time_of(text: Any) -> datetime | None:
         return datetime.fromisoformat(f"{seconds}.{(decimals or '')[:6]:0<6}{offset}")
     except ValueError:
         return None
+
+
+def labels_on(execution: Any) -> dict[str, str]:
+    """Return the labels of an execution; a list of pairs or, on old servers, an object."""
+    labels = execution.get("labels") if isinstance(execution, dict) else None
+    if isinstance(labels, dict):
+        return labels
+    return {str(each.get("key")): str(each.get("value")) for each in _objects(labels)}
+
+
+def start_of(execution: Any) -> datetime | None:
+    """Return when an execution was created, by the server's clock."""
+    state = execution.get("state") if isinstance(execution, dict) else None
+    return time_of(state.get("startDate")) if isinstance(state, dict) else None
 
 
 def whole_state(holder: Any) -> State:
@@ -182,3 +212,52 @@ def _text(value: Any) -> str | None:
 
 def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) else None
+
+
+# --- a log -----------------------------------------------------------------------------------
+
+# How an entry begins in a downloaded log: the time up to the millisecond, and the rest of it.
+_ENTRY = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,3})?)(\d*)Z [A-Z]+ ", re.MULTILINE)
+
+
+def count_entries(log: str) -> int:
+    """Return how many entries a downloaded log has, or a few more: a message may look like one."""
+    return sum(1 for _ in _ENTRY.finditer(log))
+
+
+def ordered_log(log: str, more: Iterable[LogEntry] = ()) -> str:
+    """Return a downloaded log in the order of logging, with entries that it lacks.
+
+    The server sorts by milliseconds, its times have microseconds: only within one millisecond is
+    anything moved, so that a line of a message which looks like an entry stays where it is.
+    """
+    lines = [str(entry).replace("  ", " ", 1) for entry in more]
+    if lines:
+        log = "\n".join((log.rstrip("\n"), *lines))
+    starts = [(match.start(), match[1], match[2]) for match in _ENTRY.finditer(log)]
+    if all(a[1] < b[1] or (a[1] == b[1] and a[2] <= b[2]) for a, b in pairwise(starts)):
+        return log
+    pieces = [log[a[0] : b[0]] for a, b in pairwise([*starts, (len(log), "", "")])]
+    whole = [piece if piece.endswith("\n") else f"{piece}\n" for piece in pieces]
+    order = _by_logging(starts, all_of_it=bool(lines))
+    text = log[: starts[0][0]] + "".join(whole[index] for index in order)
+    return text if log.endswith("\n") else text.removesuffix("\n")
+
+
+def _by_logging(starts: list[tuple[int, str, str]], *, all_of_it: bool) -> list[int]:
+    """Return the order of entries: within each run of the same millisecond, by the rest of it."""
+    if all_of_it:
+        return sorted(range(len(starts)), key=lambda index: starts[index][1:])
+    order: list[int] = []
+    for _, run in groupby(range(len(starts)), key=lambda index: starts[index][1]):
+        order += sorted(run, key=lambda index: starts[index][2])
+    return order
+
+
+def loop_of(execution: Any) -> str | None:
+    """Return the value that an iteration of a Loop runs for, its index where it has none (2.0)."""
+    loop = execution.get("loopRun") if isinstance(execution, dict) else None
+    if not isinstance(loop, dict):
+        return None
+    value = loop.get("value", loop.get("index"))
+    return None if value is None else str(value)

@@ -101,10 +101,15 @@ def under_main(url: str, base: str) -> str | None:
     return f"{start}{MAIN}/{rest}"
 
 
-def ui_url(base: str, tenant: str | None, namespace: str, flow: str, execution_id: str) -> str:
+def ui_root(base: str, tenant: str | None) -> str:
+    """Return the address of the user interface, down to the tenant."""
+    return f"{base}/ui" if tenant is None else f"{base}/ui/{quote(tenant, safe='')}"
+
+
+def ui_url(root: str, namespace: str, flow: str, execution_id: str) -> str:
     """Return the address of an execution in the user interface."""
-    names = (*(() if tenant is None else (tenant,)), "executions", namespace, flow, execution_id)
-    return f"{base}/ui/" + "/".join(quote(str(name), safe="") for name in names)
+    names = ("executions", namespace, flow, execution_id)
+    return "/".join([root, *(quote(name, safe="") for name in names)])
 
 
 # --- what ------------------------------------------------------------------------------------

@@ -1,29 +1,43 @@
-"""`Flow`: start executions from any Python program, and wait for them."""
+"""`Flow`: start executions from any Python program, and see what becomes of them."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.models import TERMINAL_STATES, FlowExecution
-from kestra._api.parsing import state_of
-from kestra._api.requests import ExecutionRequest
-from kestra._client.client import naming_execution
-from kestra._client.following import Following, checked_callbacks
-from kestra._client.many import Many
-from kestra._client.waiting import last_state
-from kestra._http.transport import annotate
+from kestra._api.forms import checked_labels, form
+from kestra._api.parsing import checked_level
+from kestra._api.paths import checked_revision
+from kestra._api.requests import ExecutionOutcome, ExecutionRequest
+from kestra._client.connection import Connection
+from kestra._http.blocking import make_request, perform, perform_each, publish
+from kestra._http.sessions import Sessions
+from kestra._rules import actions, downloads, executing, following, many, reading
+from kestra._rules.reading import naming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    import os
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
 
-    from kestra._api.models import LogEntry, StateChange
-    from kestra._client.following import Callbacks
+    import requests
+    from typing_extensions import Self
+
+    from kestra._api.models import FlowExecution, LogEntry, Metric, StateChange
+
+    Given = (
+        ExecutionRequest
+        | tuple[str, str]
+        | tuple[str, str, Mapping[str, Any] | None]
+        | Mapping[str, Any]
+    )
 
 
-class Flow(Following, Many):
-    """Starts executions of flows, follows them, reads what they produce, and steers them.
+class Flow(Connection):
+    """Starts executions of flows, follows them, reads what they produce, and acts on them.
 
     An execution is created once, however often a request has to be repeated, and every wait ends.
     One object serves any number of threads, and keeps its connections open between calls: `with`
@@ -44,7 +58,7 @@ class Flow(Following, Many):
         password: Its password.
         api_token: Token for Bearer authentication; goes before user and password.
         wait_for_completion: Whether `execute` waits for the end.
-        poll_interval: The longest pause between two looks at a running execution, in seconds.
+        poll_interval: The longest pause between two polls of a running execution, in seconds.
         labels_from_inputs: Whether inputs become labels of the execution too.
         API_ENDPOINT_EXECUTION_CREATE: Path, with `{namespace}` and `{flow_id}`.
         API_ENDPOINT_EXECUTION_STATUS: Path, with `{execution_id}`.
@@ -53,6 +67,28 @@ class Flow(Following, Many):
     The other attributes, `tenant`, `headers`, `verify`, `proxies`, `request_timeout`, `retries`,
     `idempotent` and `log_settle`, mean what the arguments of these names do.
     """
+
+    _sessions: Sessions
+
+    def _open(self, session: Any) -> Sessions:
+        return Sessions(session)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. The next request opens new ones."""
+        self._sessions.close()
+
+    # --- executing ---
 
     def execute(  # noqa: PLR0913  # each is independent, and all but the first three keyword-only
         self,
@@ -72,7 +108,7 @@ class Flow(Following, Many):
     ) -> FlowExecution:
         """Start an execution and, unless `wait_for_completion` is off, wait until it has ended.
 
-        An execution that fails is no error here: its state says so. `raise_for_status` of the
+        An execution that fails is not an error here: its state says so. `raise_for_status` of the
         result makes it one.
 
         Args:
@@ -85,24 +121,25 @@ class Flow(Following, Many):
             labels: Labels of the execution. Your own `system.correlationId` takes the place of the
                 one that is otherwise made up, and is by what an execution whose creation was not
                 answered is recognised: use one only once for a flow.
-            timeout: How long to wait for the end, in seconds from the creation.
+            timeout: How long to wait for the end, in seconds from the creation. Set one in
+                production: a worker that was killed leaves its task running for ever.
             kill_on_timeout: Whether to kill the execution when that time is over.
             revision: The revision of the flow, instead of the latest.
             schedule_date: When to run it, instead of now; the wait lasts until it has. A datetime
                 without an offset is local.
-            fetch_log: Whether to fetch the log at the end. That may take `log_settle` and, where
-                the server does not send it, ten seconds more.
-            on_log: Called with each log entry as it is logged, in this thread; `print` will do.
-                What it raises ends the waiting, not the execution.
-            on_state: Called with each state that the execution comes into, likewise; with the
-                terminal one after the last log entry.
+            fetch_log: Whether to fetch the log at the end, once the server has stored it: usually
+                within a second, on a busy server later; see `log_settle`.
+            on_log: Called with each log entry as it arrives, in this thread; `print` will do. What
+                it raises ends the waiting, not the execution.
+            on_state: Called with each state that the execution comes into, in this thread; with
+                the terminal one after the last log entry.
             follow: Whether to let the server tell when it has ended, by its stream of events,
-                instead of looking now and then; so it is with `on_log` and `on_state`, too. The
-                method `follow` says what happens where there is no such stream.
+                instead of polling; so it is with `on_log` and `on_state`, too. The method `follow`
+                says what happens where there is no such stream.
 
         Returns:
-            The id and the terminal state, the log if it could be fetched, and what else the last
-            look showed.
+            The id and the terminal state, the outputs, the log if it could be fetched, and what
+            else the server shows of it.
 
         Raises:
             ExecutionTimeout: It has not ended in time.
@@ -110,31 +147,24 @@ class Flow(Following, Many):
             Conflict: The flow is disabled.
             InvalidInput: The server does not accept an input.
             AuthenticationError: The credentials are wrong or missing.
-            MalformedResponse: An answer is not what a Kestra server sends.
+            MalformedResponse: A response is not what a Kestra server sends.
             FailedExponentialBackoff: Every attempt failed. If `correlation_id` is set, the
                 execution may exist all the same.
             TypeError: An argument is of the wrong type.
             ValueError: An argument cannot be sent.
         """
-        self._check_waiting(timeout, waits=self.wait_for_completion)
-        callbacks = checked_callbacks(on_log, on_state, follow=follow)
-        created, address = self._create(
-            ExecutionRequest(namespace, flow, inputs, labels, revision, schedule_date)
+        waits = self.wait_for_completion
+        options = self._options(
+            timeout=timeout,
+            kill_on_timeout=kill_on_timeout,
+            fetch_log=fetch_log,
+            on_log=on_log,
+            on_state=on_state,
+            follow=follow,
+            waits=waits,
         )
-        execution_id = created["id"]
-        if not self.wait_for_completion:
-            return FlowExecution(execution_id, "STARTED", None, None, url=address)
-        with _noted(execution_id, address):
-            ended = self._wait(execution_id, timeout, kill=kill_on_timeout, callbacks=callbacks)
-            name = f"{execution_id} of {namespace}.{flow}"
-            return self._ended(
-                execution_id,
-                ended,
-                name,
-                url=address,
-                fetch_log=fetch_log,
-                at_once=callbacks is not None,
-            )
+        request = ExecutionRequest(namespace, flow, inputs, labels, revision, schedule_date)
+        return perform(self, executing.execute, request, options, waits=waits)
 
     def wait(  # noqa: PLR0913  # each is independent, and all but the first two keyword-only
         self,
@@ -152,16 +182,11 @@ class Flow(Following, Many):
         Args:
             execution_id: The id of the execution.
             timeout: How long to wait for the end, in seconds.
-            kill_on_timeout: Whether to kill the execution when that time is over.
-            fetch_log: Whether to fetch the log at the end. That may take `log_settle` and, where
-                the server does not send it, ten seconds more.
-            on_log: Called with each log entry as it is logged, in this thread; `print` will do.
-                What it raises ends the waiting, not the execution.
-            on_state: Called with each state that the execution comes into, likewise; with the
-                terminal one after the last log entry.
-            follow: Whether to let the server tell when it has ended, by its stream of events,
-                instead of looking now and then; so it is with `on_log` and `on_state`, too. The
-                method `follow` says what happens where there is no such stream.
+            kill_on_timeout: As for `execute`, and so are the following.
+            fetch_log: Whether to fetch the log at the end.
+            on_log: Called with each log entry.
+            on_state: Called with each state.
+            follow: Whether to use the server's stream of events.
 
         Returns:
             The result, as that of `execute`.
@@ -170,65 +195,439 @@ class Flow(Following, Many):
             ExecutionTimeout: It has not ended in time.
             NotFound: There is no such execution; for `poll_interval`, and for a second at least,
                 it may be about to be.
-            MalformedResponse: An answer is not what a Kestra server sends.
+            MalformedResponse: A response is not what a Kestra server sends.
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed.
-            TypeError: The timeout, `poll_interval` or `log_settle` is no number.
+            TypeError: The timeout, `poll_interval` or `log_settle` is not a number.
             ValueError: One of them is negative, or the id cannot be one.
         """
-        self._check_waiting(timeout)
-        callbacks = checked_callbacks(on_log, on_state, follow=follow)
-        address = self._url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
-        with _noted(execution_id, address):
-            ended = self._wait(
-                execution_id, timeout, kill=kill_on_timeout, callbacks=callbacks, look_first=True
-            )
-            return self._ended(
-                execution_id,
-                ended,
-                execution_id,
-                fetch_log=fetch_log,
-                at_once=callbacks is not None,
-            )
+        options = self._options(
+            timeout=timeout,
+            kill_on_timeout=kill_on_timeout,
+            fetch_log=fetch_log,
+            on_log=on_log,
+            on_state=on_state,
+            follow=follow,
+        )
+        return perform(self, executing.wait, execution_id, options)
 
-    def _wait(
+    def execute_all(
         self,
-        execution_id: str,
-        timeout: float | None,
+        requests: Iterable[Given],
         *,
-        kill: bool,
-        callbacks: Callbacks | None,
-        look_first: bool = False,
-    ) -> dict[str, Any]:
-        """Wait until an execution has ended, and return it as the server showed it last.
+        max_concurrent: int = 10,
+        timeout: float | None = None,
+        kill_on_timeout: bool = False,
+        fetch_log: bool = False,
+    ) -> Generator[ExecutionOutcome, None, None]:
+        """Start many executions, some at a time, and hand out what becomes of them as they end.
+
+        It takes at most ten connections, whatever `max_concurrent` is. All executions of a flow
+        are polled with one search. Where there is no search, or it does not show them, they are
+        polled one by one.
+
+        Nothing happens before the first outcome is asked for, nor, but for what is on its way,
+        while none is. An error of one request is its outcome, and does not disturb the others. The
+        end of the iteration, by `close`, Ctrl-C or an error of `requests`, kills nothing: a log
+        record or a note tells which executions are still running.
+
+        A subclass that overrides what this goes through is called from several threads.
+
+        Example:
+            ::
+
+                days = (date(2026, 1, 1) + timedelta(number) for number in range(365))
+                requests = (("company.team", "report", {"day": day}) for day in days)
+                for outcome in flow.execute_all(requests, max_concurrent=20):
+                    if not outcome.ok:
+                        print(outcome.request.inputs, outcome.error or outcome.result)
 
         Args:
-            execution_id: Its id.
-            timeout: How long to wait, in seconds.
-            kill: Whether to kill it then.
-            callbacks: Who is to be told what happens; `None` for looking now and then.
-            look_first: Whether to ask for it before it is followed.
+            requests: Each an `ExecutionRequest`, a tuple `(namespace, flow)` or
+                `(namespace, flow, inputs)`, or a mapping with the attributes of an
+                `ExecutionRequest`. They are read one by one, in the thread of the caller, when
+                there is a free slot: it may be a generator, also one that never ends.
+            max_concurrent: How many executions are between their creation and the moment when
+                their outcome is handed out.
+            timeout: How long each may take from its creation, in seconds. The error of one that
+                takes longer is `ExecutionTimeout`.
+            kill_on_timeout: Whether to kill it then.
+            fetch_log: Whether to fetch the log of each. That costs some requests, and half a
+                second or more, for each; `get_logs` fetches a single one.
+
+        Yields:
+            The outcome of each request, in the order in which the executions end; where
+            `wait_for_completion` is off, as soon as they are created.
+
+        Raises:
+            TypeError: An argument is of the wrong type. For one of a request, this is the error of
+                its outcome.
+            ValueError: `max_concurrent` is not positive, or the timeout, `poll_interval` or
+                `log_settle` is negative.
         """
-        if callbacks is not None:
-            return self._watch(execution_id, timeout, callbacks, kill=kill, look_first=look_first)
-        seen: list[dict[str, Any]] = []
+        waits = self.wait_for_completion
+        options = self._options(
+            timeout=timeout, kill_on_timeout=kill_on_timeout, fetch_log=fetch_log, waits=waits
+        )
+        return perform_each(
+            self,
+            many.outcomes,
+            many.checked_requests(requests),
+            options,
+            max_concurrent=many.checked_slots(max_concurrent),
+            waits=waits,
+        )
 
-        def look() -> str:
-            seen[:] = [self._look(execution_id)]
-            return str(state_of(seen[0]))
+    def follow(
+        self, execution_id: str, *, min_level: str = "TRACE", timeout: float | None = None
+    ) -> Generator[LogEntry | StateChange, None, None]:
+        """Tell what happens in an execution as it happens, each thing once, until it has ended.
 
-        state = last_state(execution_id, look, poll_interval=self.poll_interval, timeout=timeout)
-        if state not in TERMINAL_STATES:
-            raise self._timed_out(execution_id, timeout, state, kill=kill)
-        return seen[0]
+        First come the states that it went through so far and the log entries that there are. All
+        else comes as it arrives: late log entries come last, nothing is held back for order. The
+        very last is the terminal state, when the log is complete; where it may not be, a record of
+        the logger `kestra` warns.
 
+        It reads the two streams of events that the server has, opens them again where they break
+        off, and at the end compares with the stored log: the stream of the log loses entries.
+        Where there are no such streams, or something on the way holds them back, it polls, as
+        `wait` does; most servers show log entries only after the end then.
 
-@contextmanager
-def _noted(execution_id: str, address: str | None) -> Iterator[None]:
-    """Let every exception say which execution it left behind."""
-    try:
-        with naming_execution(execution_id):
-            yield
-    except BaseException as error:
-        annotate(error, f"Execution {execution_id}: {address}")
-        raise
+        The entries and changes print as lines: `print(event)`. Closing the generator, or dropping
+        it, closes the connections.
+
+        Args:
+            execution_id: The id of the execution.
+            min_level: The least level: `TRACE`, `DEBUG`, `INFO`, `WARN` or `ERROR`.
+            timeout: How long to wait for the end, in seconds.
+
+        Yields:
+            A `LogEntry` for what was logged, and a `StateChange` for each state.
+
+        Raises:
+            ExecutionTimeout: It has not ended in time.
+            NotFound: There is no such execution.
+            MalformedResponse: A response is not what a Kestra server sends.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed.
+            TypeError: The level is not a string, or the timeout not a number.
+            ValueError: There is no such level, the timeout is negative, or the id cannot be one.
+        """
+        options = self._options(timeout=timeout, fetch_log=False, grace=False)
+        level = checked_level(min_level)
+        self._server.url("{id}", id=execution_id)  # refuses what cannot be an id now
+        return perform_each(self, following.events, execution_id, options, level)
+
+    # --- reading ---
+
+    def get_execution(self, execution_id: str) -> FlowExecution:
+        """Get an execution as it is now, without its log.
+
+        Where `check_status` returns the server's response, this returns what it says. The outputs
+        of one that has ended are in it; 2.0 is asked for them with a second request.
+
+        Args:
+            execution_id: The id of the execution.
+
+        Raises:
+            NotFound: There is no such execution.
+            MalformedResponse: The response is not what a Kestra server sends.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed.
+            ValueError: The id cannot be one.
+        """
+        return perform(self, reading.get_execution, execution_id)
+
+    def get_outputs(self, execution_id: str, *, task_id: str | None = None) -> dict[str, Any]:
+        """Get the outputs of a flow, or of one of its tasks.
+
+        Up to 1.x they are part of the execution; for 2.0 this costs more requests.
+
+        Args:
+            execution_id: The id of the execution.
+            task_id: The id of a task, for its outputs instead of the flow's. A Script task has
+                those that it sent under `vars`. A task in a loop has them by the value that it ran
+                for, as text, or by its index: `{"a": {…}, "b": {…}}`. On 2.0, where each iteration
+                of a `Loop` is an execution of its own, those are looked through for the task. Of
+                two runs for the same value, or for none, the later one counts.
+
+        Returns:
+            Outputs by name; nothing where there are none (yet).
+
+        Raises:
+            NotFound: There is no such execution, or no run of the task in it.
+            MalformedResponse: A response is not what a Kestra server sends.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed.
+            ValueError: The id cannot be one.
+        """
+        with naming(execution_id):
+            return perform(self, reading.get_outputs, execution_id, task_id)
+
+    def get_metrics(self, execution_id: str) -> list[Metric]:
+        """Get the metrics that the tasks of an execution have sent.
+
+        The server stores them a second or two after the execution has ended.
+
+        Args:
+            execution_id: The id of the execution.
+
+        Returns:
+            The metrics in the server's order, timers in seconds; none for an unknown execution.
+
+        Raises:
+            MalformedResponse: The response is not what a Kestra server sends.
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+            ValueError: The id cannot be one.
+        """
+        with naming(execution_id):
+            return perform(self, reading.get_metrics, execution_id)
+
+    def iter_logs(self, execution_id: str, *, min_level: str = "TRACE") -> Iterator[LogEntry]:
+        """Get the log of an execution, entry by entry, in the order of logging.
+
+        The requests are made at once. Where the execution has ended within the last two minutes,
+        this waits until the server has stored its log, `log_settle` seconds at most, as `execute`
+        does; a record of the logger `kestra` warns if it may be incomplete all the same.
+
+        Args:
+            execution_id: The id of the execution.
+            min_level: The least level: `TRACE`, `DEBUG`, `INFO`, `WARN` or `ERROR`.
+
+        Returns:
+            The entries; none for an unknown execution.
+
+        Raises:
+            MalformedResponse: A response is not what a Kestra server sends.
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+            TypeError: The level is not a string.
+            ValueError: There is no such level, or the id cannot be one.
+        """
+        with naming(execution_id):
+            options = self._options()
+            return iter(perform(self, following.get_log, execution_id, options, min_level))
+
+    def download(self, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
+        """Download a file of an execution.
+
+        It is streamed to a file of another name beside the target, which it replaces when it is
+        whole; whatever goes wrong, nothing is left behind, and the target is as it was. On
+        Windows, a file that another program has open cannot be replaced.
+
+        Args:
+            execution_id: The id of the execution.
+            uri: Where the server keeps it, as in the outputs: `kestra:///…`.
+            to: The file to write. A file of that name is replaced; its folder has to be there.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            NotFound: There is no such file.
+            InvalidInput: The URI is not one of the server's storage.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed.
+            OSError: The file cannot be written.
+            TypeError: The URI is not a string, or the target not a path.
+            ValueError: The URI, the id or the target cannot be one.
+        """
+        with naming(execution_id):
+            return perform(self, downloads.download, execution_id, uri, to)
+
+    # --- acting ---
+
+    def kill(self, execution_id: str) -> None:
+        """Kill an execution, and the subflows that it has started.
+
+        The server accepts at once; the state is KILLING for a while, and then KILLED. To kill one
+        that has ended does nothing; some servers may refuse it as a `Conflict`.
+
+        Args:
+            execution_id: The id of the execution.
+
+        Raises:
+            NotFound: There is no such execution.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed.
+            ValueError: The id cannot be one.
+        """
+        self._act("delete", execution_id, "kill")
+
+    def pause(self, execution_id: str) -> None:
+        """Pause a running execution: tasks that run go on, and no other starts.
+
+        Args:
+            execution_id: The id of the execution.
+
+        Raises:
+            NotFound: There is no such execution.
+            InvalidInput: It is not running (up to 1.x).
+            Conflict: It is not running (from 2.0 on).
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
+            ValueError: The id cannot be one.
+        """
+        self._act("post", execution_id, "pause")
+
+    def resume(self, execution_id: str, inputs: Mapping[str, Any] | None = None) -> None:
+        """Resume a paused execution.
+
+        Args:
+            execution_id: The id of the execution.
+            inputs: What the task that paused it asks for (`onResume`), by id; values as those of
+                `execute`. Where one that is required is missing, 0.21 never responds.
+
+        Raises:
+            NotFound: There is no such execution.
+            Conflict: It is not paused.
+            InvalidInput: The server does not accept an input.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
+            TypeError: An input is of the wrong type.
+            ValueError: An input cannot be sent, or the id cannot be one.
+        """
+        with ExitStack() as opened:
+            files = form({} if inputs is None else inputs, opened)
+            body: dict[str, Any] = {"files": files} if files else {}
+            self._act("post", execution_id, "resume", **body)
+
+    def restart(self, execution_id: str, *, revision: int | None = None) -> str:
+        """Run a failed execution again, from the tasks that failed on.
+
+        The request is sent once: with a revision, a repeated one might start two.
+
+        Args:
+            execution_id: The id of the execution.
+            revision: The revision of the flow to go on with, instead of its own. Up to 1.x, a new
+                execution is made for it.
+
+        Returns:
+            The id of the execution that runs: the same, or that of the new one.
+
+        Raises:
+            NotFound: There is no such execution, or no such revision.
+            InvalidInput: Nothing has failed (up to 1.x).
+            Conflict: It cannot be restarted (from 2.0 on).
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: No response came; it may have been restarted.
+            MalformedResponse: With a revision, the response lacks the id.
+            TypeError: The revision is not an integer.
+            ValueError: The revision, or the id, cannot be one.
+        """
+        query = {} if revision is None else {"revision": checked_revision(revision)}
+        restarted = self._act_once(execution_id, "restart", query, needs_id=revision is not None)
+        return restarted or execution_id
+
+    def replay(
+        self, execution_id: str, *, task_run_id: str | None = None, revision: int | None = None
+    ) -> str:
+        """Run an execution again, as a new one with the same inputs.
+
+        The request is sent once: a repeated one might start two.
+
+        Args:
+            execution_id: The id of the execution.
+            task_run_id: The run of a task to begin at; those before it keep their outputs.
+            revision: The revision of the flow, instead of the execution's own.
+
+        Returns:
+            The id of the new execution.
+
+        Raises:
+            NotFound: There is no such execution, or no such revision.
+            InvalidInput: There is no such task run.
+            Conflict: It cannot be replayed (from 2.0 on).
+            ServerError: The server failed.
+            FailedExponentialBackoff: No response came; the new execution may exist.
+            MalformedResponse: The response lacks the new id.
+            TypeError: The revision is not an integer, or the task run's id not a string.
+            ValueError: The revision, or an id, cannot be one.
+        """
+        query = {} if revision is None else {"revision": checked_revision(revision)}
+        if task_run_id is not None:
+            query["taskRunId"] = actions.checked_run_id(task_run_id)
+        return str(self._act_once(execution_id, "replay", query, needs_id=True))
+
+    def set_labels(self, execution_id: str, labels: Mapping[str, Any]) -> None:
+        """Add labels to an execution that has ended; those of the same key get the new value.
+
+        Args:
+            execution_id: The id of the execution.
+            labels: Values by key.
+
+        Raises:
+            NotFound: There is no such execution.
+            InvalidInput: It has not ended, or the server does not accept a label.
+            Conflict: The labels cannot be set.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
+            TypeError: The labels are not a mapping.
+            ValueError: The server would refuse a label, or the id cannot be one.
+        """
+        pairs = [{"key": k, "value": v} for k, v in checked_labels(labels).items()]
+        self._act("post", execution_id, "labels", json=pairs)
+
+    def _act(self, method: str, execution_id: str, action: str, **arguments: Any) -> None:
+        with naming(execution_id):
+            perform(self, actions.act, method, execution_id, action, **arguments)
+
+    def _act_once(
+        self, execution_id: str, action: str, query: dict[str, str], *, needs_id: bool
+    ) -> str | None:
+        with naming(execution_id):
+            return perform(self, actions.act_once, execution_id, action, query, needs_id)
+
+    # --- what users of 2.0.0 call, override and patch ---
+
+    @publish
+    def _make_request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        """Send a request, repeat it as `retries` says, and return the response.
+
+        Everything that this object sends goes through here. A POST that creates an execution is
+        recognised by the correlation label in its URL, and never carried out twice.
+
+        Args:
+            method: The HTTP method.
+            url: The URL.
+            **kwargs: For `requests`, such as `params`, `headers` or `timeout`.
+
+        Raises:
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+            ValueError: The credentials, the hostname or the headers cannot be used.
+        """
+        return make_request(self, method, url, kwargs)
+
+    @publish
+    def check_status(self, execution_id: str) -> requests.Response:
+        """Get an execution as the server has it: `id`, `state`, `taskRunList`, and more.
+
+        Args:
+            execution_id: The id of the execution.
+
+        Raises:
+            NotFound: There is no such execution.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed.
+        """
+        url = self._server.url(self.API_ENDPOINT_EXECUTION_STATUS, execution_id=execution_id)
+        return self._make_request("get", url)
+
+    @publish
+    def get_logs(self, execution_id: str) -> requests.Response:
+        """Get the log of an execution as text, one line an entry, as the server has it now.
+
+        The server stores the log in the seconds after the execution has ended.
+
+        Args:
+            execution_id: The id of the execution.
+
+        Raises:
+            NotFound: There is no such execution (older servers send an empty log instead).
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: Every attempt failed.
+        """
+        url = self._server.url(self.API_ENDPOINT_EXECUTION_LOG, execution_id=execution_id)
+        return self._make_request("get", url)

@@ -21,7 +21,6 @@ from urllib3.connection import HTTPConnection
 if TYPE_CHECKING:
     import socket
 
-    from requests import Response
     from urllib3 import PoolManager
 
 # A download may be long, but not slow.
@@ -138,12 +137,12 @@ class Wire(threading.local):
 
     Attributes:
         used: Whether it has sent anything; `None` if there was no connection at all.
-        patience: How long a piece of a body may take to be sent, in seconds; `None` for as long
+        write_timeout: How long a piece of a body may take to be sent, in seconds; `None` for as long
             as it may take to connect.
     """
 
     used: bool | None = None
-    patience: float | None = None
+    write_timeout: float | None = None
 
 
 wire = Wire()
@@ -178,8 +177,8 @@ class _BoundedConnection(HTTPConnection):
             self.connect()
         wire.used = True
         # urllib3 grants the server no longer to take the body than to accept the connection.
-        if self.sock is not None and wire.patience is not None:
-            self.sock.settimeout(wire.patience)
+        if self.sock is not None and wire.write_timeout is not None:
+            self.sock.settimeout(wire.write_timeout)
         super().endheaders(*args, **kwargs)
 
     # `http.client` only ever calls it, once the request is sent.
@@ -201,12 +200,6 @@ class BoundedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         _bound_pools(self.poolmanager)
-
-    def send(self, *args: Any, **kwargs: Any) -> Response:
-        timeout = kwargs.get("timeout")
-        read = timeout[1] if isinstance(timeout, tuple) else timeout
-        wire.patience = read if isinstance(read, int | float) else None
-        return super().send(*args, **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)

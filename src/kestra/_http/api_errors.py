@@ -29,12 +29,13 @@ class APIError(KestraError, requests.HTTPError):
 
     Attributes:
         status: The HTTP status.
-        message: The server's own message, `None` if it gave none. Input values are masked.
+        message: The server's own message, `None` if it gave none. Credentials are masked.
         errors: The single problems that it lists, as `(path, message)`.
         method: The method of the request, in upper case.
         path: The path of the request, without its query.
         response: The response, as `requests` has it. It is not pickled with the error: the request
             in it holds the credentials.
+        attempts: How many times the request was sent.
         correlation_id: Set where the request may have created an execution nevertheless: it bears
             the label `system.correlationId` with this value.
     """
@@ -48,6 +49,7 @@ class APIError(KestraError, requests.HTTPError):
         method: str | None = None,
         path: str | None = None,
         response: requests.Response | None = None,
+        attempts: int = 1,
         correlation_id: str | None = None,
     ) -> None:
         super().__init__(*args)
@@ -58,6 +60,7 @@ class APIError(KestraError, requests.HTTPError):
         self.errors = errors
         self.method = method
         self.path = path
+        self.attempts = attempts
         self.correlation_id = correlation_id
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,14 +1,18 @@
-"""What tests put in the place of something that the client uses: here, the clock."""
+"""What tests put in the place of something that the client uses: the clock, the network."""
 
 from __future__ import annotations
 
 import threading
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kestra._rules.io import Request
 
 
 class Clock:
@@ -59,3 +63,52 @@ def use_clock(clock: Clock) -> Callable[[], None]:
                 return
 
     return undo
+
+
+# --- the network ---
+
+# How the library `responses` says that it knows no such request.
+_NO_ROUTE = "Connection refused by Responses"
+
+# Where `requests.request` is another, a test has put that in its place.
+original_request = requests.api.request
+
+
+def send_as_published(request: Request) -> Any:
+    """Call a replaced `requests.request` with what 2.0.0 called it with."""
+    settings = request.settings
+    headers = {**settings.headers, **(request.arguments.get("headers") or {})}
+    ours = {"verify": settings.verify, "proxies": settings.proxies}
+    published = {k: v for k, v in ours.items() if v is not None} | dict(request.arguments)
+    if settings.credentials.basic is not None:
+        published["auth"] = _published_pair(*settings.credentials.basic)
+    elif settings.credentials.authorization is not None:
+        headers["Authorization"] = settings.credentials.authorization
+    if headers:
+        published["headers"] = headers
+    return requests.request(request.method, request.url, **published)  # noqa: S113  # 2.0.0 had no timeout
+
+
+def _published_pair(user: str, password: str) -> tuple[str | bytes, str | bytes]:
+    """Return user and password as text, or as UTF-8 where `requests` cannot encode the text.
+
+    Its error would show it.
+    """
+    text = f"{user}{password}"
+    return (user, password) if max(text) <= "\xff" else (user.encode(), password.encode())
+
+
+def is_from_mock(error: Exception) -> bool:
+    """Return True if `requests_mock` has raised an error."""
+    return type(error).__module__.startswith("requests_mock")
+
+
+def is_unknown_to_mock(error: Exception) -> bool:
+    """Return True if a stand-in for the network has no response for this very request."""
+    broken = isinstance(error, requests.RequestException)
+    return type(error) is requests.ConnectionError or not broken
+
+
+def has_no_route(error: Exception) -> bool:
+    """Return True if the library `responses` knows no such request: it will not either, later."""
+    return str(error).startswith(_NO_ROUTE)

@@ -1,7 +1,7 @@
-"""The two streams of an execution, its states and its log, and what takes their place.
+"""The two streams of an execution, its states and its log, and the polls that take their place.
 
 A stream is opened, and opened again when it breaks; where there is none, or it says nothing, the
-server is asked now and then. Everything here happens in the thread of the caller.
+server is polled.
 """
 
 from __future__ import annotations
@@ -10,26 +10,22 @@ import json
 import logging
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from queue import Queue
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange
 from kestra._api.parsing import log_entries, state_of
-from kestra._client.seen import SeenEntries, SeenStates
-from kestra._client.waiting import LAST_LOOK, Stopwatch, is_transient, look_within, next_pause
-from kestra._http.session import once, within
-from kestra._http.stream import Stream
+from kestra._rules.reading import LONGEST_ASKING, stored_entries
+from kestra._rules.reported import ReportedEntries, ReportedStates
+from kestra._rules.waiting import LAST_POLL, Wait, is_transient, next_pause
 from kestra.exceptions import RequestTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import requests
+    from kestra._rules.io import IO, Event, Stream
 
-    from kestra._http.events import Event
-
-    Told = LogEntry | StateChange
+    Change = LogEntry | StateChange
 
 logger = logging.getLogger("kestra")
 
@@ -38,8 +34,10 @@ _SILENT = 2.0  # a stream that has said nothing by then is held back on its way
 _TRUSTED = 60.0  # a stream of states that says nothing for so long may have lost its other end
 _FIRST_PAUSE = 0.1  # before a stream that broke is opened again
 _LONGEST_PAUSE = 10.0
-_LOG_PAUSE = 0.5  # between two looks at the log, at the least
-_LONGEST_ASKING = 10.0  # for the log
+_LOG_PAUSE = 0.5  # between two polls of the log, at the least
+
+# Compressed, an event would wait for the next ones.
+_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 
 
 @dataclass(slots=True)
@@ -47,34 +45,25 @@ class Followed:
     """The execution that is followed, and for how long.
 
     Attributes:
+        io: Input and output.
         execution_id: Its id.
-        connect: Opens a stream: of `executions`, the states, or of `logs`.
-        look: Asks for the execution.
-        entries: Asks for its log.
-        min_level: The least level of what is told of its log; `None` for none of it.
-        poll_interval: The longest pause between two looks, in seconds.
-        end: When the timeout is over, by `watch`.
-        patience: How long it may be unknown to the server, in seconds.
-        inbox: The events of its streams.
-        watch: The time since the beginning.
+        poll_interval: The longest pause between two polls, in seconds.
+        begin: When the following began.
+        end: When the timeout is over.
+        wait: Polls it.
     """
 
+    io: IO
     execution_id: str
-    connect: Callable[[str], requests.Response]
-    look: Callable[[], dict[str, Any]]
-    entries: Callable[[], list[LogEntry]]
-    min_level: str | None
     poll_interval: float
+    begin: float
     end: float
-    patience: float
-    # No SimpleQueue: given a timeout that is over already, its `get` may wait for ever.
-    inbox: Queue[tuple[Stream, Event | None]] = field(default_factory=Queue)
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    wait: Wait
 
     @property
     def now(self) -> float:
-        """Seconds since the beginning."""
-        return self.watch.elapsed
+        """The time."""
+        return self.io.clock.now()
 
     @property
     def left(self) -> float:
@@ -83,54 +72,57 @@ class Followed:
 
 
 class Channel(ABC):
-    """A stream that is opened, and opened again when it breaks; and looks in place of it.
+    """A stream that is opened, and opened again when it breaks; and polls in place of it.
 
     Attributes:
         stream: The stream while it is open.
         works: Whether the open stream has said anything.
-        looks_at: When to look. While the stream works, that is seldom.
+        polls_at: When to poll. While the stream works, that is seldom.
     """
 
     _kind: str
     _trusted: float
+    _query: dict[str, str]
 
     def __init__(self, followed: Followed) -> None:
         self._followed = followed
         self.stream: Stream | None = None
         self.works = False
         self._worked = False  # whether this one or one before has said anything
-        self._opens_at = self.looks_at = 0.0
-        self._failures = 0  # since it last told something new
+        self._opens_at = self.polls_at = followed.begin
+        self._failures = 0  # since it last reported something new
+        self._query = {}
 
     @abstractmethod
-    def look(self) -> Sequence[Told]:
+    async def poll(self) -> Sequence[Change]:
         """Ask the server how things are, and return what is new in that."""
 
     @abstractmethod
-    def read(self, data: Any) -> Sequence[Told] | None:
+    def read(self, data: Any) -> Sequence[Change] | None:
         """Return what is new in the data of an event, `None` if it does not show a thing."""
 
     @property
     def _pause(self) -> float:
-        """Seconds until the next look, where there is no stream."""
-        return next_pause(self._followed.poll_interval, self._followed.now)
+        """Seconds until the next poll, where there is no stream."""
+        followed = self._followed
+        return next_pause(followed.poll_interval, followed.now - followed.begin)
 
     @property
     def due(self) -> float:
         """When there is something to do next."""
-        return min(self.looks_at, math.inf if self.stream else self._opens_at)
+        return min(self.polls_at, math.inf if self.stream else self._opens_at)
 
-    def tend(self) -> Sequence[Told]:
-        """Open the stream, or look, if it is time to."""
+    async def tend(self) -> Sequence[Change]:
+        """Open the stream, or poll, if it is time to."""
         if self.stream is None and self._opens_at <= self._followed.now:
-            self._open()
-        if self.looks_at > self._followed.now:
+            await self._open()
+        if self.polls_at > self._followed.now:
             return ()
-        found = self.look()
-        self.looks_at = self._followed.now + (self._trusted if self.works else self._pause)
+        found = await self.poll()
+        self.polls_at = self._followed.now + (self._trusted if self.works else self._pause)
         return found
 
-    def take(self, event: Event | None) -> Sequence[Told]:
+    def take(self, event: Event | None) -> Sequence[Change]:
         """Return what is new in an event of the stream; `None` is its end."""
         if event is None:
             self.stream = None
@@ -141,40 +133,42 @@ class Channel(ABC):
         if found is None:
             return ()
         self.works = self._worked = True
-        self.looks_at = self._followed.now + self._trusted
+        self.polls_at = self._followed.now + self._trusted
         if found:
             self._failures = 0
         return found
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the stream."""
-        if self.stream is not None:
-            self.stream.close()
-            self.stream = None
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            await self._followed.io.close(stream)
 
-    def _open(self) -> None:
+    async def _open(self) -> None:
+        followed = self._followed
+        url = followed.io.server.url(f"{self._kind}/{{id}}/follow", id=followed.execution_id)
+        query = {"params": self._query} if self._query else {}
         try:
-            with once(), within(max(self._followed.left, LAST_LOOK)):
-                response = self._followed.connect(self._kind)
-        except Exception as error:  # noqa: BLE001  # a mock's too; a look will show what is wrong
+            self.stream = await followed.io.listen(
+                url, within=max(followed.left, LAST_POLL), headers=_HEADERS, **query
+            )
+        except Exception as error:  # noqa: BLE001  # a mock's too; a poll will show what is wrong
             # A stream that does not begin in time is held back on its way.
             is_held_back = type(error) is RequestTimeout
             self._wait_to_open(again=is_transient(error) and not is_held_back)
             return
-        if not str(response.headers.get("Content-Type")).startswith("text/event-stream"):
-            response.close()
+        if self.stream is None:
             self._wait_to_open(again=False)
-            return
-        self.stream = Stream(response, self._followed.inbox)
-        self.looks_at = self._followed.now + _SILENT
+        else:
+            self.polls_at = followed.now + _SILENT
 
     def _wait_to_open(self, *, again: bool = True) -> None:
-        """Look soon, and open the stream later, or never again if none ever worked."""
+        """Poll soon, and open the stream later, or never again if none ever worked."""
         now = self._followed.now
         pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE)
         self._failures += 1
         self._opens_at = now + pause if again or self._worked else math.inf
-        self.looks_at = now + self._pause
+        self.polls_at = now + self._pause
 
 
 class States(Channel):
@@ -189,7 +183,7 @@ class States(Channel):
 
     def __init__(self, followed: Followed) -> None:
         super().__init__(followed)
-        self._seen = SeenStates()
+        self._reported = ReportedStates()
         self.execution: dict[str, Any] = {}
 
     @property
@@ -197,28 +191,26 @@ class States(Channel):
         """Whether the execution has ended."""
         return state_of(self.execution) in TERMINAL_STATES
 
-    def look(self) -> Sequence[Told]:
-        followed = self._followed
-        execution = look_within(
-            followed.look, followed.watch, end=followed.end, seen_by=followed.patience
-        )
+    async def poll(self) -> Sequence[Change]:
+        execution = await self._followed.wait.poll(self._followed.io)
         return () if execution is None else self._shown(execution)
 
-    def read(self, data: Any) -> Sequence[Told] | None:
+    def read(self, data: Any) -> Sequence[Change] | None:
         # 1.3 begins with an execution that has no state.
         return None if state_of(data) is None else self._shown(data)
 
-    def _shown(self, execution: dict[str, Any]) -> Sequence[Told]:
+    def _shown(self, execution: dict[str, Any]) -> Sequence[Change]:
         self.execution = execution
-        return self._seen.new_in(execution)
+        return self._reported.new_in(execution)
 
 
 class Log(Channel):
     """The log, from a level on. Each event is an entry.
 
     Attributes:
-        seen: The entries that were told.
+        reported: The entries that were reported.
         in_doubt: Whether the stream may have missed some.
+        stored_count: How many entries of all levels are stored, as far as is known.
     """
 
     _kind = "logs"
@@ -227,47 +219,45 @@ class Log(Channel):
     def __init__(self, followed: Followed, min_level: str) -> None:
         super().__init__(followed)
         self._min_level = min_level
-        self.seen = SeenEntries()
+        self._query = {"minLevel": min_level}
+        self.reported = ReportedEntries()
         self.in_doubt = False
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the stream stands in the middle of an event: the rest is held back somewhere."""
-        return self.stream is not None and self.stream.is_cut
+        self.stored_count: float = math.inf
 
     @property
     def _pause(self) -> float:
         return max(super()._pause, _LOG_PAUSE)
 
-    def look(self) -> Sequence[Told]:
-        stored = self.stored(max(self._followed.left, LAST_LOOK))
-        return () if stored is None else self.seen.new_in(stored)
+    async def poll(self) -> Sequence[Change]:
+        return await self.stored(max(self._followed.left, LAST_POLL)) or ()
 
-    def stored(self, seconds: float = math.inf) -> list[LogEntry] | None:
-        """Return the log as the server has stored it so far, `None` if it cannot be had.
-
-        Args:
-            seconds: How long that may take.
-        """
+    async def stored(self, seconds: float = math.inf) -> list[LogEntry] | None:
+        """Return what is new in the log as it is stored so far, `None` if it cannot be had."""
+        io, execution_id = self._followed.io, self._followed.execution_id
         try:
-            with once(), within(min(seconds, _LONGEST_ASKING)):
-                return self._followed.entries()
+            within = min(seconds, LONGEST_ASKING)
+            entries = await stored_entries(
+                io, execution_id, self._min_level, within=within, once=True
+            )
         except Exception as error:  # noqa: BLE001  # whatever a caller's own `_make_request` raises
             logger.debug("The log could not be read: %s", type(error).__name__)
             return None
+        if self._min_level == "TRACE":
+            self.stored_count = len(entries)
+        return self.reported.new_in(entries)
 
-    def read(self, data: Any) -> Sequence[Told] | None:
+    def read(self, data: Any) -> Sequence[Change] | None:
         # The first event shows a stream that works, and is no entry.
         is_entry = isinstance(data, dict) and (data.get("level") or data.get("message"))
         entries = log_entries([data], self._min_level) if is_entry else []
-        new = [entry for entry in entries if self.seen.is_new(entry)]
+        new = [entry for entry in entries if self.reported.is_new(entry)]
         self.in_doubt |= len(new) < len(entries)
         return new
 
-    def _open(self) -> None:
-        super()._open()
+    async def _open(self) -> None:
+        await super()._open()
         if self.stream is not None and self.in_doubt:
-            self.looks_at = self._followed.now  # what the old one has missed is stored
+            self.polls_at = self._followed.now  # what the old one has missed is stored
 
     def _wait_to_open(self, *, again: bool = True) -> None:
         super()._wait_to_open(again=again)
@@ -275,7 +265,7 @@ class Log(Channel):
 
 
 def _json(text: str) -> Any:
-    """Return what a text says, `None` if it is no JSON."""
+    """Return what a text says, `None` if it is not valid JSON."""
     try:
         return json.loads(text)
     except ValueError:

@@ -7,7 +7,7 @@ import threading
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from kestra._http.events import Event, events
+from kestra._http.sse import Event, events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

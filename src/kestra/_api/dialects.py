@@ -1,0 +1,84 @@
+"""How a server of each generation is spoken to: what each can do, and how it is asked.
+
+A generation is learned from what responses show, and remembered. Measured on 0.21.0, 1.3.31 and
+2.0.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kestra._api.servers import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What is particular to a generation of servers.
+
+    Attributes:
+        name: The generation.
+        action_path: Where the actions on an execution are, below the execution.
+        has_outputs_apart: Outputs are not part of an execution, but have paths of their own.
+        filter_forms: How a parameter of a search is written: the name, and the operation.
+        level_parameter: What asks for a least level of log entries.
+    """
+
+    name: str
+    action_path: str
+    has_outputs_apart: bool
+    filter_forms: tuple[str, ...]
+    level_parameter: str
+
+
+_FILTER = "filters[{0}][{1}]"  # from 1.x on; unknown to 0.21, which ignores it
+_PLAIN = "{0}"  # up to 1.x; ignored by 2.0
+
+BEFORE_2 = Dialect("before 2.0", "", False, (_FILTER, _PLAIN), "minLevel")
+FROM_2 = Dialect("2.0", "/actions", True, (_FILTER,), "filters[level][GREATER_THAN_OR_EQUAL_TO]")
+
+
+def action_paths(server: Server) -> tuple[str, ...]:
+    """Return where an action may be, the likely place first.
+
+    The old places are creations on 2.0: `executions/{namespace}/{flow}`. So the new place, which
+    creates nothing anywhere, goes first where the generation is not known.
+    """
+    return (
+        (FROM_2.action_path, BEFORE_2.action_path)
+        if server.dialect is None
+        else (server.dialect.action_path,)
+    )
+
+
+def search_queries(
+    server: Server, asked: Mapping[str, Any], **rest: str | int
+) -> Iterator[tuple[str, dict[str, str | int]]]:
+    """Yield the queries to search with, each with its form, that the server may understand.
+
+    A server ignores a form that it does not know, and everything comes back: the results have to
+    be checked.
+
+    Args:
+        server: The server.
+        asked: What to search for, by field: a value that is to be equal; `(operation, value)`; or
+            for `labels` a mapping.
+        **rest: What is the same in each form: `sort`, `size`, `page`.
+    """
+    forms = (server.dialect or BEFORE_2).filter_forms
+    for form in (server.search_form,) if server.search_form in forms else forms:
+        query: dict[str, str | int] = {}
+        for name, wanted in asked.items():
+            if isinstance(wanted, dict):
+                for key, value in wanted.items():
+                    if form == _PLAIN:
+                        query[name] = f"{key}:{value}"
+                    else:
+                        query[f"{form.format(name, 'EQUALS')}[{key}]"] = value
+            else:
+                how, value = wanted if isinstance(wanted, tuple) else ("EQUALS", wanted)
+                query[form.format(name, how)] = value
+        yield form, {**query, **rest}

@@ -1,0 +1,133 @@
+"""What an exception of `requests` says about an attempt: one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import requests
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationValueError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+)
+
+from kestra._http import stand_ins
+from kestra._rules.io import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What cannot be sent: a URL or a header that the error quotes.
+_INVALID = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidHeader,
+)
+# What another attempt may make good.
+_UNSTABLE = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.RetryError,
+)
+# Before a connection was there.
+_UNSENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
+
+
+def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = False) -> Failure:
+    """Return what an exception says about the request that raised it.
+
+    Args:
+        error: The exception.
+        sent: Whether anything went over a connection, `None` if that is not known.
+        stand_in: Whether something else may have taken the network's place. It has, if nothing of
+            the network is behind the exception.
+    """
+    quotes = isinstance(error, _INVALID) or (type(error) is ValueError and "://" in str(error))
+    reason = next((e for e in _behind(error) if not isinstance(e, MaxRetryError)), None)
+    if reason is None:
+        mocked = isinstance(error, _UNSTABLE) or stand_in or stand_ins.is_from_mock(error)
+        timed_out = isinstance(error, requests.Timeout)
+        unsent = isinstance(error, requests.ConnectTimeout) or quotes
+        what = _late(unsent=unsent) if timed_out else _shown(_cause(_cause(error)))
+        return Failure(
+            error,
+            error,
+            what,
+            is_network=False,
+            unsent=unsent,
+            timed_out=timed_out,
+            stand_in=mocked,
+            unknown_to_mock=mocked and stand_ins.is_unknown_to_mock(error),
+            quotes_argument=quotes,
+            final=not isinstance(error, _UNSTABLE) or stand_ins.has_no_route(error),
+        )
+    unsent = sent is False or isinstance(reason, _UNSENT)
+    timed_out = _timed_out(reason)
+    return Failure(
+        error,
+        reason,
+        _late(unsent=unsent) if timed_out else _broken(reason, unsent=unsent),
+        unsent=unsent,
+        timed_out=timed_out,
+        quotes_argument=quotes,
+        final=not isinstance(error, _UNSTABLE) or "CERTIFICATE_VERIFY_FAILED" in str(reason),
+    )
+
+
+def _late(*, unsent: bool) -> str:
+    return f"no {'connection' if unsent else 'complete response'} within the timeout"
+
+
+def _broken(reason: Exception, *, unsent: bool) -> str:
+    inner = _cause(_cause(reason))  # behind an error of a proxy there are two more
+    if isinstance(reason, NameResolutionError) and not isinstance(inner, OSError):
+        inner = reason
+    words = str(inner) if isinstance(inner, OSError) else repr(inner)
+    if "WRONG_VERSION_NUMBER" in words or "RECORD_LAYER_FAILURE" in words:
+        words += "; the port does not speak TLS: does hostname begin with https:// for http://?"
+    what = "no connection" if unsent else "the connection broke"
+    through = " through the proxy" if isinstance(reason, ProxyError) else ""
+    return f"{what}{through}: {words}"
+
+
+def _shown(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _timed_out(reason: Exception) -> bool:
+    inner = (reason.__cause__, getattr(reason, "original_error", None), *reason.args)
+    # urllib3 counts a refused connection among the timeouts of connecting.
+    return any(
+        isinstance(each, TimeoutError | ConnectTimeoutError | ReadTimeoutError)
+        and not isinstance(each, NewConnectionError)
+        for each in (reason, *inner)
+    )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what lies directly behind an error; itself where nothing does."""
+    inner = (e for e in reversed(error.args) if isinstance(e, Exception))
+    return error.__cause__ or next(inner, error)
+
+
+def _behind(error: BaseException) -> Iterator[Exception]:
+    """Yield what lies behind an exception of `requests`: errors of urllib3 and of the system."""
+    inner = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
+    for candidate in inner:
+        # A URL that cannot be parsed is an argument.
+        if isinstance(candidate, requests.RequestException | LocationValueError):
+            continue
+        if isinstance(candidate, urllib3.exceptions.HTTPError | OSError):
+            if isinstance(candidate, MaxRetryError):
+                yield from _behind(candidate)
+            yield candidate
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        yield error

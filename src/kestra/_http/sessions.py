@@ -1,0 +1,172 @@
+"""Sending a request once with `requests`: sessions, redirects, reading the response."""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import replace
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import requests.auth
+
+from kestra._api.credentials import NO_CREDENTIALS
+from kestra._http.adapter import BoundedAdapter, wire
+from kestra._rules.problems import MOST_REDIRECTS, keeps_method
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kestra._rules.io import Request, Settings
+
+# As many threads as the thread pools of a busy service have.
+_MOST_CONNECTIONS = 100
+_PIECE = 1 << 20
+# 2.0.0 had a new session for every request: cookies were not kept.
+_NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
+
+
+class Sessions:
+    """A session for each process, made when it is first needed.
+
+    A session holds open connections, which must not be shared with a forked process.
+    """
+
+    def __init__(self, given: requests.Session | None = None) -> None:
+        self.given = given
+        self._of: dict[int, requests.Session] = {} if given is None else {os.getpid(): given}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.given,)
+
+    def current(self) -> requests.Session:
+        """Return the session of this process."""
+        session = self._of.get(os.getpid())
+        if session is None:
+            # No lock: another thread could hold one while the process forks. Of two threads that
+            # come here at once, one makes a session that nobody uses.
+            new = _new_session() if self.given is None else _unconnected(self.given)
+            session = self._of.setdefault(os.getpid(), new)
+        return session
+
+    def close(self) -> None:
+        """Close the connections of this process; a session that was given is its owner's."""
+        if self.given is None and (session := self._of.pop(os.getpid(), None)):
+            session.close()
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.cookies.set_policy(_NO_COOKIES)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, BoundedAdapter(pool_maxsize=_MOST_CONNECTIONS))
+    return session
+
+
+def _unconnected(given: requests.Session) -> requests.Session:
+    """Return a session like the one that the parent process was given, without its connections."""
+    try:
+        return copy.deepcopy(given)
+    except Exception:  # noqa: BLE001  # of an adapter that cannot be copied, with its TLS context
+        given.close()  # closes the descriptors of this process only, and new connections are made
+        return given
+
+
+def send(session: requests.Session, request: Request, left: float) -> requests.Response:
+    """Send a request once, and return the response, read completely.
+
+    Redirects are followed where that does not change the method: a POST that comes back as a GET
+    starts nothing. One that is not followed is the response. A host that the caller did not name
+    gets no credentials.
+
+    Args:
+        session: The session to send with.
+        request: The request. With `stream` among its arguments the response is not read.
+        left: Seconds that it may take.
+    """
+    settings, url, method = request.settings, request.url, request.method
+    arguments = dict(request.arguments)
+    follow = arguments.pop("allow_redirects", True)
+    stream = arguments.pop("stream", False)
+    request.redirected_to = None
+    for count in range(1, MOST_REDIRECTS + 1):
+        prepared = _prepared(settings, arguments, request.upload, left)
+        response = session.request(method, url, allow_redirects=False, stream=True, **prepared)
+        redirects = follow and isinstance(response, requests.Response)  # a mock's never does
+        target = session.get_redirect_target(response) if redirects else None
+        if target is None or count == MOST_REDIRECTS:
+            break
+        if not (keeps_method(method, response.status_code) and request.repeatable):
+            break
+        read(response)  # so that its connection can be used again
+        target = urljoin(url, target)
+        arguments.pop("params", None)  # the target has a query of its own
+        if session.should_strip_auth(url, target):  # type: ignore[no-untyped-call]
+            if settings.credentials.authorization is not None:
+                parts = urlsplit(target)
+                request.redirected_to = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            settings = replace(settings, credentials=NO_CREDENTIALS, headers={})
+            arguments |= _ANONYMOUS
+        url = target
+    return response if stream else read(response)
+
+
+def _prepared(
+    settings: Settings, arguments: Mapping[str, Any], upload: Any, left: float
+) -> dict[str, Any]:
+    """Return the keyword arguments for one sending; those of the caller go before ours."""
+    prepared = dict(arguments)
+    headers = {**settings.headers, **(prepared.pop("headers", None) or {})}
+    if upload:
+        del prepared["files"]
+        prepared["data"], headers["Content-Type"] = upload.body()
+    given = [value for name, value in headers.items() if name.lower() == "authorization"]
+    authorization = settings.credentials.authorization or next(iter(given), None)
+    if authorization is not None:
+        prepared.setdefault("auth", _Authorization(authorization))
+    if settings.verify is not None:
+        prepared.setdefault("verify", settings.verify)
+    if settings.proxies is not None:
+        prepared.setdefault("proxies", dict(settings.proxies))  # `requests` adds to it
+    left = max(left, 0.001)  # zero would mean something else
+    connect, read_ = settings.timeout
+    timeout = prepared.setdefault("timeout", (min(connect, left), min(read_, left)))
+    limit = timeout[1] if isinstance(timeout, tuple) else timeout
+    wire.write_timeout = limit if isinstance(limit, int | float) else None
+    return {**prepared, "headers": headers}
+
+
+class _Authorization(requests.auth.AuthBase):
+    """Credentials as a header. As an `auth`, so that `.netrc` does not replace them."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._value
+        return request
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+# What a host gets that the caller did not name. `None` removes a header of the session.
+_ANONYMOUS: dict[str, Any] = {"auth": _as_it_is, "headers": {"Authorization": None}}
+
+
+def read(response: requests.Response) -> requests.Response:
+    """Read a response completely; one that names no charset is UTF-8.
+
+    In large pieces: `requests` takes ten thousand bytes at a time, and the memory of the many
+    pieces of a large log is not given back.
+    """
+    # One that a test has made may be a mock, or have no body.
+    if getattr(response, "_content", None) is False and response.raw is not None:
+        response._content = b"".join(response.iter_content(_PIECE))  # noqa: SLF001  # as its `content` does
+        response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
+        if "charset" not in response.headers.get("Content-Type", "").lower():
+            response.encoding = "utf-8"
+    return response

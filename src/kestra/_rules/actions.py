@@ -1,0 +1,134 @@
+"""Acting on an execution, at the place where this server has the action.
+
+On 2.0 the old places create executions: `executions/{id}/pause` is the flow `pause` of the
+namespace `{id}`. So the place is known from the server's generation, or asked for, not tried.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.dialects import action_paths
+from kestra._api.models import TERMINAL_STATES
+from kestra._api.parsing import body_of, state_of
+from kestra._rules.problems import malformed
+from kestra._rules.reading import poll
+from kestra.exceptions import APIError, Conflict, KestraError
+
+if TYPE_CHECKING:
+    from kestra._rules.io import IO, Response
+
+logger = logging.getLogger("kestra")
+
+_LONGEST_ASKING = 10.0  # seconds
+# The statuses of a path that a server does not have; an Enterprise catch-all answers 403.
+_NO_SUCH_PATH = frozenset({403, 404, 405, 415})
+_NO_ROUTE = "Page Not Found"
+# Which states show that an action was carried out whose response was lost.
+_STATES_AFTER = {
+    "kill": {"KILLING", "KILLED"} | TERMINAL_STATES,
+    "pause": {"PAUSED"},
+    "resume": {"RUNNING", "RESTARTED", "CREATED", "QUEUED"} | TERMINAL_STATES,
+    "restart": {"RESTARTED", "RUNNING", "CREATED", "QUEUED"},
+}
+
+
+async def act(
+    io: IO,
+    method: str,
+    execution_id: str,
+    action: str,
+    *,
+    within: float = math.inf,
+    once: bool = False,
+    **arguments: Any,
+) -> Response | None:
+    """Send an action, and return the response; `None` where it was lost, and the action was done.
+
+    Raises:
+        APIError: The server refused.
+        FailedExponentialBackoff: Every attempt failed.
+    """
+    if io.server.dialect is None and not io.server.was_asked:
+        await _learn_dialect(io, within)
+    refusals: list[APIError] = []
+    for place in action_paths(io.server):
+        url = io.server.url(
+            f"executions/{{execution_id}}{place}/{action}", execution_id=execution_id
+        )
+        try:
+            return await io.request(method, url, within=within, once=once, **arguments)
+        except Conflict as error:
+            if await _was_done(io, execution_id, action, error):
+                return None
+            raise
+        except APIError as error:
+            if error.status not in _NO_SUCH_PATH or io.server.dialect is not None:
+                raise
+            refusals.append(error)
+    first, last = refusals
+    raise last if _NO_ROUTE in str(first) else first
+
+
+async def _learn_dialect(io: IO, within: float) -> None:
+    """Ask for the server's version, once; where that cannot be had, nothing is known."""
+    io.server.was_asked = True
+    within = min(within, _LONGEST_ASKING)
+    try:
+        response = await io.request(
+            "get", io.server.url("/api/v1/configs"), within=within, once=True
+        )
+    except Exception as error:  # noqa: BLE001  # a mock's too: what follows shows what is wrong
+        logger.debug("The server's version is not known: %s", type(error).__name__)
+    else:
+        io.server.learn_configuration(body_of(response))
+
+
+async def _was_done(io: IO, execution_id: str, action: str, error: Conflict) -> bool:
+    """Return True if a conflict only says that an earlier attempt was carried out.
+
+    A server of 2.0 responds when the action has been carried out, or with 504 after 30 seconds;
+    repeated, it is a conflict with what it has done itself.
+    """
+    if error.attempts == 1:
+        return False
+    try:
+        state = state_of(await poll(io, execution_id, within=_LONGEST_ASKING, once=True))
+    except KestraError:
+        return False
+    return state in _STATES_AFTER.get(action, ())
+
+
+async def act_once(
+    io: IO, execution_id: str, action: str, query: dict[str, str], needs_id: bool
+) -> str | None:
+    """Send an action that may start an execution, at most once; return the id in the response.
+
+    Raises:
+        MalformedResponse: There has to be an id, and there is none.
+    """
+    response = await act(io, "post", execution_id, action, once=True, params=query)
+    body = None if response is None else body_of(response)
+    found = body.get("id") if isinstance(body, dict) else None
+    if isinstance(found, str) and found:
+        return found
+    if needs_id:
+        url = io.server.url(f"executions/{{execution_id}}/{action}", execution_id=execution_id)
+        raise malformed("post", url, response, "lacks the id of the execution")
+    return None
+
+
+def checked_run_id(task_run_id: Any) -> str:
+    """Return the id of a task run.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is empty.
+    """
+    if not isinstance(task_run_id, str):
+        raise TypeError(f"task_run_id must be a string, not {type(task_run_id).__name__}")
+    if not task_run_id:
+        raise ValueError("task_run_id must not be empty")
+    return task_run_id

@@ -1,0 +1,292 @@
+"""A request with all its attempts: send, see what came of it, pause, send again or give up."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kestra._api.parsing import body_of
+from kestra._rules import problems
+from kestra._rules.creation import (
+    Creation,
+    Doubt,
+    Finding,
+    Search,
+    Step,
+    after_search,
+    doubt_after,
+    is_too_big,
+    without_correlation,
+)
+from kestra._rules.io import Failure
+from kestra._rules.policy import default_policy, is_retried, next_attempt
+from kestra._rules.problems import retry_after_of, status_of
+from kestra.exceptions import APIError, FailedExponentialBackoff, KestraError, NotFound
+
+if TYPE_CHECKING:
+    import urllib3
+
+    from kestra._rules.io import IO, Request, Response
+
+logger = logging.getLogger("kestra")
+
+_UNDERSTOOD = frozenset({409, 422})
+
+
+async def send(io: IO, request: Request) -> Response:
+    """Send a request until there is a response to return, or an error to raise.
+
+    Args:
+        io: What sends it.
+        request: The request.
+
+    Raises:
+        APIError: The server refused.
+        FailedExponentialBackoff: Every attempt failed.
+    """
+    sending = _Sending(io, request)
+    try:
+        return await sending.run()
+    except KestraError:
+        raise
+    except BaseException as error:  # Ctrl-C, or a hook of the caller's
+        if sending.creation is not None and sending.may_be_created:
+            annotate(error, sending.creation.where_to_look)
+        raise
+
+
+async def send_to_either(io: IO, request: Request, other_url: str) -> tuple[Response, bool]:
+    """Send a request, and where that is not found, to another URL.
+
+    Returns:
+        The response, and whether it came from the other URL.
+
+    Raises:
+        APIError: The server refused. Where both URLs do, this is the first one's error, unless the
+            second is about what was asked for: then it was the right place.
+        FailedExponentialBackoff: Every attempt failed.
+    """
+    try:
+        return await send(io, request), False
+    except NotFound as error:
+        if not request.repeatable:
+            raise
+        missing = error
+    try:
+        return await send(io, replace(request, url=other_url)), True
+    except FailedExponentialBackoff as error:
+        if error.correlation_id is not None:
+            raise
+    except APIError as error:
+        if error.status in _UNDERSTOOD:
+            raise
+    except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
+        logger.debug("Not found under the tenant main either: %s", type(error).__name__)
+    raise missing
+
+
+def annotate(error: BaseException, note: str) -> None:
+    """Add a note to an exception; Python 3.10 has no notes, and gets a line in the log."""
+    add_note = getattr(error, "add_note", None)
+    if add_note is None:
+        logger.error("%s: %s", type(error).__name__, note)
+    else:
+        add_note(note)
+
+
+async def pause(io: IO, request: Request, outcome: Response | Failure, seconds: float) -> None:
+    """Log the outcome of an attempt, and pause before the next, within the request's limit."""
+    seconds = min(seconds, io.left(request.until))
+    if seconds > 0:
+        what = problems.text_of(request, outcome)
+        logger.warning("%s: %s; continuing in %g s", problems.name_of(request), what, seconds)
+        await io.sleep(seconds)
+
+
+class _Sending:
+    """One request with its attempts, and what is known of the execution that it creates."""
+
+    def __init__(self, io: IO, request: Request) -> None:
+        self._io = io
+        self._request = request
+        self._policy = request.settings.policy
+        self._attempts = 0
+        self._outcome: Response | Failure | None = None
+        self.creation = Creation.of(request) if request.method.upper() == "POST" else None
+        self._given_search: Search | None = None
+
+    async def run(self) -> Response:
+        request = self._request
+        while True:
+            outcome = await self._attempt()
+            if not isinstance(outcome, Failure) and self._is_good(outcome):
+                outcome.raise_for_status()
+                return outcome
+            if self.creation and isinstance(outcome, Failure) and outcome.unknown_to_mock:
+                # What a mock does not know with a label in its query, it may know without.
+                request.url = without_correlation(request.url)
+                self.creation = self._given_search = None
+                if request.repeatable:
+                    continue
+            if self._is_final(outcome):
+                return await self._concluded(outcome)
+            step = Step.SEARCH
+            while step is Step.SEARCH:
+                policy, seconds = self._next(outcome)
+                step = await self._next_step(outcome, seconds)
+                if step is Step.ADOPT:
+                    return self._adopted()
+                if policy is None or step is Step.GIVE_UP or self._io.left(request.until) <= 0:
+                    raise self._failed(outcome) from _reason(outcome)
+                self._policy = policy
+
+    @property
+    def may_be_created(self) -> bool:
+        """Whether the request may have been carried out, as the last attempt left it."""
+        outcome = self._outcome
+        if outcome is None:  # in the middle of an attempt
+            return self._request.sent is not False
+        is_stand_in = isinstance(outcome, Failure) and outcome.stand_in
+        return not is_stand_in and doubt_after(self._request, outcome) is not Doubt.NONE
+
+    @property
+    def _search(self) -> Search:
+        if self._given_search is None:
+            # Where a test has replaced what sends requests, there is no server to search on.
+            self._given_search = Search(None if self._request.is_replaced else self.creation)
+        return self._given_search
+
+    @property
+    def _left(self) -> urllib3.Retry:
+        """What is left of the policy."""
+        if self._policy is None:
+            self._policy = default_policy()
+        return self._policy
+
+    async def _attempt(self) -> Response | Failure:
+        self._attempts += 1
+        self._outcome = None
+        self._outcome = await self._io.attempt(self._request)
+        return self._outcome
+
+    def _is_good(self, response: Response) -> bool:
+        """Return True if a response is what most are: what was asked for."""
+        status = response.status_code  # that of a mock may be a mock
+        if type(status) is not int or not 200 <= status < 300:  # noqa: PLR2004
+            return False
+        return self.creation is None or _has_id(response)
+
+    def _is_final(self, outcome: Response | Failure) -> bool:
+        """Return True if another attempt is out of the question."""
+        if self._request.once:
+            return True
+        if isinstance(outcome, Failure):
+            return outcome.final
+        status = status_of(outcome)
+        return not is_retried(self._left, self._request.method, status) or is_too_big(outcome)
+
+    def _next(self, outcome: Response | Failure) -> tuple[urllib3.Retry | None, float]:
+        if isinstance(outcome, Failure):
+            return next_attempt(self._left, unsent=outcome.unsent)
+        return next_attempt(
+            self._left, status=status_of(outcome), retry_after=retry_after_of(outcome)
+        )
+
+    async def _next_step(self, outcome: Response | Failure, seconds: float) -> Step:
+        """Pause, search for the execution where there is a doubt, and return what follows."""
+        doubt = doubt_after(self._request, outcome)
+        searching = doubt is not Doubt.NONE and self._search.creation is not None
+        if searching:
+            await pause(self._io, self._request, outcome, seconds)
+            await self._search.ask(self._io, self._request)
+        step = after_search(
+            doubt,
+            self._search.finding,
+            stand_in=isinstance(outcome, Failure) and outcome.stand_in,
+            repeatable=self._request.repeatable,
+        )
+        if step is Step.SEND and not searching:
+            await pause(self._io, self._request, outcome, seconds)
+        return step
+
+    async def _concluded(self, outcome: Response | Failure) -> Response:
+        """Return the response, or raise the error that it is."""
+        if isinstance(outcome, Failure):
+            if outcome.quotes_argument:
+                raise problems.invalid(self._request, outcome.error)
+            if not outcome.is_network:
+                raise outcome.error
+            raise self._failed(outcome) from _reason(outcome)
+        doubt = doubt_after(self._request, outcome)
+        fine = problems.is_fine(self._request, outcome)
+        if fine and self._search.creation is not None and not _has_id(outcome):
+            doubt = Doubt.ANSWERED
+        if doubt is not Doubt.NONE:
+            await self._search_until_known(outcome)
+            if self._search.finding is Finding.FOUND:
+                return self._adopted()
+            if self._search.finding is Finding.UNKNOWN:
+                raise self._failed(outcome, doubt)
+        # Where the search was in vain, nothing says that there is no execution.
+        unsure = doubt is not Doubt.NONE and self._search.finding is not Finding.MISSING
+        creation = self.creation if unsure else None
+        if not fine:
+            raise problems.refused(self._request, outcome, creation, attempts=self._attempts)
+        if creation is not None:
+            raise problems.unreadable_creation(self._request, outcome, creation)
+        outcome.raise_for_status()
+        return outcome
+
+    async def _search_until_known(self, outcome: Response) -> None:
+        """Search for the execution until the server tells, as long as the policy allows."""
+        policy: urllib3.Retry | None = self._left
+        await self._search.ask(self._io, self._request)
+        while (
+            self._search.finding is Finding.UNKNOWN
+            and policy is not None
+            and self._io.left(self._request.until) > 0
+        ):
+            policy, seconds = self._next(outcome)
+            if policy is not None:
+                self._policy = policy
+            await pause(self._io, self._request, outcome, seconds)
+            await self._search.ask(self._io, self._request)
+
+    def _adopted(self) -> Response:
+        """Return the execution that was found, as the response to its creation."""
+        logger.warning(
+            "%s: the response was lost, but the execution exists: %s",
+            problems.name_of(self._request),
+            self._search.found["id"],
+        )
+        return self._io.adopted(self._request, self._search.found)
+
+    def _failed(
+        self, outcome: Response | Failure, doubt: Doubt | None = None
+    ) -> FailedExponentialBackoff:
+        """Return the error for the end of all attempts."""
+        if doubt is None:
+            doubt = doubt_after(self._request, outcome)
+            if isinstance(outcome, Failure) and outcome.final and not self._request.once:
+                doubt = Doubt.NONE
+        disproved = doubt is Doubt.ANSWERED and self._search.finding is Finding.MISSING
+        in_doubt = doubt is not Doubt.NONE and not disproved
+        return problems.failed(
+            self._request,
+            outcome,
+            self._attempts,
+            creation=self.creation if in_doubt else None,
+            in_doubt=in_doubt,
+        )
+
+
+def _reason(outcome: Response | Failure) -> Exception | None:
+    """Return what to raise from: never the library's own error, whose text holds the URL."""
+    return outcome.reason if isinstance(outcome, Failure) else None
+
+
+def _has_id(response: Response) -> bool:
+    """Return True if the response to a creation tells the execution's id."""
+    body = body_of(response)
+    return isinstance(body, dict) and "id" in body

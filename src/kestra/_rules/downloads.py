@@ -1,0 +1,48 @@
+"""A file from the server: there either whole, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from kestra._rules import problems
+from kestra._rules.attempts import pause
+from kestra._rules.policy import default_policy, next_attempt
+
+if TYPE_CHECKING:
+    import os
+
+    from kestra._rules.io import IO
+
+_STORAGE = "kestra://"
+
+
+async def download(io: IO, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
+    """Save a file of an execution, and return its path.
+
+    Where the connection breaks, it begins again: the server sends no ranges.
+    """
+    if not isinstance(uri, str):
+        raise TypeError(f"uri must be a string, not {type(uri).__name__}")
+    if not uri.startswith(_STORAGE):
+        raise ValueError(f"uri must begin with {_STORAGE}, as those in outputs do")
+    path = Path(to)
+    if path.is_dir() or not path.name:
+        raise ValueError(f"to must name a file, not the folder {str(path)!r}")
+    url = io.server.url("executions/{execution_id}/file", execution_id=execution_id)
+    part = path.with_name(f".{uuid4().hex}.part")
+    request = io.describe("get", url)
+    policy, attempts = request.settings.policy or default_policy(), 0
+    try:
+        while (failure := await io.save(url, part, params={"path": uri})) is not None:
+            attempts += 1
+            spent, seconds = next_attempt(policy)
+            if spent is None or failure.final:
+                raise problems.failed(request, failure, attempts) from failure.reason
+            policy = spent
+            await pause(io, request, failure, seconds)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,155 @@
+"""How an execution begins and ends, alone or as one of many."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from kestra._api.forms import checked_labels, form, labels_of
+from kestra._api.models import CORRELATION, FlowExecution
+from kestra._api.parsing import body_of
+from kestra._api.paths import creation_query
+from kestra._rules import following, waiting
+from kestra._rules import log as logs
+from kestra._rules.attempts import annotate
+from kestra._rules.problems import json_of, malformed
+from kestra._rules.reading import result
+from kestra.exceptions import KestraError
+
+if TYPE_CHECKING:
+    from kestra._api.requests import ExecutionRequest
+    from kestra._rules.io import IO
+    from kestra._rules.waiting import Options
+
+logger = logging.getLogger("kestra")
+
+_ERRORS_SETTLE = 2.0  # seconds after the end, by which what failed is in the log
+_LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.INFO,
+           "FAILED": logging.ERROR}  # fmt: skip
+
+
+async def execute(
+    io: IO, request: ExecutionRequest, options: Options, *, waits: bool
+) -> FlowExecution:
+    """Create an execution and, if so told, wait until it has ended."""
+    created, url = await create(io, request, options)
+    execution_id = created["id"]
+    if not waits:
+        return FlowExecution(execution_id, "STARTED", None, None, url=url)
+    name = f"{execution_id} of {request.namespace}.{request.flow}"
+    return await _wait(io, execution_id, options, name=name, url=url)
+
+
+async def wait(io: IO, execution_id: str, options: Options) -> FlowExecution:
+    """Wait until an execution has ended, whoever started it."""
+    return await _wait(io, execution_id, options, name=execution_id)
+
+
+async def _wait(
+    io: IO, execution_id: str, options: Options, *, name: str, url: str | None = None
+) -> FlowExecution:
+    exists = url is not None
+    settling = None
+    try:
+        if options.follows:
+            execution, settling = await following.until_ended(
+                io, execution_id, options, exists=exists
+            )
+        else:
+            execution = await waiting.until_ended(io, execution_id, options, exists=exists)
+        return await ended(io, execution_id, execution, options, name=name, settling=settling)
+    except BaseException as error:  # that says which execution it has left behind
+        if isinstance(error, KestraError):
+            error.execution_id = execution_id
+        url = url or io.server.address(io.shown)
+        annotate(error, f"Execution {execution_id}" + (f": {url}" if url else ""))
+        raise
+
+
+async def create(
+    io: IO, request: ExecutionRequest, options: Options
+) -> tuple[dict[str, Any], str | None]:
+    """Create an execution; return the response, which has an id, and where it is shown."""
+    namespace, flow = request.namespace, request.flow
+    with ExitStack() as opened:
+        query, files = await io.call(
+            _form_of,
+            request,
+            opened,
+            labels_from_inputs=options.labels_from_inputs,
+            idempotent=options.idempotent,
+        )
+        url = io.creation_url(namespace, flow)
+        # 2.0.0 sends no `files` at all where there are no inputs.
+        body: dict[str, Any] = {"files": files} if files else {}
+        response = await io.request("post", url + query, **body)
+    created = body_of(response)
+    execution_id = created.get("id") if isinstance(created, dict) else None
+    if not execution_id:
+        json_of(response, dict, "post", url)
+        raise malformed("post", url, response, "lacks the id of the execution")
+    io.server.learn_creation(created)
+    address = io.server.address({**created, "namespace": namespace, "flowId": flow})
+    logger.info("Execution %s of %s.%s created: %s", execution_id, namespace, flow, address)
+    return created, address
+
+
+async def ended(
+    io: IO,
+    execution_id: str,
+    execution: dict[str, Any],
+    options: Options,
+    *,
+    name: str,
+    settling: logs.Settling | None = None,
+) -> FlowExecution:
+    """Return the result of an execution that has ended, as it was shown last.
+
+    Args:
+        io: Input and output.
+        execution_id: Its id.
+        execution: How the server shows it.
+        options: Whether to fetch its log, and how long to wait for that.
+        name: What it is called in the log.
+        settling: What is known of its log.
+    """
+    state = execution["state"]["current"]
+    logger.log(_LEVELS.get(str(state), logging.WARNING), "Execution %s ended: %s", name, state)
+    log, complete = None, None if settling is None else settling.complete
+    if options.fetch_log:
+        if settling is None:
+            limit = 0 if io.has_own_log else options.log_settle
+            settling = logs.Settling(io, execution_id, execution, limit)
+        log, complete = await logs.fetch(settling)
+    # Where there is a log, what was logged as ERROR is stored by now.
+    wait_for_errors = log is None and state == "FAILED"
+    return await result(
+        io,
+        execution_id,
+        execution,
+        log=log,
+        log_complete=complete,
+        wait_for_errors=min(options.log_settle, _ERRORS_SETTLE) if wait_for_errors else 0,
+    )
+
+
+def _form_of(
+    request: ExecutionRequest, opened: ExitStack, *, labels_from_inputs: bool, idempotent: bool
+) -> tuple[str, dict[str, Any]]:
+    """Return what creates an execution: the query, with its question mark, and the form.
+
+    Args:
+        request: What is asked for.
+        opened: Closes the files that are opened here.
+        labels_from_inputs: Whether inputs become labels too; explicit ones go before them.
+        idempotent: Whether to add a label by which the execution is found again.
+    """
+    inputs = {} if request.inputs is None else request.inputs
+    files = form(inputs, opened)
+    labels = labels_of(inputs) if labels_from_inputs else {}
+    labels |= checked_labels(request.labels or {})
+    if idempotent and CORRELATION not in labels:
+        labels = {CORRELATION: str(uuid4()), **labels}
+    return creation_query(labels, request.revision, request.schedule_date), files

@@ -1,0 +1,271 @@
+"""Following an execution: its states and its log, as they come about."""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import aclosing
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.dialects import BEFORE_2
+from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange
+from kestra._api.parsing import checked_level, state_of
+from kestra._rules import log as logs
+from kestra._rules.channels import Channel, Followed, Log, States
+from kestra._rules.reading import LONGEST_ASKING, poll
+from kestra._rules.waiting import Wait, creation_grace, log_state, timed_out
+from kestra.exceptions import KestraError, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+
+    from kestra._rules.channels import Change
+    from kestra._rules.io import IO
+    from kestra._rules.waiting import Options
+
+logger = logging.getLogger("kestra")
+
+_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
+
+_LAST_WORDS = 0.5  # seconds of quiet after which a stream of the log is given up
+
+
+async def until_ended(
+    io: IO, execution_id: str, options: Options, *, exists: bool
+) -> tuple[dict[str, Any], logs.Settling | None]:
+    """Follow an execution until it has ended, and call who is to be told.
+
+    Returns:
+        The execution as it was shown last, and what is known of its log.
+    """
+    follower = Follower(
+        io,
+        execution_id,
+        options,
+        min_level=None if options.on_log is None else "TRACE",
+        exists=exists,
+    )
+    async with aclosing(follower.events(poll_first=not exists)) as events:
+        async for event in events:
+            if isinstance(event, StateChange):
+                follower.log_state(event)
+            callback = options.on_log if isinstance(event, LogEntry) else options.on_state
+            if callback is not None:
+                await _called(callback, event)
+    return follower.execution, follower.settling
+
+
+async def events(
+    io: IO, execution_id: str, options: Options, min_level: str
+) -> AsyncGenerator[Change, None]:
+    """Yield what happens in an execution, whoever started it, until it has ended."""
+    follower = Follower(io, execution_id, options, min_level=min_level)
+    try:
+        async with aclosing(follower.events(poll_first=True)) as changes:
+            async for change in changes:
+                yield change
+    except KestraError as error:
+        error.execution_id = execution_id
+        raise
+
+
+async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -> list[LogEntry]:
+    """Return the log entries of an execution from a level on, in the order of logging.
+
+    One that has just ended is waited for until its log is stored.
+    """
+    level = checked_level(min_level)
+    try:
+        execution = await poll(io, execution_id)
+    except NotFound:
+        return []
+    settling = None
+    if state_of(execution) in TERMINAL_STATES:
+        settling = logs.Settling(io, execution_id, execution, options.log_settle)
+    entries = await logs.settled_entries(io, execution_id, level, settling)
+    return sorted(entries, key=lambda entry: entry.time or _EARLIEST)
+
+
+async def _called(callback: Callable[[Any], object], event: Change) -> None:
+    """Call a callback; that of `AsyncFlow` may be a coroutine function."""
+    called = callback(event)
+    if hasattr(called, "__await__"):
+        await called
+
+
+class Follower:
+    """Follows an execution.
+
+    Attributes:
+        settling: What is known of its log, once it has ended.
+    """
+
+    def __init__(
+        self,
+        io: IO,
+        execution_id: str,
+        options: Options,
+        *,
+        min_level: str | None,
+        exists: bool = False,
+    ) -> None:
+        """Begin.
+
+        Args:
+            io: Input and output.
+            execution_id: The id of the execution.
+            options: How long, and how often to poll.
+            min_level: The least level of the log entries to report; `None` for none of them.
+            exists: Whether the server has just created it.
+        """
+        begin = io.clock.now()
+        end = math.inf if options.timeout is None else begin + options.timeout
+        known_by = begin + (creation_grace(options.poll_interval) if options.grace else 0)
+        wait = Wait(execution_id, end=end, known_by=known_by, exists=exists)
+        followed = Followed(io, execution_id, options.poll_interval, begin, end, wait)
+        self._io = io
+        self._followed = followed
+        self._options = options
+        self._states = States(followed)
+        self._log = None if min_level is None else Log(followed, min_level)
+        # The log comes first: what is logged after the states are shown is in its stream then.
+        self._channels = [each for each in (self._log, self._states) if each is not None]
+        self._last: Change | None = None  # the terminal state, which is reported at the end
+        self.settling: logs.Settling | None = None
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """The execution as it was last shown."""
+        return self._states.execution
+
+    async def events(self, *, poll_first: bool) -> AsyncGenerator[Change, None]:
+        """Yield what happens, until the execution has ended.
+
+        Args:
+            poll_first: Whether to poll the execution before the streams are opened.
+        """
+        try:
+            if poll_first:
+                for change in self._new(self._states, await self._states.poll()):
+                    yield change
+            while not self._states.ended:
+                async for change in self._step():
+                    yield change
+            if self._states.stream is not None and self._io.server.dialect is not BEFORE_2:
+                await self._poll_again()
+            await self._states.close()
+            async for change in self._rest_of_log():
+                yield change
+            if self._last is not None:
+                yield self._last
+        finally:
+            for channel in self._channels:
+                await channel.close()
+
+    def log_state(self, change: StateChange) -> None:
+        """Log a state that needs someone, if the execution is in it."""
+        if change.state == state_of(self.execution) and not self._states.ended:
+            log_state(self._followed.execution_id, change.state)
+
+    async def _step(self) -> AsyncIterator[Change]:
+        """Do what there is to do, and wait for the next event."""
+        followed = self._followed
+        if followed.left <= 0:
+            for change in self._new(self._states, await self._states.poll()):
+                yield change
+            if not self._states.ended:
+                state = state_of(self.execution)
+                raise await timed_out(self._io, followed.execution_id, self._options, state)
+            return
+        for channel in self._channels:
+            for change in self._new(channel, await channel.tend()):
+                yield change
+            if self._states.ended:
+                return
+        due = min(channel.due for channel in self._channels)
+        for change in await self._next(min(due - followed.now, followed.left)):
+            yield change
+
+    async def _next(self, seconds: float) -> Sequence[Change]:
+        """Wait for the next event, and return what is new in it."""
+        streams = {channel.stream: channel for channel in self._channels if channel.stream}
+        if not streams:
+            await self._io.sleep(seconds)
+            return ()
+        found = await self._io.next_event(max(seconds, 0.0))
+        if found is None or found[0] not in streams:  # that of a stream which was closed
+            return ()
+        channel = streams[found[0]]
+        return self._new(channel, channel.take(found[1]))
+
+    def _new(self, channel: Channel, found: Sequence[Change]) -> Sequence[Change]:
+        """Return what to report of what was found: all but the terminal state."""
+        if channel is self._states and self._states.ended and found:
+            *found, self._last = found
+        return found
+
+    # --- after the end ---
+
+    async def _poll_again(self) -> None:
+        """Poll once more: an event of 2.0 shows less of an execution than a poll."""
+        try:
+            execution = await poll(
+                self._io, self._followed.execution_id, within=LONGEST_ASKING, once=True
+            )
+        except Exception as error:  # noqa: BLE001  # a mock's too: what the event showed will do
+            logger.debug("The execution could not be polled: %s", type(error).__name__)
+        else:
+            if state_of(execution) == state_of(self.execution):
+                self._states.execution = execution
+
+    async def _rest_of_log(self) -> AsyncIterator[Change]:
+        """Yield what there is of the log once the execution has ended."""
+        if self._log is None:
+            return
+        limit = self._options.log_settle
+        self.settling = logs.Settling(self._io, self._followed.execution_id, self.execution, limit)
+        async for change in self._settled(self._log, self.settling):
+            yield change
+        await self._log.close()
+        async for entry in self._merged(self._log, self.settling):
+            yield entry
+
+    async def _settled(self, log: Log, settling: logs.Settling) -> AsyncIterator[Change]:
+        """Wait until the log is stored, and report what its stream brings meanwhile.
+
+        Where nothing tells when that is, the stream is heard until it is quiet.
+        """
+        clock = self._io.clock
+        while settling.pending:
+            await settling.poll()
+            next_poll = clock.now() + settling.pause
+            while settling.pending and (left := next_poll - clock.now()) > 0:
+                for change in await self._next(left):
+                    yield change
+        quiet = clock.now() + (0 if settling.is_known else _LAST_WORDS)
+        while log.stream is not None and (left := quiet - clock.now()) > 0:
+            for change in await self._next(left):
+                quiet = clock.now() + _LAST_WORDS
+                yield change
+
+    async def _merged(self, log: Log, settling: logs.Settling) -> AsyncIterator[Change]:
+        """Report what is stored, and was not in the stream."""
+        while True:
+            new = await log.stored()
+            for entry in new or ():
+                yield entry
+            why = ""
+            if new is None:
+                why = "it could not be fetched"
+            elif settling.total is not None and log.stored_count < settling.total:
+                why = "the server has stored more than it sent"
+            elif log.reported.not_stored:
+                why = "entries that were reported have not been stored"
+            settling.not_stored = log.reported.not_stored
+            if not why or not settling.expects_more(why):
+                break
+            await self._io.sleep(settling.pause)
+            await settling.wait()
+        if not self._options.fetch_log and settling.complete is False:
+            logs.warn(self._followed.execution_id, settling.why)

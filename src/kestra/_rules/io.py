@@ -1,0 +1,200 @@
+"""What the rules are given to do input and output with, and what it brings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from kestra._api.credentials import NO_CREDENTIALS, Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    import urllib3
+
+    from kestra._api.servers import Server
+
+# Of a response, rules use `status_code`, `headers`, `text` and `json()`: mocks have no more.
+Response = Any
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The time of one call; what was slept counts as passed."""
+
+    def now(self) -> float: ...
+
+    def utcnow(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to reach the server, read anew for every request.
+
+    Attributes:
+        credentials: What proves the caller's identity.
+        headers: Sent with every request.
+        verify: As `requests` has it; `None` leaves it to the session.
+        proxies: As `requests` has it; `None` leaves it to the session and the environment.
+        timeout: Seconds to connect, and seconds to read a complete response.
+        policy: How often to try, and how long to pause; `None` for the default.
+    """
+
+    credentials: Credentials = NO_CREDENTIALS
+    headers: Mapping[str, str] = field(default_factory=dict)
+    verify: bool | str | None = None
+    proxies: Mapping[str, str] | None = None
+    timeout: tuple[float, float] = (10.0, 60.0)
+    policy: urllib3.Retry | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, with all its attempts.
+
+    Attributes:
+        method: The HTTP method.
+        url: The URL.
+        settings: How to reach the server.
+        arguments: Keyword arguments as `requests` has them.
+        upload: The files of the request, which can be sent again; `None` for none.
+        once: Send it at most once.
+        until: When to give up, by the clock, pauses included.
+        sent: Whether the last attempt has put anything on the wire; `None` where that is unknown.
+        is_replaced: A test has put something in the place of what sends it.
+        redirected_to: The origin that the last attempt was redirected to, without credentials.
+    """
+
+    method: str
+    url: str
+    settings: Settings
+    arguments: Mapping[str, Any]
+    upload: Any = None
+    once: bool = False
+    until: float = math.inf
+    sent: bool | None = None
+    is_replaced: bool = False
+    redirected_to: str | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be sent now: every file of it can be read (again)."""
+        return self.upload is None or bool(self.upload.repeatable)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that got no complete response.
+
+    Attributes:
+        error: What was raised.
+        reason: What to name as the cause: its text holds no URL.
+        text: What happened, for an error.
+        is_network: The network failed; else an argument, a hook or a test's stand-in is at fault.
+        unsent: No connection was made, so the server knows nothing of the request.
+        timed_out: It took longer than a timeout allows.
+        stand_in: A test's stand-in for the network raised it; there is no connection.
+        unknown_to_mock: That stand-in has no response registered for this very request.
+        quotes_argument: The error quotes an argument that cannot be sent: a URL or a header.
+        final: Another attempt cannot help.
+    """
+
+    error: Exception
+    reason: Exception
+    text: str
+    is_network: bool = True
+    unsent: bool = False
+    timed_out: bool = False
+    stand_in: bool = False
+    unknown_to_mock: bool = False
+    quotes_argument: bool = False
+    final: bool = False
+
+
+class Event(Protocol):
+    """A server-sent event; the kind is in its id."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def data(self) -> str: ...
+
+
+# A stream of events that is being read; rules hand it back to the `io` that has opened it.
+Stream = Any
+
+
+class IO(Protocol):
+    """Input and output of one call. `within` is a limit in seconds, retries included."""
+
+    server: Server
+    shown: dict[str, Any]  # the execution that was polled last
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def has_own_log(self) -> bool:
+        """Whether what fetches the log is not this package's own."""
+        ...
+
+    async def attempt(self, request: Request) -> Response | Failure:
+        """Send a request once. Never raises, but what ends a program."""
+
+    def adopted(self, request: Request, execution: dict[str, Any]) -> Response:
+        """Return an execution that was found as the response to its creation."""
+        ...
+
+    async def request(
+        self, method: str, url: str, *, within: float = ..., once: bool = ..., **arguments: Any
+    ) -> Response:
+        """Send a request with all its attempts; raises what `attempts.send` does."""
+
+    def describe(self, method: str, url: str) -> Request:
+        """Return a request for an error about it."""
+        ...
+
+    async def save(self, url: str, to: Path, **arguments: Any) -> Failure | None:
+        """Write the body of a response to a new file, from its beginning; raises APIError."""
+
+    async def poll(self, execution_id: str, *, within: float = ..., once: bool = ...) -> Response:
+        """Get an execution as the server has it."""
+
+    async def fetch_log(self, execution_id: str, *, within: float = ...) -> Response:
+        """Get the whole log of an execution as text."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let some seconds pass."""
+
+    def left(self, until: float) -> float:
+        """Return the seconds until a moment of the clock; none if the call was stopped."""
+        ...
+
+    def creation_url(self, namespace: str, flow: str) -> str:
+        """Return the URL that creates executions of a flow."""
+        ...
+
+    async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call what may read files, or take long."""
+        ...
+
+    async def listen(self, url: str, *, within: float, **arguments: Any) -> Stream | None:
+        """Open a stream of events; `None` where the response is something else."""
+
+    async def next_event(self, timeout: float) -> tuple[Stream, Event | None] | None:
+        """Wait for the next event of the open streams; one without event is that stream's end."""
+
+    async def close(self, stream: Stream) -> None:
+        """Close a stream."""
+
+    def start(self, job: Callable[[IO], Coroutine[Any, Any, Any]], tag: Any) -> None:
+        """Begin a job beside this call."""
+
+    async def finished(self, timeout: float) -> tuple[Any, Any, Exception | None] | None:
+        """Wait for a job to end: its tag, and what it returned or raised."""
+
+    async def stop(self) -> None:
+        """Let the jobs send nothing more, and end."""

@@ -1,0 +1,321 @@
+"""What went wrong with a request, as one of the errors, without revealing a secret. Pure.
+
+Shown of a request are its method, its path, and the server's address: neither the query, which may
+hold input values, nor the error of the library, which quotes it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from kestra._api.credentials import redact, without_userinfo
+from kestra._api.parsing import body_of, header_of
+from kestra._rules.io import Failure
+from kestra.exceptions import (
+    APIError,
+    AuthenticationError,
+    Conflict,
+    ConnectionFailed,
+    ConnectTimeout,
+    FailedExponentialBackoff,
+    InvalidInput,
+    MalformedResponse,
+    NotFound,
+    PermissionDenied,
+    RequestTimeout,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from kestra._rules.creation import Creation
+    from kestra._rules.io import Request, Response
+
+MOST_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEPING_METHOD = frozenset({307, 308})
+_BY_STATUS: dict[int, type[APIError]] = {
+    400: InvalidInput,
+    401: AuthenticationError,
+    403: PermissionDenied,
+    404: NotFound,
+    409: Conflict,
+    413: InvalidInput,
+    415: InvalidInput,
+    422: InvalidInput,
+}
+# A page of text would bury the sentence that matters.
+_LONGEST_MESSAGE = 2_000
+
+
+def name_of(request: Request) -> str:
+    """Return what a request is called in a message: its method and its path."""
+    return f"{request.method.upper()} {urlsplit(request.url).path}"
+
+
+def text_of(request: Request, outcome: Response | Failure) -> str:
+    """Return what came of an attempt, in words."""
+    if isinstance(outcome, Failure):
+        return _redacted(request, outcome.text) if outcome.stand_in else outcome.text
+    message, _ = _message(request, outcome)
+    said = status_text(status_of(outcome))
+    return f"{said}: {message}" if message else said
+
+
+def failed(
+    request: Request,
+    outcome: Response | Failure,
+    attempts: int,
+    *,
+    creation: Creation | None = None,
+    in_doubt: bool = False,
+) -> FailedExponentialBackoff:
+    """Return the error for the end of all attempts.
+
+    Args:
+        request: The request.
+        outcome: What the last attempt brought.
+        attempts: How many there were.
+        creation: What may have been created nevertheless.
+        in_doubt: Whether the request may have been carried out nevertheless.
+    """
+    cls: type[FailedExponentialBackoff] = FailedExponentialBackoff
+    status = message = None
+    said = text_of(request, outcome)
+    if isinstance(outcome, Failure):
+        late = ConnectTimeout if outcome.unsent else RequestTimeout
+        cls = late if outcome.timed_out else ConnectionFailed
+        said += f" (server: {_server(request)})"
+    else:
+        status = status_of(outcome)
+        message, _ = _message(request, outcome)
+    times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    sentences = [f"{name_of(request)} failed after {times}: {said}"]
+    if creation is not None:
+        sentences.append(creation.where_to_look)
+    elif in_doubt:
+        sentences.append("It may have been carried out nevertheless")
+    if not request.repeatable:
+        sentences.append("Not sent again: one of its files cannot be read twice")
+    return cls(
+        ". ".join(sentences),
+        attempts=attempts,
+        status=status,
+        message=message,
+        correlation_id=creation.correlation_id if creation else None,
+    )
+
+
+def refused(
+    request: Request, response: Response, creation: Creation | None = None, *, attempts: int = 1
+) -> APIError:
+    """Return the error for a response that another attempt does not change.
+
+    Args:
+        request: The request.
+        response: The response.
+        creation: What may have been created nevertheless.
+        attempts: How many times the request was sent.
+    """
+    status = status_of(response)
+    message, errors = _message(request, response)
+    text = f"{name_of(request)}: {text_of(request, response)}"
+    if status == HTTPStatus.UNAUTHORIZED:
+        text += f" ({_credentials_sent(request)}; server: {_server(request)})"
+    elif status == HTTPStatus.NOT_FOUND:
+        text += f" (server: {_server(request)})"
+    elif "MessageTooBig" in body_text(response):
+        text += (
+            ": the inputs together are larger than this server takes (1 MiB, unless "
+            "kestra.queue.message-protection.limit says otherwise): send large data as a file in "
+            "the namespace or the storage, and its address as the input"
+        )
+    if target := _redirect_target(response):
+        text += f": redirected to {target}, and not followed"
+        if not keeps_method(request.method, status):
+            text += f", because it would not remain a {request.method.upper()}"
+        elif not request.repeatable:
+            text += ", because one of its files cannot be read twice"
+        else:
+            text += f" after {MOST_REDIRECTS} redirects: check the hostname of the server"
+    other = ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError
+    return _BY_STATUS.get(status, other)(
+        _with_whereabouts(text, creation),
+        status=status,
+        message=message,
+        errors=errors,
+        method=request.method.upper(),
+        path=urlsplit(request.url).path,
+        response=_kept(response),
+        attempts=attempts,
+        correlation_id=creation.correlation_id if creation else None,
+    )
+
+
+def invalid(request: Request, error: Exception) -> Exception:
+    """Return an error about an argument without what it quotes."""
+    said = re.split(r"[:('\"]", str(error))[0].strip(" .")
+    text = f"{name_of(request)}: {said or 'it cannot be sent'}"
+    return type(error)(f"{text}; check the hostname, headers and proxies")
+
+
+def unreadable_creation(request: Request, response: Response, creation: Creation) -> APIError:
+    """Return the error for a good response that does not tell what was created."""
+    is_object = isinstance(body_of(response), dict)
+    what = "lacks the id of the execution" if is_object else "is not a JSON object"
+    error = malformed(request.method, request.url, response, what)
+    error.args = (_with_whereabouts(str(error), creation),)
+    error.correlation_id = creation.correlation_id
+    return error
+
+
+def malformed(method: str, url: str, response: Response, what: str) -> MalformedResponse:
+    """Return the error for a response that makes no sense.
+
+    Args:
+        method: The method of the request.
+        url: The URL of the request; its query is not shown.
+        response: The response.
+        what: What is wrong with it, to follow "the response …".
+    """
+    path = urlsplit(url).path
+    status = getattr(response, "status_code", None)
+    return MalformedResponse(
+        f"{method.upper()} {path}: the response {what}; is this the address of a Kestra server?",
+        status=status if isinstance(status, int) else None,
+        method=method.upper(),
+        path=path,
+        response=_kept(response),
+    )
+
+
+def json_of(response: Response, kind: type, method: str, url: str) -> Any:
+    """Return the JSON object (`dict`) or list of a response.
+
+    Raises:
+        MalformedResponse: There is none.
+    """
+    body = body_of(response)
+    if not isinstance(body, kind):
+        what = "is not a JSON list" if kind is list else "is not a JSON object"
+        raise malformed(method, url, response, what)
+    return body
+
+
+# --- what a response shows -------------------------------------------------------------------
+
+
+def status_of(response: Response) -> int:
+    """Return the status; a test's stand-in that has none means success."""
+    status = response.status_code
+    return status if isinstance(status, int) else 200
+
+
+def retry_after_of(response: Response) -> str | None:
+    """Return the header `Retry-After`."""
+    return header_of(response, "Retry-After")
+
+
+def body_text(response: Response) -> str:
+    """Return the text of a response; that of a test's stand-in may be anything."""
+    text = getattr(response, "text", None)
+    return text if isinstance(text, str) else ""
+
+
+def is_fine(request: Request, response: Response) -> bool:
+    """Return True if a response is what was asked for."""
+    redirects = request.arguments.get("allow_redirects", True)
+    return status_of(response) < (300 if redirects else 400)
+
+
+def keeps_method(method: str, status: int) -> bool:
+    """Return True if a redirect keeps the method of a request; others turn a POST into a GET."""
+    return method.upper() in {"GET", "HEAD"} or status in _KEEPING_METHOD
+
+
+def status_text(status: int) -> str:
+    """Return a status as people know it: `404 Not Found`."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def server_message(response: Any) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """Return what the server says of a failed request, and the single problems that it lists.
+
+    Neither a page (HTML) nor what cannot be parsed counts as a message. Nothing is raised: this
+    runs while an error is being built.
+    """
+    text = body_text(response)
+    try:
+        body = json.loads(text)
+    except ValueError:
+        plain = text.strip()
+        return (None if plain.startswith("<") else plain[:_LONGEST_MESSAGE] or None), ()
+    if isinstance(body, str):
+        return body[:_LONGEST_MESSAGE] or None, ()
+    if not isinstance(body, dict):
+        return None, ()
+    message = body.get("message")
+    embedded = body.get("_embedded")
+    listed = embedded.get("errors") if isinstance(embedded, dict) else None
+    errors = tuple(
+        (str(error.get("path") or ""), str(error.get("message") or ""))
+        for error in (listed if isinstance(listed, list) else ())
+        if isinstance(error, dict)
+    )
+    return (message[:_LONGEST_MESSAGE] if isinstance(message, str) else None), errors
+
+
+# --- pieces of a message ---------------------------------------------------------------------
+
+
+def _server(request: Request) -> str:
+    parts = urlsplit(without_userinfo(request.url)[0])
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _credentials_sent(request: Request) -> str:
+    """Return what was sent to prove the caller's identity, and why nothing was, if so."""
+    if request.redirected_to is None:
+        return f"sent: {request.settings.credentials.kind}"
+    return (
+        f"redirected to {request.redirected_to}, which gets no credentials: if that is your "
+        "server, set hostname to it"
+    )
+
+
+def _message(
+    request: Request, response: Response
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    said, listed = server_message(response)
+    errors = tuple((_redacted(request, where), _redacted(request, what)) for where, what in listed)
+    return None if said is None else _redacted(request, said), errors
+
+
+def _redacted(request: Request, text: str) -> str:
+    return redact(text, request.settings.credentials.secrets)
+
+
+def _redirect_target(response: Response) -> str | None:
+    """Return where a redirect leads, without what may be secret in it; else `None`."""
+    location = header_of(response, "Location") if status_of(response) in _REDIRECTS else None
+    if location is None:
+        return None
+    return urlsplit(without_userinfo(location)[0])._replace(query="", fragment="").geturl()
+
+
+def _kept(response: Response) -> Any:
+    """Return the response for an error; what a mock has made is none."""
+    return response if hasattr(response, "headers") and hasattr(response, "request") else None
+
+
+def _with_whereabouts(text: str, creation: Creation | None) -> str:
+    if creation is None:
+        return text
+    end = "" if text.endswith((".", "?", "!")) else "."
+    return f"{text}{end} {creation.where_to_look}"

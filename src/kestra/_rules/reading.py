@@ -1,0 +1,264 @@
+"""Reading what an execution is and what it has produced, while it runs and after."""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.dialects import FROM_2, search_queries
+from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, Metric, TaskRun
+from kestra._api.parsing import (
+    body_of,
+    culprit,
+    ended_badly,
+    error_text,
+    header_of,
+    log_entries,
+    loop_of,
+    metrics_of,
+    outputs_in,
+    state_of,
+    task_runs_of,
+    whole_state,
+)
+from kestra._rules.problems import json_of, malformed
+from kestra.exceptions import KestraError, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kestra._rules.io import IO
+
+logger = logging.getLogger("kestra")
+
+_PAGE = 100
+LONGEST_ASKING = 10.0  # seconds that a result may wait for what explains it
+_ERRORS_AGAIN = 0.5  # seconds between two polls for what was logged as ERROR
+
+
+@contextmanager
+def naming(execution_id: str) -> Iterator[None]:
+    """Let every error of this block say which execution it is about."""
+    try:
+        yield
+    except KestraError as error:
+        error.execution_id = execution_id
+        raise
+
+
+async def poll(
+    io: IO, execution_id: str, *, within: float = math.inf, once: bool = False
+) -> dict[str, Any]:
+    """Return an execution as the server has it now; it has a state."""
+    response = await io.poll(execution_id, within=within, once=once)
+    execution = body_of(response)
+    state = state_of(execution)
+    if state is None:
+        url = io.server.url("executions/{id}", id=execution_id)
+        json_of(response, dict, "get", url)
+        raise malformed("get", url, response, "lacks the state of the execution")
+    if execution.get("taskRunList"):
+        io.server.learn_from(execution)
+    date = header_of(response, "Date") if state in TERMINAL_STATES else None
+    if date is not None:
+        io.server.learn_date(date, io.clock.utcnow())
+    io.shown = execution
+    return execution  # type: ignore[no-any-return]
+
+
+async def get_execution(io: IO, execution_id: str) -> FlowExecution:
+    """Return an execution as it is now, without its log."""
+    try:
+        return await result(io, execution_id, await poll(io, execution_id))
+    except KestraError as error:
+        error.execution_id = execution_id
+        raise
+
+
+async def result(
+    io: IO,
+    execution_id: str,
+    execution: dict[str, Any],
+    *,
+    log: str | None = None,
+    log_complete: bool | None = None,
+    wait_for_errors: float = 0,
+) -> FlowExecution:
+    """Return what an execution shows.
+
+    Of one that has ended, the outputs cost a request on 2.0; what one that ended badly has logged
+    as ERROR costs another.
+
+    Args:
+        io: What asks.
+        execution_id: Its id.
+        execution: How the server shows it.
+        log: Its log.
+        log_complete: Whether that is all of it.
+        wait_for_errors: How long to wait for an ERROR to be stored, in seconds.
+    """
+    state, runs, outputs = whole_state(execution), task_runs_of(execution), outputs_in(execution)
+    has_ended, error = state.current in TERMINAL_STATES, None
+    # A response without task runs is that of a mock, which has no response to another request.
+    if ended_badly(execution) and "taskRunList" in execution:
+        errors = await _logged_errors(io, execution_id, wait_for_errors)
+        error = error_text(culprit(runs), errors)
+    if outputs is None and has_ended and "taskRunList" in execution:
+        outputs = await _missing_outputs(io, execution_id)
+    return FlowExecution(
+        execution_id,
+        state.current,
+        log,
+        error,
+        outputs=outputs,
+        url=io.server.address(execution),
+        state=state,
+        duration=state.duration,
+        task_runs=runs,
+        log_complete=log_complete,
+    )
+
+
+async def _missing_outputs(io: IO, execution_id: str) -> dict[str, Any] | None:
+    """Return the outputs that an execution which has ended does not show; what fails is logged."""
+    if io.server.dialect is not FROM_2:
+        return {}
+    try:
+        return await outputs_apart(io, execution_id, within=LONGEST_ASKING, once=True)
+    except Exception as error:  # noqa: BLE001  # a mock's too; nothing costs the result
+        # Only the texts of our own errors are known to hold no secret.
+        why = error if isinstance(error, KestraError) else type(error).__name__
+        logger.warning("The outputs of execution %s could not be fetched: %s", execution_id, why)
+        return None
+
+
+async def outputs_apart(
+    io: IO, execution_id: str, run_id: str | None = None, **limits: Any
+) -> dict[str, Any]:
+    """Return outputs as servers of 2.0 have them; none where they respond that there are none."""
+    place = "executions/{execution_id}" if run_id is None else "tasks/{execution_id}/{run_id}"
+    url = io.server.url(f"outputs/{place}", execution_id=execution_id, run_id=run_id or "-")
+    try:
+        response = await io.request("get", url, **limits)
+    except NotFound:
+        return {}
+    outputs: dict[str, Any] = json_of(response, dict, "get", url)
+    return outputs
+
+
+async def get_outputs(io: IO, execution_id: str, task_id: str | None) -> dict[str, Any]:
+    """Return the outputs of a flow, or of one of its tasks."""
+    execution = await poll(io, execution_id)
+    if task_id is not None:
+        return await _task_outputs(io, execution_id, task_id, task_runs_of(execution))
+    shown = outputs_in(execution)
+    if shown is not None or io.server.dialect is not FROM_2:
+        return shown or {}
+    return await outputs_apart(io, execution_id)
+
+
+async def _task_outputs(
+    io: IO, execution_id: str, task_id: str, runs: tuple[TaskRun, ...]
+) -> dict[str, Any]:
+    own = {run.value: (execution_id, run) for run in runs if run.task == task_id}  # the last ones
+    if not own and io.server.dialect is FROM_2:
+        own = await _in_loops(io, execution_id, task_id)
+    if not own:
+        ran = ", ".join(dict.fromkeys(run.task for run in runs)) or "none"
+        raise NotFound(
+            f"execution {execution_id}: no task {task_id!r} has run; those that have: {ran}"
+        )
+    outputs = {}
+    for value, (holder, run) in own.items():
+        if run.outputs is None and io.server.dialect is FROM_2:
+            outputs[value] = await outputs_apart(io, holder, run.id)
+        else:
+            outputs[value] = run.outputs or {}
+    return outputs[None] if None in outputs else {str(k): v for k, v in outputs.items()}
+
+
+async def _in_loops(
+    io: IO, execution_id: str, task_id: str
+) -> dict[str | None, tuple[str, TaskRun]]:
+    """Return the runs of a task in the iterations of a Loop, each an execution of its own (2.0)."""
+    found: dict[str | None, tuple[str, TaskRun]] = {}
+    children = await _children(io, execution_id)
+    for child in children:
+        child_id = str(child.get("id"))
+        iteration = await poll(io, child_id)
+        value = loop_of(iteration) or loop_of(child)
+        for run in task_runs_of(iteration):
+            if run.task == task_id:
+                found[value] = (child_id, run)
+    if not found:
+        for child in children:  # a Loop in a Loop
+            found |= await _in_loops(io, str(child.get("id")), task_id)
+    return found
+
+
+async def _children(io: IO, execution_id: str) -> list[dict[str, Any]]:
+    url = io.server.url("executions/search")
+    asked = {"parentId": execution_id, "kind": "LOOP"}
+    found: list[dict[str, Any]] = []
+    page, total = 0, 1
+    while len(found) < total:
+        page += 1
+        ((_, query),) = search_queries(
+            io.server, asked, sort="state.startDate:asc", size=_PAGE, page=page
+        )
+        body = json_of(await io.request("get", url, params=query), dict, "get", url)
+        results, total = body.get("results"), body.get("total")
+        if not isinstance(results, list) or not isinstance(total, int) or not results:
+            break
+        found += [each for each in results if each.get("parentId") == execution_id]
+    return found
+
+
+async def get_metrics(io: IO, execution_id: str) -> list[Metric]:
+    """Return the metrics that the tasks of an execution have sent."""
+    url = io.server.url("metrics/{execution_id}", execution_id=execution_id)
+    metrics: list[Metric] = []
+    page = seen = 0
+    while True:
+        page += 1
+        response = await io.request("get", url, params={"page": page, "size": _PAGE})
+        body = json_of(response, dict, "get", url)
+        results, total = body.get("results"), body.get("total")
+        if not isinstance(results, list):
+            raise malformed("get", url, response, "lacks the metrics")
+        metrics += metrics_of(body)
+        seen += len(results)
+        if not results or not isinstance(total, int) or seen >= total:
+            return metrics
+
+
+async def stored_entries(
+    io: IO, execution_id: str, min_level: str = "TRACE", **limits: Any
+) -> list[LogEntry]:
+    """Return the log entries that are stored so far, from a level on, as logged."""
+    url = io.server.url("logs/{execution_id}", execution_id=execution_id)
+    dialect = io.server.dialect
+    name = "minLevel" if dialect is None else dialect.level_parameter
+    response = await io.request("get", url, params={name: min_level}, **limits)
+    return log_entries(json_of(response, list, "get", url), min_level)
+
+
+async def _logged_errors(io: IO, execution_id: str, wait: float) -> list[LogEntry]:
+    """Return what an execution that has ended logged as ERROR, as soon as there is something.
+
+    None where it cannot be had: it explains a result, and is not worth losing it.
+    """
+    end = io.clock.now() + wait
+    try:
+        while True:
+            entries = await stored_entries(
+                io, execution_id, "ERROR", within=LONGEST_ASKING, once=True
+            )
+            if entries or io.clock.now() + _ERRORS_AGAIN > end:
+                return entries
+            await io.sleep(_ERRORS_AGAIN)
+    except Exception as error:  # noqa: BLE001  # whatever a caller's own `_make_request` raises
+        logger.debug("What went wrong is not known: %s", type(error).__name__)
+        return []

@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from kestra._api.forms import checked_labels, form, labels_of
+from kestra._api.forms import checked_labels, creation_query, form, labels_of
 from kestra._api.parsing import state_of
-from kestra._api.paths import creation_query
 from kestra._client.reading import Reading
 from kestra._client.steering import Steering
 from kestra._client.waiting import check_seconds, check_timeout, settled_log

@@ -9,8 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.forms import checked_labels, form
-from kestra._api.paths import checked_revision
+from kestra._api.forms import checked_labels, checked_revision, form
 from kestra._client.client import NO_SUCH_PATH, Client, naming_execution
 from kestra._http.answers import body_of, malformed
 from kestra._http.api_errors import APIError

@@ -33,6 +33,14 @@ def reading(value: object, readings: Readings) -> object:
     return value
 
 
+def own_text(value: object) -> str | None:
+    """The text of an object whose class defines one; None of others, and of arrays and tables."""
+    if type(value).__str__ is object.__str__ or hasattr(value, "__array__"):
+        return None
+    text = str(value)
+    return None if text.startswith("<") and " at 0x" in text else text
+
+
 def _reading_of(kind: type, readings: Readings) -> Callable[[Any], Any] | None:
     """The reading of the nearest base class that has one."""
     for base in kind.__mro__:

@@ -262,9 +262,9 @@ class Walk:
 
     # What inputs have others of.
     as_file = _IN_OUTPUT_FILES
-    convert = staticmethod(converted)
-    scalar = staticmethod(scalar_text)
-    quote = staticmethod(quote)
+    convert: Callable[[Any], object] = staticmethod(converted)
+    scalar: Callable[[Any], str | None] = staticmethod(scalar_text)
+    quote: Callable[[str], str] = staticmethod(quote)
 
     def text(self, value: object) -> str:
         try:

@@ -18,10 +18,10 @@ from kestra._api.forms import (
     checked_labels,
     form,
     is_file,
-    iso_duration,
     labels_of,
     text_of,
 )
+from kestra._values.times import iso_duration
 
 EAST = timezone(timedelta(hours=2))
 

@@ -28,7 +28,7 @@ MISSING = object()  # a library that is not installed
 DROPPED = object()  # what an engine does not keep
 FROM_LIBRARIES = [
     ("pandas.Timestamp('2026-01-02T03:04:05.123456789Z')", "2026-01-02T03:04:05.123456789+00:00"),
-    ("pandas.Timedelta('1.5s')", "P0DT0H0M1.5S"),
+    ("pandas.Timedelta('1.5s')", "PT1.5S"),
     ("pandas.NaT", None),
     ("pandas.NA", None),
     ("pydantic.create_model('Order', day=dt.date)(day=dt.date(2026, 1, 2))", {"day": "2026-01-02"}),

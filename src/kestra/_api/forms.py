@@ -1,135 +1,152 @@
-"""What a value becomes on its way to the server: a form field, a file part, a label. Pure.
+"""What a value becomes on its way to the server: a form field, a file part, a label, a query.
 
-The one exception is a path: `form` opens it, and the caller closes it.
+Pure but for files, which `form` opens. are read by the same table as outputs
+(`kestra._values.table`); what differs stands at the top of this module.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
-from enum import Enum
-from functools import singledispatch
-from pathlib import Path
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from urllib.parse import quote
+from uuid import uuid4
 
+from kestra._api.files import file_content, file_part, is_file
 from kestra._api.models import CORRELATION
-from kestra._http.multipart import is_content
+from kestra._values.table import READINGS, own_text
+from kestra._values.text import (
+    MAX_DIGITS,
+    RefusedError,
+    Walk,
+    check_text,
+    converted,
+    is_finite,
+    is_list_like,
+    scalar_text,
+    type_name,
+)
+from kestra._values.times import instant_text, parse_instant, with_nanoseconds
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-# What `requests` takes as the value of `files`: a field is `(None, text)`.
-Part = tuple[Any, ...]
+    from kestra._api.requests import ExecutionRequest
+
+    from kestra._api.files import Part
+    from kestra._values.table import Readings
+
+CORRELATION = "system.correlationId"
 
 
-@singledispatch
-def text_of(value: Any) -> str:
-    """Return the text that the engine reads a value from.
+# --- how inputs differ from outputs -----------------------------------------------------------
+#
+# A path, an open file, bytes or a tuple is a file. None, NaT and NA are left out. A NaN or an
+# infinity is refused; inside a list or a dict it is null, as in outputs. A Decimal is a number.
+# A date and time without an offset is local time: the server refuses it without one. An object
+# whose class defines `__str__` is sent as that text, as in 2.0.0: addresses, versions, URLs.
 
-    Anything that is not registered below is sent as `str(value)`.
+_AS_FILE = "write it to a file and send its path"
+
+
+def _local_moment(value: Any) -> str | None:
+    """The text of a NumPy date, which has no offset, or of a date and time, which gets one."""
+    text = str(value)
+    moment = value.astype("datetime64[us]").item()
+    if "T" not in text or not isinstance(moment, datetime):
+        return None if text == "NaT" else text
+    decimals = text.partition(".")[2].ljust(9, "0")
+    return with_nanoseconds(moment.astimezone(), int(decimals[6:9]))
+
+
+_READINGS: Readings = {
+    **{name: read for name, read in READINGS.items() if name != ("decimal", "Decimal")},
+    ("datetime", "datetime"): instant_text,
+    ("numpy", "datetime64"): _local_moment,
+}
+
+
+def _stands_for(value: object) -> object:
+    """What an input stands for: a value of a JSON type, a Decimal, or what will be refused."""
+    if isinstance(value, tuple) or hasattr(type(value), "__dataclass_fields__"):
+        value = own_text(value) or value
+    plain = converted(value, _READINGS)
+    if isinstance(plain, str | float | int | Decimal | Mapping | None) or is_list_like(plain):
+        return plain
+    return own_text(plain) or plain
+
+
+def _number_text(number: float | Decimal) -> str:
+    text = str(number) if isinstance(number, float) else format(number, "f")
+    if len(text) > MAX_DIGITS:
+        raise RefusedError(
+            ValueError, f"is a number of more than {MAX_DIGITS:,} digits: send it as text"
+        )
+    return text
+
+
+def _json_scalar(plain: Any) -> str | None:
+    if isinstance(plain, str):
+        check_text(plain)
+        return encode_basestring(plain)  # not in ASCII: labels are read by people
+    if isinstance(plain, Decimal):
+        return _number_text(plain) if plain.is_finite() else "null"
+    return scalar_text(plain)
+
+
+class _InputJSON(Walk):
+    as_file = _AS_FILE
+    convert = staticmethod(_stands_for)
+    scalar = staticmethod(_json_scalar)
+    quote = staticmethod(encode_basestring)
+
+
+def _readable_again(value: object) -> object:
+    if isinstance(value, Iterator):
+        raise RefusedError(TypeError, "can be read only once")
+    return _stands_for(value)
+
+
+class _LabelJSON(_InputJSON):
+    """For labels from inputs: what a generator yields is for the input itself."""
+
+    convert = staticmethod(_readable_again)
+
+
+def text_of(value: Any, path: str = "the value") -> str:
+    """The text that the engine reads a value from; None is empty.
+
+    Raises:
+        TypeError: A value of a type that cannot be sent.
+        ValueError: One that the engine does not read. Both begin with the path.
     """
-    return str(value)
+    return _text_of(value, _InputJSON(path), path) or ""
 
 
-@text_of.register
-def _(value: Enum) -> str:
-    return text_of(value.value)
+def _text_of(value: Any, walk: _InputJSON, path: str) -> str | None:
+    """As `text_of`; None of what is left out."""
+    try:
+        plain = walk.convert(value)
+        if plain is None:
+            return None
+        if isinstance(plain, str):
+            check_text(plain)
+            text = str.__str__(plain)
+        elif isinstance(plain, float | Decimal):
+            if not (plain.is_finite() if isinstance(plain, Decimal) else is_finite(plain)):
+                raise RefusedError(ValueError, "is not finite: leave it out")  # noqa: TRY301
+            text = _number_text(plain)
+        else:
+            text = scalar_text(plain) or walk.text(plain)
+    except RefusedError as refusal:
+        raise refusal.at(path, _AS_FILE) from None
+    # Two surrogates that belong together become the character that they stand for.
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
-@text_of.register
-def _(value: bool) -> str:
-    return "true" if value else "false"
-
-
-@text_of.register
-def _(value: datetime) -> str:
-    # The engine refuses a date and time without an offset; one that has none means local time.
-    return (value if value.utcoffset() is not None else value.astimezone()).isoformat()
-
-
-@text_of.register(date)
-@text_of.register(time)
-def _(value: date | time) -> str:
-    return value.isoformat()
-
-
-@text_of.register
-def _(value: timedelta) -> str:
-    return iso_duration(value)
-
-
-@text_of.register
-def _(value: Decimal) -> str:
-    return format(value, "f")
-
-
-@text_of.register(Mapping)
-@text_of.register(list)
-def _(value: Mapping | list) -> str:  # type: ignore[type-arg]
-    return json.dumps(_json_ready(value), ensure_ascii=False)
-
-
-def iso_duration(value: timedelta) -> str:
-    """Return a duration as the engine reads it: `PT…S`, in seconds."""
-    microseconds = value // timedelta(microseconds=1)
-    seconds, fraction = divmod(abs(microseconds), 1_000_000)
-    digits = f".{fraction:06d}".rstrip("0") if fraction else ""
-    return f"PT{'-' if microseconds < 0 else ''}{seconds}{digits}S"
-
-
-@singledispatch
-def _json_ready(value: Any) -> Any:
-    """Return a value in a form that `json.dumps` writes, and that the engine reads."""
-    return value
-
-
-@_json_ready.register
-def _(value: Mapping) -> Any:  # type: ignore[type-arg]
-    return {text_of(k): _json_ready(v) for k, v in value.items()}
-
-
-@_json_ready.register(list)
-@_json_ready.register(tuple)
-def _(value: list | tuple) -> Any:  # type: ignore[type-arg]
-    return [_json_ready(item) for item in value]
-
-
-@_json_ready.register
-def _(value: Enum) -> Any:
-    return _json_ready(value.value)
-
-
-@_json_ready.register
-def _(value: float) -> Any:
-    return value if math.isfinite(value) else None  # JSON has no NaN
-
-
-@_json_ready.register
-def _(value: Decimal) -> Any:
-    if not value.is_finite():
-        return None
-    return int(value) if value == value.to_integral_value() else float(value)
-
-
-@_json_ready.register(date)
-@_json_ready.register(time)
-@_json_ready.register(timedelta)
-@_json_ready.register(UUID)
-@_json_ready.register(os.PathLike)
-def _(value: date | time | timedelta | UUID | os.PathLike) -> Any:  # type: ignore[type-arg]
-    return text_of(value)
-
-
-def is_file(value: Any) -> bool:
-    """Say whether a value is sent as a file: bytes, a path, an open file, or a tuple."""
-    return isinstance(value, bytes | bytearray | memoryview | os.PathLike | tuple) or hasattr(
-        value, "read"
-    )
+# --- inputs -----------------------------------------------------------------------------------
 
 
 def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
@@ -139,75 +156,47 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
     at the filename only, later ones at the part name.
 
     Args:
-        inputs: Values by input id. `None` is left out; a tuple is taken as `requests` takes it,
+        inputs: Values by input id. None is left out; a tuple is taken as `requests` takes it,
             with a path too.
         opened: Closes the files that are opened here.
 
     Raises:
-        TypeError: The inputs are no mapping, an id is no string, a value cannot be written as
-            JSON, or a tuple is no file.
-        ValueError: A text cannot be sent because it holds a lone surrogate.
-        OSError: A path cannot be opened.
+        TypeError: The inputs are not a mapping, an id is not text, or a value is of a type that
+            cannot be sent.
+        ValueError: A value that the engine does not read, such as a NaN or a lone surrogate; a
+            file that is closed, or empty.
+        OSError: A path cannot be opened. All name the input.
     """
     if not isinstance(inputs, Mapping):
-        raise TypeError(f"inputs must be a mapping by input id, not {type(inputs).__name__}")
+        raise TypeError(f"inputs must be a mapping by input id, not {type_name(inputs)}")
     parts: dict[str, Part] = {}
     for name, value in inputs.items():
         if not isinstance(name, str):
-            raise TypeError(f"inputs must have strings as ids, not {type(name).__name__}")
-        if value is None:
-            continue
-        if isinstance(value, tuple):
-            parts[name] = _file_part(name, value, opened)
-        elif isinstance(value, os.PathLike):
-            file = Path(value).open("rb")  # noqa: SIM115  # for the caller to close
-            parts[name] = (name, opened.enter_context(file))
-        elif isinstance(value, bytes | bytearray | memoryview):
-            parts[name] = (name, bytes(value))
-        elif hasattr(value, "read"):
-            parts[name] = (name, value)
+            raise TypeError(f"inputs must have strings as ids, not {type_name(name)}")
+        path = f"inputs[{name!r}]"
+        if isinstance(value, tuple) and is_file(value):
+            parts[name] = file_part(path, value, opened)
+        elif is_file(value):
+            parts[name] = (name, file_content(path, value, opened))
         else:
-            parts[name] = (None, _sendable(name, value))
+            text = _text_of(value, _InputJSON(path), path)
+            if text is not None:
+                parts[name] = (None, text)
     return parts
 
 
-def _file_part(name: str, value: Part, opened: ExitStack) -> Part:
-    """Return a tuple as `requests` takes it: a path in it is opened."""
-    if not 2 <= len(value) <= 4:  # noqa: PLR2004  # as `requests` documents it
-        raise TypeError(
-            f"inputs[{name!r}] must be a tuple of filename, file, and perhaps content type and "
-            "headers"
-        )
-    filename, content, *rest = value
-    if isinstance(content, os.PathLike):
-        file = Path(content).open("rb")  # noqa: SIM115  # for the caller to close
-        return (filename, opened.enter_context(file), *rest)
-    if not is_content(content):
-        raise TypeError(
-            f"inputs[{name!r}] must have a path, an open file, bytes or text as its file, "
-            f"not {type(content).__name__}"
-        )
-    return value
-
-
-def _sendable(name: str, value: Any) -> str:
-    """Return the text of an input, or an error that names the input and not its value."""
-    try:
-        text = text_of(value)
-    except TypeError:
-        raise TypeError(f"inputs[{name!r}] contains a value that JSON cannot express") from None
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(
-            f"inputs[{name!r}] has a lone surrogate, which takes the engine down"
-        ) from None
-    return text
+# --- labels, and the query of a creation ------------------------------------------------------
 
 
 def labels_of(inputs: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels that inputs make; those that the server would refuse are left out."""
-    made = {k: text_of(v) for k, v in inputs.items() if v is not None and not is_file(v)}
+    made = {}
+    for key, value in inputs.items():
+        if not is_file(value):
+            try:
+                made[key] = _text_of(value, _LabelJSON(""), "") or ""
+            except (TypeError, ValueError):
+                continue  # the input itself is refused, or its values can be read only once
     return {k: v for k, v in made.items() if k != CORRELATION and not _label_fault(k, v)}
 
 
@@ -215,31 +204,100 @@ def checked_labels(labels: Mapping[str, Any]) -> dict[str, str]:
     """Return explicit labels as text.
 
     Raises:
-        TypeError: The labels are no mapping.
+        TypeError: The labels are not a mapping, or a value is of a type that cannot be sent.
         ValueError: The server would refuse one; the message names its key.
     """
     if not isinstance(labels, Mapping):
-        raise TypeError(f"labels must be a mapping, not {type(labels).__name__}")
+        raise TypeError(f"labels must be a mapping, not {type_name(labels)}")
     checked = {}
     for key, value in labels.items():
-        text = "" if value is None else text_of(value)
+        text = text_of(value, f"labels[{key!r}]")
         if fault := _label_fault(key, text):
             raise ValueError(f"labels[{key!r}] {fault}")
         checked[key] = text
     return checked
 
 
-def _label_fault(key: str, value: str) -> str:
-    """Say why the server would refuse a label, or nothing."""
-    text = f"{key}{value}"
+def _label_fault(key: object, value: str) -> str:
+    """Return why the server would refuse a label, or nothing."""
+    if not isinstance(key, str) or not key:
+        return "must have a string that is not empty as its key"
     faults = {
-        "must have a string that is not empty as its key": not isinstance(key, str) or not key,
-        "must not have white space in its key": any(character.isspace() for character in str(key)),
-        "must not have a colon in its key, where the server splits it": ":" in str(key),
+        "must not have white space in its key": any(character.isspace() for character in key),
+        "must not have a colon in its key, where the server splits it": ":" in key,
         f"is reserved: of system labels, only {CORRELATION} may be set": (
-            str(key).startswith("system.") and key != CORRELATION
+            key.startswith("system.") and key != CORRELATION
         ),
         "must have a value": not value.strip(),
-        "has a lone surrogate, which cannot be sent": any("\ud800" <= c <= "\udfff" for c in text),
+        "has a lone surrogate in its key": any("\ud800" <= c <= "\udfff" for c in key),
     }
     return next((fault for fault, true in faults.items() if true), "")
+
+
+def creation_query(labels: Mapping[str, str], revision: int | None, schedule_date: Any) -> str:
+    """Return the query of a creation, with its question mark, or nothing.
+
+    Raises:
+        TypeError: The revision is not an integer. (The server would ignore it, and run the latest.)
+        ValueError: The date has no offset, or the revision is not positive.
+    """
+    query = [("labels", f"{key}:{value}") for key, value in labels.items()]
+    if revision is not None:
+        query.append(("revision", checked_revision(revision)))
+    if schedule_date is not None:
+        query.append(("scheduleDate", _schedule_date(schedule_date)))
+    return "?" + "&".join(f"{k}={quote(v, safe=':')}" for k, v in query) if query else ""
+
+
+def checked_revision(revision: int) -> str:
+    """Return a revision as text.
+
+    Raises:
+        TypeError: It is not an integer. (The server would ignore it, and run the latest.)
+        ValueError: It is not positive.
+    """
+    if isinstance(revision, bool) or not isinstance(revision, int):
+        raise TypeError(f"revision must be an integer, not {type_name(revision)}")
+    if revision < 1:
+        raise ValueError("revision must be 1 or more")
+    return str(revision)
+
+
+def _schedule_date(value: object) -> str:
+    """Return a date that the server does not ignore: one with an offset."""
+    if isinstance(value, str):
+        moment = parse_instant(value)
+        if moment is not None:
+            return moment.isoformat()
+        if parse_instant(f"{value}Z") is None:
+            raise ValueError(
+                "schedule_date must be a datetime, or text such as '2026-01-31T10:00:00+01:00'"
+            )
+        raise ValueError(
+            "schedule_date must have an offset, such as Z or +02:00; without one, the server would "
+            "run the flow at once"
+        )
+    text = None if is_file(value) else text_of(value, "schedule_date")
+    if text is None or parse_instant(text) is None:
+        raise TypeError(f"schedule_date must be a datetime, not {type_name(value)}")
+    return text
+
+
+def creation_of(
+    request: ExecutionRequest, opened: ExitStack, *, labels_from_inputs: bool, idempotent: bool
+) -> tuple[str, dict[str, Any]]:
+    """Return what creates an execution: the query, with its question mark, and the form.
+
+    Args:
+        request: What is asked for.
+        opened: Closes the files that are opened here.
+        labels_from_inputs: Whether inputs become labels too; explicit ones go before them.
+        idempotent: Whether to add a label by which the execution is found again.
+    """
+    inputs = {} if request.inputs is None else request.inputs
+    files = form(inputs, opened)
+    labels = labels_of(inputs) if labels_from_inputs else {}
+    labels |= checked_labels(request.labels or {})
+    if idempotent and CORRELATION not in labels:
+        labels = {CORRELATION: str(uuid4()), **labels}
+    return creation_query(labels, request.revision, request.schedule_date), files

@@ -12,12 +12,12 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import LEVELS, LogEntry, Metric, State, StateChange, TaskRun
+from kestra._values.times import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _BAD = frozenset({"FAILED", "KILLED", "CANCELLED"})
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
 
 def body_of(response: Any) -> Any:
@@ -42,20 +42,6 @@ def state_of(execution: Any) -> str | None:
     return current if isinstance(current, str) else None
 
 
-def time_of(text: Any) -> datetime | None:
-    """Return a time as servers write it: with a `Z` or an offset, and up to nine decimals."""
-    match = _TIME.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        return None
-    seconds, decimals, offset = match.groups()
-    # Python 3.10 reads three or six decimals, and no `Z`.
-    offset = "+00:00" if offset == "Z" else offset
-    try:
-        return datetime.fromisoformat(f"{seconds}.{(decimals or '')[:6]:0<6}{offset}")
-    except ValueError:
-        return None
-
-
 def labels_on(execution: Any) -> dict[str, str]:
     """Return the labels of an execution; a list of pairs or, on old servers, an object."""
     labels = execution.get("labels") if isinstance(execution, dict) else None
@@ -67,7 +53,7 @@ def labels_on(execution: Any) -> dict[str, str]:
 def start_of(execution: Any) -> datetime | None:
     """Return when an execution was created, by the server's clock."""
     state = execution.get("state") if isinstance(execution, dict) else None
-    return time_of(state.get("startDate")) if isinstance(state, dict) else None
+    return parse_instant(state.get("startDate")) if isinstance(state, dict) else None
 
 
 def whole_state(holder: Any) -> State:
@@ -75,7 +61,7 @@ def whole_state(holder: Any) -> State:
     state = holder.get("state") if isinstance(holder, dict) else None
     listed = state.get("histories") if isinstance(state, dict) else None
     history = tuple(
-        StateChange(str(each.get("state")), time_of(each.get("date"))) for each in _objects(listed)
+        StateChange(str(each.get("state")), parse_instant(each.get("date"))) for each in _objects(listed)
     )
     return State(state_of(holder), history)
 
@@ -126,7 +112,7 @@ def log_entries(answer: Any, min_level: str = "TRACE") -> list[LogEntry]:
     """Return the log entries of an answer, from a level on: not every server leaves out others."""
     return [
         LogEntry(
-            time=time_of(entry.get("timestamp")),
+            time=parse_instant(entry.get("timestamp")),
             level=str(entry.get("level")),
             message=_text(entry.get("message")) or "",
             task=_text(entry.get("taskId")),
@@ -149,7 +135,7 @@ def metrics_of(answer: Any) -> list[Metric]:
             tags={str(k): str(v) for k, v in _mapping(entry.get("tags")).items()},
             task=_text(entry.get("taskId")),
             task_run_id=_text(entry.get("taskRunId")),
-            time=time_of(entry.get("timestamp")),
+            time=parse_instant(entry.get("timestamp")),
         )
         for entry in _objects(answer.get("results") if isinstance(answer, dict) else None)
         if isinstance(entry.get("value"), int | float)

@@ -1,15 +1,11 @@
-"""The executions API: where to send what, and what an answer means. Pure."""
+"""The executions API: where requests are sent. Pure."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from kestra._api.forms import text_of
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from urllib.parse import SplitResult
 
 
@@ -17,9 +13,6 @@ DEFAULT_HOSTNAME = "http://localhost:8080"
 API = "/api/v1/"
 # The one tenant of an open-source server.
 MAIN = "main"
-
-
-# --- where -----------------------------------------------------------------------------------
 
 
 def segment(name: str, value: object) -> str:
@@ -110,56 +103,3 @@ def ui_url(root: str, namespace: str, flow: str, execution_id: str) -> str:
     """Return the address of an execution in the user interface."""
     names = ("executions", namespace, flow, execution_id)
     return "/".join([root, *(quote(name, safe="") for name in names)])
-
-
-# --- what ------------------------------------------------------------------------------------
-
-
-def creation_query(
-    labels: Mapping[str, str], revision: int | None, schedule_date: datetime | str | None
-) -> str:
-    """Return the query of a creation, with its question mark, or nothing.
-
-    Raises:
-        TypeError: The revision is no integer. (The server would ignore it, and run the latest.)
-        ValueError: The date has no offset, or the revision is not positive.
-    """
-    query = [("labels", f"{key}:{value}") for key, value in labels.items()]
-    if revision is not None:
-        query.append(("revision", checked_revision(revision)))
-    if schedule_date is not None:
-        query.append(("scheduleDate", _schedule_date(schedule_date)))
-    return "?" + "&".join(f"{k}={quote(v, safe=':')}" for k, v in query) if query else ""
-
-
-def checked_revision(revision: int) -> str:
-    """Return a revision as text.
-
-    Raises:
-        TypeError: It is no integer. (The server would ignore it, and run the latest.)
-        ValueError: It is not positive.
-    """
-    if isinstance(revision, bool) or not isinstance(revision, int):
-        raise TypeError(f"revision must be an integer, not {type(revision).__name__}")
-    if revision < 1:
-        raise ValueError("revision must be 1 or more")
-    return str(revision)
-
-
-def _schedule_date(value: datetime | str) -> str:
-    """Return a date that the server does not ignore: one with an offset."""
-    if isinstance(value, datetime):
-        return text_of(value)
-    if not isinstance(value, str):
-        raise TypeError(f"schedule_date must be a datetime, not {type(value).__name__}")
-    try:
-        # Python 3.10 does not read Z.
-        parsed = datetime.fromisoformat(value[:-1] + "+00:00" if value[-1:] in "Zz" else value)
-    except ValueError:
-        raise ValueError("schedule_date must be a datetime, or one as ISO 8601 text") from None
-    if parsed.utcoffset() is None:
-        raise ValueError(
-            "schedule_date must have an offset, such as Z or +02:00; without one, the server would "
-            "run the flow at once"
-        )
-    return parsed.isoformat()

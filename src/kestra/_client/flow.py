@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.forms import checked_labels, form
+from kestra._api.forms import checked_labels, checked_revision, form
 from kestra._api.parsing import checked_level
-from kestra._api.paths import checked_revision
 from kestra._api.requests import ExecutionOutcome, ExecutionRequest
 from kestra._client.connection import Connection
 from kestra._http.blocking import make_request, perform, perform_each, publish

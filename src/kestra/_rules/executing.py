@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from kestra._api.forms import checked_labels, form, labels_of
-from kestra._api.models import CORRELATION, FlowExecution
+from kestra._api.forms import creation_of
+from kestra._api.models import FlowExecution
 from kestra._api.parsing import body_of
-from kestra._api.paths import creation_query
 from kestra._rules import following, waiting
 from kestra._rules import log as logs
 from kestra._rules.attempts import annotate
@@ -75,7 +73,7 @@ async def create(
     namespace, flow = request.namespace, request.flow
     with ExitStack() as opened:
         query, files = await io.call(
-            _form_of,
+            creation_of,
             request,
             opened,
             labels_from_inputs=options.labels_from_inputs,
@@ -133,23 +131,3 @@ async def ended(
         log_complete=complete,
         wait_for_errors=min(options.log_settle, _ERRORS_SETTLE) if wait_for_errors else 0,
     )
-
-
-def _form_of(
-    request: ExecutionRequest, opened: ExitStack, *, labels_from_inputs: bool, idempotent: bool
-) -> tuple[str, dict[str, Any]]:
-    """Return what creates an execution: the query, with its question mark, and the form.
-
-    Args:
-        request: What is asked for.
-        opened: Closes the files that are opened here.
-        labels_from_inputs: Whether inputs become labels too; explicit ones go before them.
-        idempotent: Whether to add a label by which the execution is found again.
-    """
-    inputs = {} if request.inputs is None else request.inputs
-    files = form(inputs, opened)
-    labels = labels_of(inputs) if labels_from_inputs else {}
-    labels |= checked_labels(request.labels or {})
-    if idempotent and CORRELATION not in labels:
-        labels = {CORRELATION: str(uuid4()), **labels}
-    return creation_query(labels, request.revision, request.schedule_date), files

@@ -3,6 +3,8 @@
 A frame that the engine would drop, or die of, is refused here, before anything is written. What
 an engine does with each part of a message was measured on running servers; where they differ,
 the strictest one rules.
+
+The rules below check values and return what they stand for; all is encoded once, at the end.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from kestra._values.text import (
     MAX_DIGITS,
     MAX_TEXT,
     RefusedError,
+    check_text,
     converted,
-    is_finite,
     json_text,
     key_text,
     path_piece,
@@ -33,23 +35,6 @@ if TYPE_CHECKING:
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 METRIC_TYPES = ("counter", "timer", "gauge")
 MAX_NAME = 150  # characters of a metric's name; a longer one takes the server down
-MAX_SECONDS = 9_223_372_036  # of a timer: the engine counts its nanoseconds in 64 bits
-
-_LEAST_SECONDS = -MAX_SECONDS
-_FEW = 6  # outputs, up to which the C encoder takes longer to set up
-_MOST_KEPT = 1_000  # texts of each kind: names without end must not fill the memory
-_LARGEST_FLOAT = 1.7976931348623157e308
-_DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
-_NUMBER = rf"(?a:\s*{_DECIMAL}(?:[eE][+-]?[0-9]+)?\s*)"
-_SECONDS = rf"(?a:\s*{_DECIMAL}\s*)"
-_ISO_DURATION = (
-    r"(?i:[+-]?P(?=.)(?:([+-]?[0-9]+)D)?"
-    r"(?:T(?=.)(?:([+-]?[0-9]+)H)?(?:([+-]?[0-9]+)M)?(?:([+-]?[0-9]+(?:\.[0-9]{1,9})?)S)?)?)"
-)
-_INSTANT = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]*)?)?"
-    r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)"
-)
 
 
 def encode(map_: Mapping[str, Any]) -> str:
@@ -70,12 +55,25 @@ def encode(map_: Mapping[str, Any]) -> str:
             f"the message is of type {type_name(map_)}: it must be a dict, "
             'such as {"outputs": {"rows": 42}}'
         )
-    pieces: list[str] = []  # joined once: they may be large
-    names: set[str] = set()
-    for key, part in map_.items():
-        name = _key(key, names, "the message")
-        pieces += ", ", quote(name), ": ", _PARTS.get(name, json_text)(part, name)
-    return "".join(("::{", *pieces[1:], "}::"))
+    message = _members(map_, "")
+    for name, part in message.items():
+        check = _PARTS.get(name)
+        if check is not None:
+            message[name] = check(part, name)
+    return f"::{json_text(message, '', 0)}::"
+
+
+def metric_frame(name: object, metric_type: object, value: object, tags: object) -> str:
+    """The frame of one metric; an error names the argument: `value`, not `metrics[0].value`."""
+    metric = {"name": name, "type": metric_type, "value": value, "tags": tags}
+    return f"::{json_text({'metrics': [_metric(metric, '')]}, '', 0)}::"
+
+
+# --- the usual frames, sooner -----------------------------------------------------------------
+
+_FEW = 6  # outputs, up to which the C encoder takes longer to set up
+_MOST_USUAL = 1_000_000_000  # of a value: the seconds of a timer end above
+_MOST_KEPT = 1_000  # texts of each kind: names without end must not fill the memory
 
 
 def small_outputs_frame(outputs: object) -> str | None:
@@ -104,86 +102,22 @@ def small_outputs_frame(outputs: object) -> str | None:
     return f'::{{"outputs": {{{members}}}}}::'
 
 
-def usual_metric_frame(name: object, metric_type: object, value: Any, tags: object) -> str | None:
-    """`encode` of one metric of which a glance shows that all is well; None of any other."""
-    text = _metric_text(name, metric_type, value, tags)
-    return None if text is None else f'::{{"metrics": [{text}]}}::'
-
-
-def log_frame(level: str, message: str) -> str:
-    """`encode({"logs": [{"level": level, "message": message}]})`, for the many of them."""
-    entry = {"level": level, "message": message}
-    return f'::{{"logs": [{_usual_log(entry) or _log(entry, "logs[0]")}]}}::'
-
-
-def _key(key: object, known: set[str], path: str) -> str:
-    """The text of a key of the object at `path`, which has the `known` ones before it."""
-    try:
-        text = key_text(key)
-        if text in known:
-            raise two_keys(text)
-    except RefusedError as refusal:
-        raise refusal.at(path) from None
-    known.add(text)
-    return text
-
-
-def _mapping(value: object, path: str) -> str:
-    if type(value) is not dict:
-        try:
-            plain = converted(value)
-        except RefusedError as refusal:
-            raise refusal.at(path) from None
-        if not isinstance(plain, Mapping):
-            raise TypeError(
-                f"{path} is of type {type_name(value)}: it must be a dict of names and values"
-            )
-    return json_text(value, path)
-
-
-def _metrics(metrics: Any, path: str) -> str:
-    return _list(metrics, path, _usual_metric, _metric)
-
-
-def _logs(entries: Any, path: str) -> str:
-    return _list(entries, path, _usual_log, _log)
-
-
-def _list(
-    items: Any,
-    path: str,
-    write_usual: Callable[[Any], str | None],
-    write: Callable[[Any, str], str],
-) -> str:
-    if type(items) is not list and not isinstance(items, (list, tuple)):
-        raise TypeError(f"{path} is of type {type_name(items)}: it must be a list of dicts")
-    texts = [write_usual(item) or write(item, f"{path}[{n}]") for n, item in enumerate(items)]
-    return f"[{', '.join(texts)}]"
-
-
-def _usual_metric(metric: Any) -> str | None:
-    """The text of a metric of which a glance shows that all is well; None of any other."""
-    if type(metric) is not dict or tuple(metric) != ("name", "type", "value", "tags"):
-        return None
-    return _metric_text(*metric.values())
-
-
-def _metric_text(name: Any, metric_type: Any, value: Any, tags: Any) -> str | None:
-    """As `_usual_metric`, of its parts."""
+def usual_metric_frame(name: Any, metric_type: Any, value: Any, tags: Any) -> str | None:
+    """`metric_frame` of a metric whose name and tags were sent before; None of any other."""
     head: str | None
     try:
         head = _heads[name, metric_type]
-    except (KeyError, TypeError):  # not seen before, or nothing that could be
+    except (KeyError, TypeError):  # not sent before, or nothing that could be
         head = _head(name, metric_type)
     if (
         head is not None
         and (type(value) is float or type(value) is int)
-        and _LEAST_SECONDS <= value <= MAX_SECONDS
+        and -_MOST_USUAL <= value <= _MOST_USUAL
         and type(tags) is dict
     ):
         members = _usual_tags(tags) if tags else ""
         if members is not None:
-            return f'{head}{value!r}, "tags": {{{members}}}}}'
+            return f'{head}{value!r}, "tags": {{{members}}}}}]}}::'
     return None
 
 
@@ -193,7 +127,7 @@ _tag_members: dict[tuple[str, str], str] = {}
 
 
 def _head(name: Any, metric_type: Any) -> str | None:
-    """The text of a metric up to its value; None where its name or type is unusual."""
+    """The text of a metric's frame up to its value; None where its name or type is unusual."""
     if not (
         type(name) is type(metric_type) is str
         and name.isascii()
@@ -201,7 +135,7 @@ def _head(name: Any, metric_type: Any) -> str | None:
         and metric_type in METRIC_TYPES
     ):
         return None
-    head = f'{{"name": {quote(name)}, "type": "{metric_type}", "value": '
+    head = f'::{{"metrics": [{{"name": {quote(name)}, "type": "{metric_type}", "value": '
     if len(_heads) < _MOST_KEPT:
         _heads[name, metric_type] = head
     return head
@@ -232,50 +166,104 @@ def _tag_member(key: Any, value: Any) -> str | None:
     return member
 
 
-def _usual_log(entry: Any) -> str | None:
-    """As `_usual_metric`, of a log entry."""
-    if type(entry) is not dict or tuple(entry) != ("level", "message"):
-        return None
-    level, message = entry.values()
-    if type(level) is not str or level not in LOG_LEVELS or type(message) is not str:
-        return None
+def log_frame(level: str, message: str) -> str:
+    """`encode({"logs": [{"level": level, "message": message}]})`, for the many of them."""
     text = quote(message)
     if "\\ud" in text or len(text) >= MAX_TEXT:
-        return None
-    return f'{{"level": "{level}", "message": {text}}}'
+        return encode({"logs": [{"level": level, "message": message}]})
+    return f'::{{"logs": [{{"level": "{level}", "message": {text}}}]}}::'
 
 
-def _object(item: object, path: str, rules: Mapping[str, Callable[[Any], str]]) -> str:
-    """An object whose members have rules of their own; the others are carried along."""
+# --- the parts of a message -------------------------------------------------------------------
+
+
+def _members(mapping: Mapping[Any, Any], path: str) -> dict[str, Any]:
+    """A mapping as a dict, with the text of its keys."""
+    members: dict[str, Any] = {}
+    try:
+        for key, value in mapping.items():
+            name = key if type(key) is str and key.isascii() else key_text(key)
+            if name in members:
+                raise two_keys(name)
+            members[name] = value
+    except RefusedError as refusal:
+        raise refusal.at(path) from None
+    return members
+
+
+def _mapping(value: object, path: str) -> object:
+    try:
+        plain = value if type(value) is dict else converted(value)
+    except RefusedError as refusal:
+        raise refusal.at(path) from None
+    if not isinstance(plain, Mapping):
+        raise TypeError(
+            f"{path} is of type {type_name(value)}: it must be a dict of names and values"
+        )
+    return plain
+
+
+def _list_of(check: Callable[[Any, str], object]) -> Callable[[Any, str], object]:
+    def check_list(items: Any, path: str) -> object:
+        if not isinstance(items, (list, tuple)):
+            raise TypeError(f"{path} is of type {type_name(items)}: it must be a list of dicts")
+        return [check(item, f"{path}[{number}]") for number, item in enumerate(items)]
+
+    return check_list
+
+
+def _metric(metric: Any, path: str) -> dict[str, Any]:
+    from kestra._task import numbers
+
+    fields = _fields(metric, path)
+    type_ = fields.get("type")
+    is_timer = isinstance(type_, str) and type_ == "timer"
+    rules = {
+        "name": _name,
+        "type": _type,
+        "value": numbers.seconds if is_timer else numbers.finite_number,
+        "tags": _tags,
+        "timestamp": numbers.instant,
+    }
+    _check(fields, path, rules)
+    for key in ("name", "type", "value"):
+        if key not in fields:
+            raise ValueError(f"{path}.{key} is missing: a metric has a name, a type and a value")
+    return fields
+
+
+def _log(entry: Any, path: str) -> dict[str, Any]:
+    fields = _fields(entry, path)
+    _check(fields, path, _LOG_RULES)
+    if "level" not in fields:
+        raise ValueError(f"{path}.level is missing: it must be one of {', '.join(LOG_LEVELS)}")
+    return fields
+
+
+def _fields(item: object, path: str) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise TypeError(f"{path} is of type {type_name(item)}: it must be a dict")
-    members = []
-    names: set[str] = set()
-    for key, value in item.items():
-        name = _key(key, names, path)
-        where = f"{path}{path_piece(name)}"
+    return _members(item, path)
+
+
+def _check(fields: dict[str, Any], path: str, rules: Mapping[str, Callable[[Any], Any]]) -> None:
+    """Put what a value stands for in its place; fields without a rule are carried along."""
+    for name, value in fields.items():
         rule = rules.get(name)
-        try:
-            text = rule(value) if rule is not None else json_text(value, where, 3)
-        except RefusedError as refusal:
-            raise refusal.at(where) from None
-        members.append(f"{quote(name)}: {text}")
-    return f"{{{', '.join(members)}}}"
+        if rule is not None:
+            try:
+                fields[name] = rule(value)
+            except RefusedError as refusal:
+                raise refusal.at(f"{path}.{name}") from None
 
 
-def _metric(metric: Any, path: str) -> str:
-    is_timer = isinstance(metric, Mapping) and metric.get("type") == "timer"
-    text = _object(metric, path, _TIMER_RULES if is_timer else _METRIC_RULES)
-    for key in ("name", "type", "value"):
-        if key not in metric:
-            raise ValueError(f"{path}.{key} is missing: a metric has a name, a type and a value")
-    return text
+# --- the rules: what a value stands for, or `RefusedError` ------------------------------------
 
 
 def _name(name: object) -> str:
     if not isinstance(name, str):
         raise RefusedError(TypeError, f"is of type {type_name(name)}: it must be text")
-    text = scalar_text(name)
+    check_text(name)
     length = utf16_length(name)
     if not 0 < length <= MAX_NAME:
         raise RefusedError(
@@ -283,7 +271,7 @@ def _name(name: object) -> str:
             f"is {length:,} characters long: it must have 1 to {MAX_NAME} "
             "(the server goes down at a longer one)",
         )
-    return text or ""
+    return name
 
 
 def _type(metric_type: object) -> str:
@@ -297,177 +285,66 @@ def _level(level: object) -> str:
 def _one_of(choices: tuple[str, ...], value: object) -> str:
     if not isinstance(value, str) or value not in choices:
         raise RefusedError(ValueError, f"must be one of {', '.join(choices)}")
-    return quote(value)
+    return value
 
 
-def _value(value: Any) -> str:
-    """A counter's or gauge's: a finite number, or text that is one (an environment variable)."""
-    if isinstance(value, str):
-        import re
-
-        if not (
-            len(value) <= MAX_DIGITS and re.fullmatch(_NUMBER, value) and is_finite(float(value))
-        ):
-            raise RefusedError(ValueError, "is text that is no finite number: convert it first")
-        return quote(value)
-    return _number_text(_number(value))
-
-
-def _seconds(value: Any) -> str:
-    """A timer's: seconds, a timedelta, or text that is either (`"1.5"`, `"PT1.5S"`)."""
-    if type_name(value) == "numpy.timedelta64":
-        value = converted(value)
-    if isinstance(value, str):
-        seconds = _seconds_of_text(value)
-        text = quote(value)
-    else:
-        seconds = _number(value.total_seconds() if hasattr(value, "total_seconds") else value)
-        text = _number_text(seconds)
-    if not -MAX_SECONDS <= seconds <= MAX_SECONDS:
-        raise RefusedError(
-            ValueError,
-            f"is beyond {MAX_SECONDS:,} seconds, more than the engine can count: "
-            "a timer is given in seconds",
-        )
-    return text
-
-
-def _seconds_of_text(text: str) -> float:
-    import re
-
-    if re.fullmatch(_SECONDS, text):
-        if "-" in text and "." in text:
-            raise RefusedError(
-                ValueError,
-                "is a negative fraction as text, which the engine misreads: send a number",
-            )
-        return float(text)
-    duration = re.fullmatch(_ISO_DURATION, text)
-    if duration is None:
-        raise RefusedError(
-            ValueError,
-            "is text that is neither seconds nor an ISO 8601 duration: send a number of seconds",
-        )
-    return sum(
-        float(amount or 0) * unit
-        for amount, unit in zip(duration.groups(), (86_400, 3_600, 60, 1), strict=True)
-    )
-
-
-def _number(value: Any) -> int | float:
-    """A finite number of any library: int, float, Decimal, Fraction, a NumPy scalar."""
-    # All numbers have this method but NumPy's integers.
-    plain: Any = value if hasattr(value, "as_integer_ratio") else converted(value)
-    if isinstance(plain, bool) or not hasattr(plain, "as_integer_ratio"):
-        raise RefusedError(TypeError, f"is of type {type_name(value)}: it must be a finite number")
-    try:
-        number = plain if isinstance(plain, int) else float(plain)
-        if abs(number) <= _LARGEST_FLOAT:
-            return number
-    except (OverflowError, ValueError):  # a Fraction beyond it; a signalling NaN
-        pass
-    raise RefusedError(ValueError, "is not finite: leave such a metric out")
-
-
-def _number_text(number: float) -> str:
-    return int.__repr__(number) if isinstance(number, int) else float.__repr__(number)
-
-
-def _tags(tags: object) -> str:
+def _tags(tags: object) -> dict[str, Any] | None:
+    """Scalars by name; a null, of which the task's reader would die, is left out."""
     if tags is None:
-        return "null"
+        return None
     if not isinstance(tags, Mapping):
         raise RefusedError(TypeError, f"is of type {type_name(tags)}: it must be a dict of scalars")
-    members: dict[str, str] = {}
+    if sum(len(value) for value in tags.values() if isinstance(value, str)) >= MAX_TEXT:
+        raise RefusedError(ValueError, f"has {MAX_TEXT:,} characters or more: shorten them")
+    kept: dict[str, Any] = {}
+    names: set[str] = set()
     for key, value in tags.items():
-        if type(value) is str and type(key) is str and value.isascii() and key.isascii() and key:
-            members[key] = f"{quote(key)}: {quote(value)}"
-            continue
         name = key_text(key)
         if not name:
             raise RefusedError(
                 ValueError,
-                "has a tag without a name, after which the engine reads nothing of the task "
-                "any more: name it",
+                "has a tag without a name, after which the engine reads nothing more of the task: "
+                "name it",
             )
-        if name in members or (not isinstance(key, str) and name in tags):
+        if name in names:
             raise two_keys(name)
+        names.add(name)
         try:
-            text = _tag(value)
+            plain = _tag(value)
         except RefusedError as refusal:
             raise RefusedError(refusal.error, refusal.reason, path_piece(name)) from None
-        if text is not None:
-            members[name] = f"{quote(name)}: {text}"
-    text = ", ".join(members.values())
-    if len(text) >= MAX_TEXT:
-        raise RefusedError(ValueError, f"has {MAX_TEXT:,} characters or more: shorten them")
-    return f"{{{text}}}"
+        if plain is not None:
+            kept[name] = plain
+    return kept
 
 
-def _tag(value: object) -> str | None:
-    """None for a null, of which the task's reader would die: such a tag is left out."""
+def _tag(value: object) -> object:
     plain = converted(value)
-    text = scalar_text(plain)
-    if plain is not None and text in {None, "null"}:
+    if plain is not None and scalar_text(plain) in {None, "null"}:
         raise RefusedError(
             TypeError,
             f"is of type {type_name(value)}: a tag is text, a boolean or a finite number",
         )
-    return None if plain is None else text
+    return plain
 
 
-def _message(message: object) -> str:
+def _message(message: object) -> object:
+    """A log message: text, in which U+FFFD replaces lone surrogates, or another scalar."""
     plain = converted(message)
     if isinstance(plain, str):
-        return scalar_text(_mended(plain)) or ""
-    text = scalar_text(plain)
-    if text is None:
+        text = plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        check_text(text)
+        return text
+    if scalar_text(plain) is None:
         raise RefusedError(TypeError, f"is of type {type_name(message)}: it must be text")
-    return text
+    return plain
 
 
-def _mended(text: str) -> str:
-    """`text` with U+FFFD for lone surrogates, which take the engine down."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _timestamp(value: object) -> str:
-    """A metric's: an instant; seconds since 1970 are one, a datetime without a zone is none."""
-    import re
-
-    plain = converted(value)
-    text = scalar_text(plain)
-    is_no_text = not isinstance(plain, (str, bool))
-    if text is None or not (is_no_text or re.fullmatch(_INSTANT, str(plain))):
-        raise RefusedError(
-            ValueError,
-            "must be an instant: a datetime with a time zone, such as datetime.now(timezone.utc)",
-        )
-    return text
-
-
-_METRIC_RULES = {
-    "name": _name,
-    "type": _type,
-    "value": _value,
-    "tags": _tags,
-    "timestamp": _timestamp,
-}
-_TIMER_RULES = {**_METRIC_RULES, "value": _seconds}
-_LOG_RULES = {"level": _level, "message": _message}
-
-
-def _log(entry: Any, path: str) -> str:
-    text = _object(entry, path, _LOG_RULES)
-    if "level" not in entry:
-        raise ValueError(f"{path}.level is missing: it must be one of {', '.join(LOG_LEVELS)}")
-    return text
-
-
-_PARTS: dict[str, Callable[[Any, str], str]] = {
+_LOG_RULES: dict[str, Callable[[Any], Any]] = {"level": _level, "message": _message}
+_PARTS: dict[str, Callable[[Any, str], object]] = {
     "outputs": _mapping,
     "assets": _mapping,
-    "metrics": _metrics,
-    "logs": _logs,
+    "metrics": _list_of(_metric),
+    "logs": _list_of(_log),
     "otlp": _mapping,
 }

@@ -6,7 +6,7 @@ import math
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.forms import iso_duration
+from kestra._values.times import iso_duration
 from kestra._api.models import TERMINAL_STATES
 from kestra._testing.fake.inputs import SentFile
 

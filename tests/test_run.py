@@ -107,10 +107,10 @@ Metrics
 
 Logs
   WARN  two\\nlines
-  WARN  Invalid outputs 'NaN is no JSON: send null'
+  WARN  Invalid outputs 'NaN is not valid JSON: send null'
 
 Lost
-  stdout 5       the whole frame is dropped: NaN is no JSON: send null
+  stdout 5       the whole frame is dropped: NaN is not valid JSON: send null
                  ::{{"outputs": {{"a": NaN}}}}::
   stdout 6       text before the frame: end it with a newline, so that the frame has its own line
                  INFO ::{{}}::

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kestra import testing
-from kestra._engine.reader import Engine
+from kestra._engine.reader import TaskReader
 from kestra._testing import script as script_module
 from kestra.testing import kestra_context, run_script
 
@@ -238,13 +238,13 @@ def door(tmp_path):
 def fed(monkeypatch):
     """The lines that were read; with each of them, 1,000 seconds go by."""
     fed = []
-    feed = Engine.feed
+    feed = TaskReader.feed
 
     def noting_feed(engine, line, stream):
         fed.append(line)
         return feed(engine, line, stream)
 
-    monkeypatch.setattr(Engine, "feed", noting_feed)
+    monkeypatch.setattr(TaskReader, "feed", noting_feed)
     monkeypatch.setattr(script_module, "monotonic", lambda: 1000.0 * len(fed))
     return fed
 
@@ -279,7 +279,7 @@ def test_an_interrupted_test(script, door, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Engine, "feed", interrupt)
+    monkeypatch.setattr(TaskReader, "feed", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_script(script(WITH_CHILD + "signal.pause()"), door.path)
     assert door.closes()

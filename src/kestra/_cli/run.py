@@ -15,7 +15,7 @@ from kestra._cli import run_report
 from kestra._cli.streams import show
 from kestra._engine.jackson import MAX_NESTING
 from kestra._engine.messages import ScriptMessages
-from kestra._engine.reader import Engine
+from kestra._engine.reader import TaskReader
 from kestra._engine.rules import RULES
 from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing import script
@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
     # To read, and to write, nested JSON counts as calls in some versions of Python.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 2 * MAX_NESTING))
 
-    engine = Engine(options.engine, enterprise=options.enterprise)
+    engine = TaskReader(options.engine, enterprise=options.enterprise)
     screens = {"stdout": sys.stderr if options.json else sys.stdout, "stderr": sys.stderr}
     variables = {FILE_VARIABLE: options.context} if options.context else {}
     command = [options.script, *options.arguments]

@@ -12,7 +12,7 @@ from kestra._engine.report import WIDTH, indented, loss_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kestra._engine.messages import LogEntry, Metric, ScriptMessages
+    from kestra._engine.messages import ScriptMessages, TaskLog, TaskMetric
 
 
 def as_json(messages: ScriptMessages, engine: str) -> str:
@@ -54,7 +54,7 @@ def _section(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield ""
 
 
-def _entries(logs: Sequence[LogEntry]) -> Iterator[tuple[str, str]]:
+def _entries(logs: Sequence[TaskLog]) -> Iterator[tuple[str, str]]:
     """Yield what frames and the engine logged; of a long text, such as a traceback, the end too."""
     for entry in logs:
         if entry.source not in {"frame", "engine"}:
@@ -83,12 +83,12 @@ def _count(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def _value(metric: Metric) -> Any:
+def _value(metric: TaskMetric) -> Any:
     """Return the value, or where JSON has no word for it, its name in Java."""
     if metric.value is None or isfinite(metric.value):
         return metric.value
     return {"inf": "Infinity", "-inf": "-Infinity"}.get(str(metric.value), "NaN")
 
 
-def _with_unit(metric: Metric) -> str:
+def _with_unit(metric: TaskMetric) -> str:
     return f"{_value(metric)} s" if metric.type == "timer" else str(_value(metric))

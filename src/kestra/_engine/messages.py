@@ -11,8 +11,8 @@ State = Literal["SUCCESS", "WARNING", "FAILED", "CRASH"]
 
 
 @dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One entry of the execution's log.
+class TaskLog:
+    """One entry of the log of a task, as `kestra.LogEntry` is one of an execution's.
 
     Attributes:
         level: `"TRACE"`, `"DEBUG"`, `"INFO"`, `"WARN"` or `"ERROR"`.
@@ -28,7 +28,7 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class TaskMetric:
     """A metric as it stands at the end: counters and timers added up, the last value of a gauge.
 
     Attributes:
@@ -44,18 +44,20 @@ class Metric:
     tags: dict[str, str | None]
 
 
-class Metrics(list[Metric]):
+class Metrics(list[TaskMetric]):
     """The metrics in order of appearance; `metrics["rows"]` is the value of the one called rows."""
 
     __slots__ = ()
 
     @overload
-    def __getitem__(self, key: SupportsIndex) -> Metric: ...
+    def __getitem__(self, key: SupportsIndex) -> TaskMetric: ...
     @overload
-    def __getitem__(self, key: slice) -> list[Metric]: ...
+    def __getitem__(self, key: slice) -> list[TaskMetric]: ...
     @overload
     def __getitem__(self, key: str) -> float | None: ...
-    def __getitem__(self, key: SupportsIndex | slice | str) -> Metric | list[Metric] | float | None:
+    def __getitem__(
+        self, key: SupportsIndex | slice | str
+    ) -> TaskMetric | list[TaskMetric] | float | None:
         """Look up by position, or a value by name.
 
         Raises:
@@ -83,7 +85,7 @@ class Metrics(list[Metric]):
 class Rejected:
     """A line of which something is lost, or all of it.
 
-    A line that was meant as a frame and is none is here, although the engine logs its text.
+    A line that was meant as a frame, but is not one, is here, although the engine logs its text.
 
     Attributes:
         line_number: From 1, counted per stream.
@@ -117,7 +119,7 @@ class Messages:
 
     outputs: dict[str, Any]
     metrics: Metrics
-    logs: list[LogEntry]
+    logs: list[TaskLog]
     assets: list[dict[str, Any]]
     rejected: list[Rejected]
     state: State

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from kestra._engine import report
 from kestra._engine.lines import Lines
-from kestra._engine.reader import Engine
+from kestra._engine.reader import TaskReader
 from kestra._testing.tee import Tee
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from kestra._engine.messages import LogEntry, Messages, Metrics, Rejected, State, Stream
+    from kestra._engine.messages import Messages, Metrics, Rejected, State, Stream, TaskLog
 
 
 def capture(
@@ -84,7 +84,7 @@ class Captured:
         return self._messages().metrics
 
     @property
-    def logs(self) -> list[LogEntry]:
+    def logs(self) -> list[TaskLog]:
         """Ordinary lines and log frames, in order."""
         return self._messages().logs
 
@@ -147,7 +147,7 @@ class Captured:
         return messages
 
     def _parse(self, pieces: list[tuple[Stream, bytes]]) -> Messages:
-        reader = Engine(self._engine, enterprise=self._enterprise)
+        reader = TaskReader(self._engine, enterprise=self._enterprise)
         lines: dict[Stream, Lines] = {"stdout": Lines(), "stderr": Lines()}
         for stream, piece in pieces:
             for line in lines[stream].feed(piece):

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from kestra._engine import report
 from kestra._engine.lines import read_lines
 from kestra._engine.messages import ScriptMessages
-from kestra._engine.reader import Engine
+from kestra._engine.reader import TaskReader
 from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing.task_context import context_file
 
@@ -74,7 +74,7 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
     path = Path(script).absolute()
     if not path.is_file():
         raise FileNotFoundError(f"there is no script {path}")
-    reader = Engine(engine, enterprise=enterprise)
+    reader = TaskReader(engine, enterprise=enterprise)
     with ExitStack() as stack:
         variables = dict(env or {})
         if context is not None:
@@ -87,7 +87,7 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
     return messages
 
 
-def _feed(reader: Engine, process: subprocess.Popen[bytes], name: str, timeout: float) -> None:
+def _feed(reader: TaskReader, process: subprocess.Popen[bytes], name: str, timeout: float) -> None:
     """Let the engine read all that the process prints, until it has ended or is made to."""
     __tracebackhide__ = True
     output = Output(process)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from requests import RequestException
 
 from kestra._api.models import TERMINAL_STATES
-from kestra._cli.streams import OutputLost
+from kestra._cli.streams import UNWRITTEN, OutputLost
 from kestra.exceptions import ExecutionTimeout, KestraError
 
 if TYPE_CHECKING:
     from kestra._api.models import FlowExecution
 
-GOOD, BAD, USAGE, REFUSED, TIMED_OUT, UNWRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+GOOD, BAD, USAGE, REFUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def of(execution: FlowExecution) -> int:

@@ -103,7 +103,8 @@ class Lifecycle(Reading, Steering):
             at_once: Whether to ask for the log without a pause: who follows does not wait.
         """
         state = state_of(execution)
-        logger.log(_LEVELS.get(str(state), logging.WARNING), "Execution %s ended: %s", name, state)
+        level = _LEVELS.get(str(state), logging.WARNING)
+        logger.log(level, "Execution %s ended: %s", name, state, extra={"tells_end": True})
         log = None
         if fetch_log:
             log = settled_log(

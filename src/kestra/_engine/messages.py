@@ -7,7 +7,7 @@ from typing import Any, Literal, SupportsIndex, overload
 
 Stream = Literal["stdout", "stderr"]
 Source = Literal["stdout", "stderr", "frame", "engine"]
-State = Literal["SUCCESS", "WARNING", "FAILED", "CRASH"]
+State = Literal["SUCCESS", "WARNING", "FAILED", "KILLED", "CRASH"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,9 @@ class Messages:
         assets: The `assets` objects of the frames, as printed; only the Enterprise Edition
             keeps any.
         rejected: The lines of which something is lost.
-        state: `"SUCCESS"`, or `"WARNING"` where the engine makes it that; `"FAILED"` after a
-            non-zero exit (only where a script was run is one known); `"CRASH"` where a line
-            takes the server down or leaves the execution running for ever. Of a crash the
+        state: `"SUCCESS"`, or `"WARNING"` where the engine makes it that; where a script was run,
+            `"FAILED"` after a non-zero exit, and `"KILLED"` where it was killed; `"CRASH"` where
+            a line takes the server down or leaves the execution running forever. Of a crash the
             other attributes say what the task had sent, not what survives.
     """
 
@@ -136,9 +136,9 @@ class ScriptMessages(Messages):
     exit_status: int
 
     @classmethod
-    def of(cls, messages: Messages, returncode: int) -> ScriptMessages:
+    def of(cls, messages: Messages, returncode: int, *, killed: bool = False) -> ScriptMessages:
         """Return `messages` with the end of the process, as `Popen.returncode` tells it."""
         values = {field.name: getattr(messages, field.name) for field in fields(messages)}
-        if returncode and messages.state != "CRASH":
-            values["state"] = "FAILED"
+        if (returncode or killed) and messages.state != "CRASH":
+            values["state"] = "KILLED" if killed else "FAILED"
         return cls(**values, exit_status=returncode if returncode >= 0 else 128 - returncode)

@@ -572,6 +572,9 @@ def test_version(capsys):
 FLOW = """
 id: etl
 namespace: company.team
+inputs:
+  - {id: day, type: DATE}
+  - {id: word, type: STRING, defaults: hello}
 tasks:
   - id: both
     type: io.kestra.plugin.core.flow.Parallel
@@ -602,7 +605,7 @@ tasks:
           - echo never
       - id: shell
         type: io.kestra.plugin.scripts.shell.Script
-        script: echo "{{ inputs.day }}"
+        script: echo "{{ inputs.day }} {{ inputs.word }}"
       - id: r
         type: io.kestra.plugin.scripts.r.Script
         script: "1"
@@ -651,7 +654,7 @@ def test_a_task_of_a_flow(flow):
     assert report["outputs"] == {"name": "Ada", "day": "2026-01-31"}
     assert [file["path"] for file in report["output_files"]] == ["data/names.txt", "rows.csv"]
     assert report["unmatched"] == ["none"]
-    assert flow("shell").stdout.startswith("2026-01-31\n")
+    assert flow("shell").stdout.startswith("2026-01-31 hello\n")
 
 
 @POSIX_ONLY

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from kestra import __version__
-from kestra._cli import arguments as server
-from kestra._cli import run
+from kestra._cli.arguments import add_commands
+from kestra._cli.run_arguments import add_command
 from kestra._cli.streams import show_anything
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"kestra {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    server.add_commands(commands)
-    run.add_command(commands)
+    add_commands(commands)
+    add_command(commands)
     options = parser.parse_args(arguments)
     status: int = options.command(options)
     return status

@@ -17,12 +17,12 @@ GOOD, BAD, USAGE, REFUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def of(execution: FlowExecution) -> int:
-    """Return the exit status that tells how an execution stands."""
+    """Return the exit status for the state of an execution."""
     return BAD if execution.status in TERMINAL_STATES and not execution.ok else GOOD
 
 
 def after(error: Exception) -> int:
-    """Return the exit status that tells what went wrong."""
+    """Return the exit status for an error."""
     if isinstance(error, ExecutionTimeout):
         return TIMED_OUT
     if isinstance(error, OutputLost):

@@ -24,7 +24,7 @@ class File(NamedTuple):
 
 
 def snapshot(folder: str) -> dict[str, tuple[int, int, int]] | None:
-    """Return what tells a file that was written from one that was not; None for too many files."""
+    """Return what changes when a file is written, by path; None for too many files."""
     found = {}
     for path, status in _walk(folder, skip=True):
         found[path] = status.st_mtime_ns, status.st_size, status.st_ino

@@ -96,6 +96,7 @@ def read_task(file: str, task_id: str, context: str | None) -> Task:
     if task_id not in tasks:
         raise NeedsServer(f"{file} has no task {task_id!r}; there are {', '.join(tasks) or 'none'}")
     values = json.loads(Path(context).read_text("utf-8")) if context else {}
+    values["inputs"] = {**_defaults(flow), **values.get("inputs", {})}
     properties = {
         name: _rendered(tasks[task_id][name], name, values)
         for name in ("script", "commands", "beforeCommands", "env", "inputFiles", "outputFiles",
@@ -142,6 +143,11 @@ def _tasks_in(node: Any) -> Iterator[dict[str, Any]]:
                 if isinstance(task, dict):
                     yield task
                     yield from _tasks_in(task)
+
+
+def _defaults(flow: dict[str, Any]) -> dict[str, Any]:
+    inputs = flow.get("inputs") or []
+    return {it["id"]: it["defaults"] for it in inputs if {"id", "defaults"} <= it.keys()}
 
 
 def _texts(properties: Mapping[str, Any], name: str) -> list[str]:

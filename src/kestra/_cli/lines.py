@@ -34,7 +34,7 @@ class Lines:
         show(printable(text), sys.stderr)
 
     def state(self, change: StateChange) -> None:
-        """Show a state; of the last one, the summary tells."""
+        """Show a state, but not the last one, which the summary shows."""
         if change.state not in TERMINAL_STATES:
             self.note(change.state)
 

@@ -76,7 +76,7 @@ class Screen:
         )
         over = threading.Event()
         with live:
-            # It stays visible whatever becomes of this process.
+            # It stays visible if this process is killed.
             self._console.show_cursor(True)
             threading.Thread(target=self._count, args=(poll, over), daemon=True).start()
             try:
@@ -99,7 +99,7 @@ class Screen:
     def _count(self, poll: Callable[[], Sequence[TaskRun]], over: threading.Event) -> None:
         """Poll the tasks, beside the wait for the end."""
         while not over.is_set():
-            # Whatever is wrong, the wait itself will say it.
+            # What is wrong, the wait itself will say.
             with suppress(Exception):
                 self._runs = poll()
             over.wait(_POLL_INTERVAL)

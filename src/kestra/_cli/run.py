@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import signal
 import sys
@@ -11,148 +9,29 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from kestra._cli import files
 from kestra._cli.flow_file import NeedsServer, read_task
 from kestra._cli.run_report import Report
 from kestra._cli.streams import UNWRITTEN, OutputLost, room_on, show
-from kestra._cli.values import seconds
 from kestra._engine.jackson import MAX_NESTING
 from kestra._engine.messages import ScriptMessages
 from kestra._engine.reader import TaskReader
-from kestra._engine.rules import RULES
 from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing import script
 
 if TYPE_CHECKING:
+    import argparse
     import subprocess
     from collections.abc import Iterator
     from types import FrameType
 
     from kestra._engine.messages import Stream
 
-_DESCRIPTION = """\
-Run a Python script as a task of Kestra would (a process of its own, pipes for stdout and
-stderr) and show what Kestra would keep: ordinary lines as they come, then outputs, metrics
-and logs, and what would be lost, line by line, and why.
 
-The exit status is that of the script, whatever is lost (see --strict); 128 + N where signal N
-ended it; 2 where it could not be run; 5 where it succeeded but standard output could not be
-written.
-"""
-
-
-def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `run` to the commands of `python -m kestra`."""
-    parser = commands.add_parser(
-        "run",
-        help="run a script as a task would, and show what Kestra would keep",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--engine",
-        choices=RULES,
-        default="2.0",
-        help="whose rules (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--enterprise", action="store_true", help="accept assets, as the Enterprise Edition does"
-    )
-    parser.add_argument(
-        "--context",
-        metavar="FILE",
-        type=_context,
-        help="a JSON object, which the script finds as its execution context",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="show one JSON object on stdout, and ordinary lines on stderr",
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="exit with 1 where the script succeeds but something would be lost, or a pattern of "
-        "--output-files matches nothing",
-    )
-    parser.add_argument(
-        "--kill-after",
-        metavar="SECONDS",
-        type=seconds,
-        help="kill the script then, as the engine kills a task: SIGTERM, and SIGKILL later",
-    )
-    parser.add_argument(
-        "--grace",
-        metavar="SECONDS",
-        type=seconds,
-        default=script.GRACE,
-        help="from SIGTERM to SIGKILL (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--output-files",
-        metavar="PATTERN",
-        action="append",
-        help="run it in a directory of its own, and show which files outputFiles would keep "
-        "(repeatable)",
-    )
-    script_action = parser.add_argument(
-        "script", metavar="SCRIPT", type=_existing, help="the Python script"
-    )
-    arguments_action = parser.add_argument(
-        "arguments",
-        metavar="ARGS",
-        nargs=argparse.REMAINDER,
-        help="all that follows the script is the script's, options too",
-    )
-
-    class FlowFile(argparse.Action):
-        """With a flow, there is no script on the command line."""
-
-        def __call__(self, _parser: Any, namespace: Any, value: Any, _option: Any = None) -> None:
-            namespace.flow = value
-            script_action.required = arguments_action.required = False
-
-    parser.add_argument(
-        "--flow",
-        metavar="FILE",
-        type=_existing,
-        action=FlowFile,
-        help="a flow in YAML, in place of SCRIPT; with --task ID, run that task of it",
-    )
-    parser.add_argument("--task", metavar="ID", help="the id of the task in --flow")
-    parser.set_defaults(command=_run, check=lambda options: _check(parser, options))
-
-
-def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    if options.flow and options.script:
-        parser.error("--flow takes the place of SCRIPT: give one of them")
-    if bool(options.flow) != bool(options.task):
-        parser.error("--flow FILE and --task ID belong together")
-
-
-def _existing(path: str) -> str:
-    if not Path(path).exists():
-        raise argparse.ArgumentTypeError(f"{path} does not exist")
-    return path
-
-
-def _context(path: str) -> str:
-    try:
-        context = json.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        context = None
-    if not isinstance(context, dict):
-        raise argparse.ArgumentTypeError(f"{path} must contain a JSON object")
-    return str(Path(path).absolute())
-
-
-def _run(options: argparse.Namespace) -> int:
-    options.check(options)
+def run(options: argparse.Namespace) -> int:
+    """Run a script to its end, show what Kestra would keep, and return the exit status."""
     # To read, and to write, nested JSON counts as calls in some versions of Python.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 2 * MAX_NESTING))
     with ExitStack() as stack:
@@ -243,7 +122,7 @@ class _Screen:
 @contextmanager
 def _signals_passed_to(process: subprocess.Popen[bytes], *, always: bool) -> Iterator[None]:
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        if always or number == signal.SIGTERM or not _terminal_told_all():
+        if always or number == signal.SIGTERM or not _terminal_signals_all():
             process.send_signal(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -255,7 +134,7 @@ def _signals_passed_to(process: subprocess.Popen[bytes], *, always: bool) -> Ite
             signal.signal(number, handler)
 
 
-def _terminal_told_all() -> bool:
+def _terminal_signals_all() -> bool:
     """Return True if Ctrl-C reaches the script anyway: a terminal sends it to all of its job."""
     try:
         with Path("/dev/tty").open() as terminal:

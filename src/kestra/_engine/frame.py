@@ -25,7 +25,7 @@ Log = tuple[str | None, str | None]  # level and message
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame whose types are right; `unread` says which of it the engine does not look at."""
+    """A frame whose types are right; `unread` says which parts the engine ignores."""
 
     unread: list[str]
     samples: list[Sample | None]

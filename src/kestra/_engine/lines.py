@@ -1,4 +1,4 @@
-"""Where the engine sees a line end, which line is a frame, and which one only looks like it."""
+"""Where a line ends for the engine, which line is a frame, and which one was only meant as one."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 MAX_METRIC_NAME = 150
+GRACE = 10.0  # seconds from SIGTERM to SIGKILL, as of Docker
 
 
 @dataclass(frozen=True, slots=True)

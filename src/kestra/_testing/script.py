@@ -18,6 +18,7 @@ from kestra._engine import report
 from kestra._engine.lines import read_lines
 from kestra._engine.messages import ScriptMessages
 from kestra._engine.reader import TaskReader
+from kestra._engine.rules import GRACE
 from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing.task_context import context_file
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _QUEUED_LINES = 1_000
 _SHOWN_LINES = 50
 _SHOWN_CHARACTERS = 10_000
-GRACE = 10.0  # seconds, as Docker's
 _LAST_WORDS = 5.0  # seconds after a kill for what is still in the pipes
 
 
@@ -65,7 +65,7 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
             Windows CTRL_BREAK), and so has what it started. How it ends then is no failure.
         grace: Seconds from there to SIGKILL.
         check: Raise where it fails, or where something of its output would be lost. Without it,
-            look at `exit_status` and `rejected`.
+            read `exit_status` and `rejected`.
 
     Raises:
         AssertionError: It ended with another exit status than 0 (the message has the end of its
@@ -143,9 +143,10 @@ def _signal_all(process: subprocess.Popen[bytes], name: Literal["SIGTERM", "SIGK
 def killed_after(
     process: subprocess.Popen[bytes], seconds: float | None, grace: float
 ) -> Iterator[Callable[[], bool]]:
-    """Kill a process that is still there then, as the engine kills a task; tell whether it was.
+    """Kill a process that is still running then, as the engine kills a task.
 
-    The process has a session of its own, and has ended when the block ends.
+    The process has a session of its own, and has ended when the block ends. What is yielded
+    returns True if it was killed.
     """
     over, killed = Event(), Event()
 

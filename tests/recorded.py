@@ -15,11 +15,18 @@ def printed(case, stream):
     return b"".join(map(_bytes, [parts] if isinstance(parts, str) else parts))
 
 
-def kept(case):
-    """Yield each engine and what it kept, in the shape of `comparable`."""
+def kept(case, *, server=True):
+    """Yield each engine and what it kept, in the shape of `comparable`.
+
+    Of 2.0 the side that runs the task was recorded; its server drops nulls.
+    """
     for engines, record in CASES[case]["kept"].items():
         for engine in engines.split():
-            yield engine, record if "crash" in record else _expected(record)
+            if "crash" in record:
+                yield engine, record
+            else:
+                drops_nulls = server and engine == "2.0"
+                yield engine, _expected(_without_nulls(record) if drops_nulls else record)
 
 
 def comparable(report):
@@ -38,6 +45,15 @@ def comparable(report):
         "metrics": json.dumps(metrics, sort_keys=True),
         "logs": sorted(map(json.dumps, logs)),
     }
+
+
+def _without_nulls(record):
+    def without(value):
+        if isinstance(value, dict):
+            return {key: without(each) for key, each in value.items() if each is not None}
+        return [without(each) for each in value] if isinstance(value, list) else value
+
+    return {**record, "outputs": without(record.get("outputs", {}))}
 
 
 def _expected(record):

@@ -1,6 +1,7 @@
 """What is shown of an execution: text for people, JSON for programs."""
 
 import json
+import sys
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -100,6 +101,44 @@ def test_a_report_leaves_out_what_there_is_not():
 def test_outputs_are_one_a_line():
     """A value is JSON, however long, and on one line."""
     assert output_lines({"a": "x" * 200, "name": ["\n"]}) == f'a     "{"x" * 200}"\nname  ["\\n"]'
+
+
+def without_rich(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.cells", None)
+
+
+@pytest.mark.parametrize("prepare", [without_rich, lambda _: None])
+def test_columns_are_aligned_by_what_a_terminal_shows(prepare, monkeypatch):
+    """East Asian characters and emoji take two columns, combining ones none; with rich or not."""
+    prepare(monkeypatch)
+    names = ["ab", "\u65e5", "\uac00\u0301", "\U0001f600", "e\u0301b"]
+    assert output_lines(dict.fromkeys(names, 1)).splitlines() == [f"{name}  1" for name in names]
+    assert output_lines({"a\u0308": 1, "three": 2}) == "a\u0308      1\nthree  2"
+
+
+def test_on_a_narrow_terminal_columns_stay_columns():
+    """Cells are wrapped within their columns, between words where there are any."""
+    outputs = {"name": "one two three four five six seven", "long_name_of_one": "\u65e5" * 12}
+    assert (
+        output_lines(outputs, 24)
+        == """\
+name         "one two
+             three four
+             five six
+             seven"
+long_name_o  "\u65e5\u65e5\u65e5\u65e5\u65e5
+f_one        \u65e5\u65e5\u65e5\u65e5\u65e5
+             \u65e5\u65e5\""""
+    )
+    lines = as_text(ENDED, 40).partition("Tasks")[2].splitlines()
+    assert max(map(len, lines)) <= 40
+
+
+@pytest.mark.parametrize("room", [1, 5, 24, 40])
+def test_nothing_is_lost_on_a_narrow_terminal(room):
+    """However little room there is, however long the value."""
+    text = output_lines({"a": "x" * 100_000, "b": "\u65e5" * 10}, room)
+    assert (text.count("x"), text.count("\u65e5")) == (100_000, 10)
 
 
 def test_json_holds_the_attributes_but_the_log():

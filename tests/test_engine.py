@@ -9,7 +9,8 @@ from recorded import CASES, comparable, kept, printed
 
 from kestra import Kestra
 from kestra._engine import jackson
-from kestra.testing import LogEntry, Metric, parse
+from kestra._engine.reader import TaskReader, read
+from kestra.testing import TaskLog, TaskMetric, parse
 
 
 def frame(**keys):
@@ -38,6 +39,15 @@ def test_recorded(case):
             assert messages.rejected, engine
         else:
             assert comparable(asdict(messages)) == expected, engine
+
+
+def test_the_side_that_runs_the_task():
+    """Asked for that alone, nothing is in what a server does: it was recorded of 2.0."""
+    for case in CASES:
+        expected = dict(kept(case, server=False))["2.0"]
+        reader = TaskReader("2.0", server=False)
+        messages = read(printed(case, "stdout"), printed(case, "stderr"), reader)
+        assert comparable(asdict(messages)) == expected, case
 
 
 def test_engines():
@@ -96,7 +106,7 @@ def test_a_metric_by_its_name():
     metrics = parse([counter(2), timer("PT1.5S"), counter(1)]).metrics
     assert metrics["rows"] == 3
     assert metrics["elapsed"] == 1.5
-    assert metrics[0] == Metric("rows", "counter", 3, {})
+    assert metrics[0] == TaskMetric("rows", "counter", 3, {})
     assert metrics[:1] == [metrics[0]]
     assert "rows" in metrics
     assert metrics[0] in metrics
@@ -145,7 +155,7 @@ def test_lookalikes(line, reason):
     (rejected,) = messages.rejected
     assert reason in rejected.reason
     assert (rejected.line_number, rejected.stream, rejected.text) == (2, "stdout", line)
-    assert messages.logs[1:] in ([], [LogEntry("INFO", line, "stdout")])
+    assert messages.logs[1:] in ([], [TaskLog("INFO", line, "stdout")])
 
 
 @pytest.mark.parametrize(
@@ -155,30 +165,36 @@ def test_lookalikes(line, reason):
 def test_ordinary_lines(line):
     """Colons and braces alone make no frame that failed."""
     messages = parse(line)
-    assert messages.logs == [LogEntry("INFO", line, "stdout")]
+    assert messages.logs == [TaskLog("INFO", line, "stdout")]
     assert not messages.rejected
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('::{"outputs": {"a": NaN}}::', "NaN is no JSON: send null"),
-        ('::{"outputs": {"a": -Infinity}}::', "-Infinity is no JSON"),
+        ('::{"outputs": {"a": NaN}}::', "NaN is not valid JSON: send null"),
+        ('::{"outputs": {"a": -Infinity}}::', "-Infinity is not valid JSON"),
         ("::{'outputs': {}}::", "strings take double quotes"),
         ('::{"outputs": {} /* x */}::', "JSON has no comments"),
-        ('::{"outputs": [1]}::', "outputs is no object"),
-        ('::{"metrics": {}}::', "metrics is no list"),
+        ('::{"outputs": [1]}::', "outputs must be an object"),
+        ('::{"metrics": {}}::', "metrics must be a list"),
         (
             '::{"metrics": [{"type": "gauge"}, {"type": "COUNTER"}]}::',
-            r"metrics[1].type is none of",
+            r"metrics[1].type must be one of",
         ),
-        ('::{"metrics": [{"type": "counter", "value": true}]}::', "metrics[0].value is no number"),
+        (
+            '::{"metrics": [{"type": "counter", "value": true}]}::',
+            "metrics[0].value must be a number",
+        ),
         ('::{"metrics": [{"type": "timer", "value": "1 s"}]}::', "metrics[0].value is text"),
-        ('::{"metrics": [{"type": "gauge", "tags": {"a": []}}]}::', "metrics[0].tags.a is no text"),
+        (
+            '::{"metrics": [{"type": "gauge", "tags": {"a": []}}]}::',
+            "metrics[0].tags.a must be text",
+        ),
         ('::{"metrics": [{"type": "gauge", "timestamp": "now"}]}::', "metrics[0].timestamp"),
-        ('::{"logs": [{"level": "WARNING"}]}::', "logs[0].level is none of ERROR, WARN"),
-        ('::{"logs": [{"level": true}]}::', "logs[0].level is none of ERROR, WARN"),
-        ('::{"logs": [{"level": "INFO", "message": {}}]}::', "logs[0].message is no text"),
+        ('::{"logs": [{"level": "WARNING"}]}::', "logs[0].level must be one of ERROR, WARN"),
+        ('::{"logs": [{"level": true}]}::', "logs[0].level must be one of ERROR, WARN"),
+        ('::{"logs": [{"level": "INFO", "message": {}}]}::', "logs[0].message must be text"),
     ],
 )
 def test_dropped_frames(text, reason):
@@ -211,12 +227,12 @@ def test_death_of_the_reader(line, reason):
     assert rest == [f"stdout is not read after line {len(lines) - 2}"] * 2
     assert [line.line_number for line in messages.rejected[-2:]] == [len(lines) - 1, len(lines)]
     assert messages.outputs == {"e": 1}
-    assert messages.logs[-1] == LogEntry("ERROR", "kept", "stderr")
+    assert messages.logs[-1] == TaskLog("ERROR", "kept", "stderr")
 
 
 @pytest.mark.parametrize(("engine", "losses"), [("0.21", 2), ("1.3", 2), ("2.0", 0)])
 def test_types_with_other_values_of_the_same_tags(engine, losses):
-    """They clash on a server; the side that runs the task, all that is known of 2.0, takes them."""
+    """They clash on a server; the side that runs the task, all that is known of 2.0, keeps both."""
     lines = [counter(tags={"a": 1}), timer(1, name="rows", tags={"a": 2}), FRAME]
     assert len(parse(lines, engine=engine).rejected) == losses
     other_tag = timer(1, name="rows", tags={"b": 1})
@@ -272,15 +288,24 @@ def test_assets():
     assert reasons(parse(line, engine="0.21"))[0].startswith("'assets' is not read")
 
 
-def test_outputs_that_1_3_changes():
-    """What a 1.3 server does not keep of outputs is reported with its path."""
+LOST_NULL = "null is not kept: leave the key out, or send a value (outputs.a.b and 1 more)"
+
+
+@pytest.mark.parametrize(
+    ("engine", "nul", "losses"),
+    [
+        ("1.3", "", ["NUL characters are not kept (outputs.e)", LOST_NULL]),
+        ("2.0", "\0", [LOST_NULL]),
+    ],
+)
+def test_outputs_that_a_server_changes(engine, nul, losses):
+    """What the servers of 1.3 and 2.0 do not keep of outputs is reported with its path."""
     outputs = {"a": {"b": None, "c": [None, {"d": None}]}, "e": "x\0y", "f": 1.5}
-    messages = parse(frame(outputs=outputs), engine="1.3")
-    assert messages.outputs == {"a": {"c": [None, {}]}, "e": "xy", "f": 1.5}
-    assert sorted(reasons(messages)) == [
-        "NUL characters are not kept (outputs.e)",
-        "null is not kept: leave the key out, or send a value (outputs.a.b and 1 more)",
-    ]
+    messages = parse(frame(outputs=outputs), engine=engine)
+    assert messages.outputs == {"a": {"c": [None, {}]}, "e": f"x{nul}y", "f": 1.5}
+    assert sorted(reasons(messages)) == losses
+    task = read(frame(outputs=outputs), (), TaskReader(engine, server=False))
+    assert (task.outputs, task.rejected) == (outputs, [])
 
 
 def test_numbers():

@@ -176,7 +176,7 @@ def test_values(value, read, type_):
     is_beyond = type_ == "timer" and (abs(read) > 1e9 or value == "-.5")  # misread, as text
     if not is_beyond:
         expected = pytest.approx(read, abs=1e-9) if type_ == "timer" else read
-        assert kept(metric(value, type_)) == testing.Metric("rows", type_, expected, {})
+        assert kept(metric(value, type_)) == testing.TaskMetric("rows", type_, expected, {})
 
 
 SECONDS = [
@@ -433,7 +433,7 @@ def test_an_enum_of_text():
     assert kept(metric("PT1S", Named.TIMER)).type == "timer"
     assert kept({Named.METRICS: [{Named.NAME: "a", "type": "gauge", "value": 1}]}).name == "a"
     frame = Kestra.format({"logs": [{"level": Named.INFO, "message": Named.ROWS}]})
-    assert testing.parse(frame).logs == [testing.LogEntry("INFO", "rows", "frame")]
+    assert testing.parse(frame).logs == [testing.TaskLog("INFO", "rows", "frame")]
     assert refusal({Named.METRICS: [{Named.NAME: ""}]})[1].startswith("metrics[0].name is 0 char")
 
 
@@ -515,7 +515,7 @@ def test_logs(level, message, read):
     ):
         messages = testing.parse(frame)
         assert not messages.rejected
-        assert messages.logs == [testing.LogEntry(level, read, "frame")]
+        assert messages.logs == [testing.TaskLog(level, read, "frame")]
 
 
 @pytest.mark.parametrize(
@@ -531,7 +531,7 @@ def test_logs(level, message, read):
 def test_messages_that_are_no_text(message, read):
     """A scalar is a message, too."""
     frame = Kestra.format({"logs": [{"level": "INFO", "message": message}]})
-    assert testing.parse(frame).logs == [testing.LogEntry("INFO", read, "frame")]
+    assert testing.parse(frame).logs == [testing.TaskLog("INFO", read, "frame")]
 
 
 def test_long_messages():

@@ -49,8 +49,8 @@ def clock(monkeypatch):
 def test_outputs(kept):
     """Outputs are merged, the last value of a key wins."""
     Kestra.outputs({"a": 1, "b": {"c": [1, 2]}})
-    Kestra.outputs({"a": math.nan})
-    assert kept(2).outputs == {"a": None, "b": {"c": [1, 2]}}
+    Kestra.outputs({"a": [math.nan]})
+    assert kept(2).outputs == {"a": [None], "b": {"c": [1, 2]}}
 
 
 def test_assets(kept):
@@ -68,9 +68,9 @@ def test_metrics(kept, type_):
     send("b", decimal.Decimal("1.5"), {"c": "d", "e": None})
     send("c", "2", tags={})
     assert kept(3).metrics == [
-        testing.Metric("a", type_, 1.5, {}),
-        testing.Metric("b", type_, 1.5, {"c": "d"}),
-        testing.Metric("c", type_, 2, {}),
+        testing.TaskMetric("a", type_, 1.5, {}),
+        testing.TaskMetric("b", type_, 1.5, {"c": "d"}),
+        testing.TaskMetric("c", type_, 2, {}),
     ]
 
 
@@ -209,7 +209,7 @@ def test_timer_calls(kept, clock):
         return "rows"
 
     assert Kestra.timer("load", load, {"a": "b"}) == "rows"
-    assert kept().metrics == [testing.Metric("load", "timer", 1.25, {"a": "b"})]
+    assert kept().metrics == [testing.TaskMetric("load", "timer", 1.25, {"a": "b"})]
 
 
 def test_timer_around_a_block(kept, clock):
@@ -238,7 +238,7 @@ def test_timer_as_a_decorator(kept, clock):
     assert load(1.0) == 1
     assert load(2.0, times=2) == 1
     messages = kept(3)
-    assert messages.metrics == [testing.Metric("load", "timer", 1 + 5 + 1, {})]
+    assert messages.metrics == [testing.TaskMetric("load", "timer", 1 + 5 + 1, {})]
 
 
 def test_timer_of_a_method(kept, clock):

@@ -115,6 +115,7 @@ def test_exported_names_are_pinned():
     for name in NAMES:
         assert getattr(kestra, name) is not None
     assert set(dir(kestra)) >= NAMES
+    assert not {"TYPE_CHECKING", "annotations"} & set(dir(kestra))
 
 
 def test_every_name_that_is_listed_resolves(tmp_path, monkeypatch):

@@ -1,3 +1,5 @@
+import errno
+import io
 import json
 import os
 import re
@@ -5,13 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from recorded import CASES, comparable, kept, printed
 
+import kestra
 from kestra.__main__ import main
+from kestra._cli import files, streams
 
 DEADLINE = 60
+COMMAND = [sys.executable, "-m", "kestra"]
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
 
 FRAME = '::{"outputs": {"a": 1}}::'
@@ -107,10 +113,10 @@ Metrics
 
 Logs
   WARN  two\\nlines
-  WARN  Invalid outputs 'NaN is no JSON: send null'
+  WARN  Invalid outputs 'NaN is not valid JSON: send null'
 
 Lost
-  stdout 5       the whole frame is dropped: NaN is no JSON: send null
+  stdout 5       the whole frame is dropped: NaN is not valid JSON: send null
                  ::{{"outputs": {{"a": NaN}}}}::
   stdout 6       text before the frame: end it with a newline, so that the frame has its own line
                  INFO ::{{}}::
@@ -176,7 +182,128 @@ print('::{{"metrics": [{{"name": "n", "type": "gauge", "value": "NaN"}}]}}::')
         "logs": [{"level": "INFO", "message": "hello", "source": "stdout"}],
         "assets": [],
         "rejected": [],
+        "output_files": [],
+        "unmatched": [],
+        "written": [],
     }
+
+
+def test_characters_are_shown_as_they_are(script):
+    """In tables, with every column at one place; what steers a terminal is escaped."""
+    code = """
+from kestra import Kestra
+Kestra.outputs({"name": "M\u00fcller \x1b[2J", "\u65e5\u672c": ["\u6771\u4eac"]})
+Kestra.counter("\u6570", 1, {"stra\u00dfe": "\u00e9"})
+"""
+    run = kestra_run(
+        script(code), encoding="utf-8", env={**os.environ, "PYTHONIOENCODING": "utf-8"}
+    )
+    assert (
+        run.stdout.partition("\n\nKestra")[0]
+        == """Outputs
+  name  "M\u00fcller \\u001b[2J"
+  \u65e5\u672c  ["\u6771\u4eac"]
+
+Metrics
+  \u6570  counter  1.0  {"stra\u00dfe": "\u00e9"}"""
+    )
+
+
+WRITES = """
+import os
+open("new \u00e9.txt", "w").write("x" * 1234)
+open("old.txt", "a").write("more")
+os.mkdir("folder")
+open("folder/b.csv", "w").close()
+os.mkdir(".hidden")
+open(".hidden/c", "w").close()
+open("same.txt").read()
+"""
+
+
+def test_files_that_were_written(script, tmp_path):
+    """They are named, since the engine keeps none without `outputFiles`."""
+    for name in ("old.txt", "same.txt"):
+        (tmp_path / name).write_text("text")
+    options = {"cwd": tmp_path, "env": {**_environment(), "PYTHONIOENCODING": "utf-8"}}
+    run = kestra_run(script(WRITES), encoding="utf-8", **options)
+    assert (
+        run.stdout.partition("\n\nKestra")[0]
+        == """Files written, which outputFiles could keep
+  folder/b.csv  0 bytes
+  new \u00e9.txt     1,234 bytes
+  old.txt       8 bytes"""
+    )
+    for name in ("folder", ".hidden"):
+        shutil.rmtree(tmp_path / name)
+    run = kestra_run("--json", script(WRITES), **options)
+    assert {"path": "new \u00e9.txt", "size": 1234} not in json.loads(run.stdout)["output_files"]
+    assert [file["path"] for file in json.loads(run.stdout)["written"]] == [
+        "folder/b.csv",
+        "new \u00e9.txt",
+        "old.txt",
+    ]
+
+
+def test_a_long_list_of_files_is_cut(script, tmp_path):
+    """A script that writes thousands does not hide its outputs."""
+    code = "for i in range(1000): open(f'{i:03}', 'w').close()"
+    run = kestra_run(script(code), cwd=tmp_path, env=_environment())
+    assert "  019  0 bytes\n       and 980 more files\n\nKestra" in run.stdout
+
+
+def test_no_files_are_named_in_a_directory_of_too_many(script, tmp_path, monkeypatch, capfd):
+    """To look at all of a home directory would take longer than the script."""
+    monkeypatch.setattr(files, "_MOST_FILES", 1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", script("open('a', 'w'); open('b', 'w')")]) == 0
+    assert "Files" not in capfd.readouterr().out
+
+
+@POSIX_ONLY
+def test_output_files(script, tmp_path):
+    """The script has a directory of its own, and what `outputFiles` would keep is shown."""
+    code = (
+        "import os; open('a.txt', 'w').write('1'); print(os.listdir(), os.environ['WORKING_DIR'])"
+    )
+    (tmp_path / "other.txt").write_text("text")
+    patterns = ["--output-files", "*.txt", "--output-files", "b/*.csv"]
+    run = kestra_run(*patterns, script(code), cwd=tmp_path, env=_environment())
+    assert run.stdout.startswith("['a.txt'] ")
+    assert "Output files\n  a.txt    1 byte\n  b/*.csv  matches no file\n" in run.stdout
+    folder = run.stdout.partition("] ")[2].partition("\n")[0]
+    assert not Path(folder).exists()
+    assert not (tmp_path / "a.txt").exists()
+    assert run.returncode == 0
+    assert kestra_run("--strict", *patterns, script(code)).returncode == 1
+    report = json.loads(kestra_run("--json", *patterns, script(code)).stdout)
+    assert report["output_files"] == [{"path": "a.txt", "size": 1}]
+    assert (report["unmatched"], report["written"]) == (["b/*.csv"], [])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched"),
+    [
+        ("*.csv", {"a.csv"}),
+        ("/a.csv", {"a.csv"}),
+        ("**.csv", {"a.csv", "b/a.csv", "b/c/d.csv"}),
+        ("**/*.csv", {"b/a.csv", "b/c/d.csv"}),
+        ("b/**", {"b/a.csv", "b/c/d.csv"}),
+        ("?.{csv,txt}", {"a.csv", "e.txt"}),
+        ("[a-d].csv", {"a.csv"}),
+        ("[!a].txt", {"e.txt"}),
+        ("glob:e.txt", {"e.txt"}),
+        ("e,f.txt", {"e,f.txt"}),
+        (r"\[g\].txt", {"[g].txt"}),
+        ("b", set()),
+        ("regex:.*/d.csv", {"b/c/d.csv"}),
+        ("[", set()),
+    ],
+)
+def test_patterns_of_output_files(pattern, matched):
+    """They are Java's, from the working directory on: `*` stays in one directory."""
+    paths = {"a.csv", "b/a.csv", "b/c/d.csv", "e.txt", "e,f.txt", "[g].txt"}
+    assert {path for path in paths if files.matches_glob(pattern, path)} == matched
 
 
 def test_line_by_line(script):
@@ -384,6 +511,213 @@ os.waitpid(pid, 0)
         check=True,
     )
     assert "hits: 1" in run.stdout
+
+
+@POSIX_ONLY
+def test_killed_as_the_engine_does_it(script):
+    """With --kill-after, the script has nothing to read, and its state is KILLED."""
+    run = kestra_run(
+        "--kill-after", "0", "--grace", "3600", script("import signal; signal.pause()")
+    )
+    assert run.returncode == 143
+    assert "state KILLED, exit status 143." in run.stdout
+    run = kestra_run("--kill-after", "3600", script("import sys; print(repr(sys.stdin.read()))"))
+    assert run.stdout.startswith("''\n")
+    assert "state SUCCESS" in run.stdout
+
+
+@POSIX_ONLY
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+@pytest.mark.parametrize(("code", "status"), [("print('x')", 5), ("exit(3)", 3)])
+def test_a_full_disk(code, status, script, tmp_path):
+    """It is one sentence, and the script goes on to its end."""
+    done = tmp_path / "done"
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [*COMMAND, "run", script(f"open({str(done)!r}, 'w'); {code}")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+    assert run.stderr == "error: standard output: No space left on device\n"
+    assert run.returncode == status
+    assert done.exists()
+
+
+def test_a_reader_that_is_gone_on_windows(monkeypatch):
+    """Windows has no EPIPE there."""
+    monkeypatch.setattr(streams, "_READER_IS_GONE", {errno.EINVAL})
+    monkeypatch.setattr(streams, "discard_from_now_on", lambda _: None)
+
+    class Gone(io.StringIO):
+        def write(self, _):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+        def fileno(self):
+            return 1
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    assert not streams.show("text", sys.stdout)
+
+
+def test_version(capsys):
+    """As `--version` of other commands."""
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"kestra {kestra.__version__}\n"
+
+
+FLOW = """
+id: etl
+namespace: company.team
+inputs:
+  - {id: day, type: DATE}
+  - {id: word, type: STRING, defaults: hello}
+tasks:
+  - id: both
+    type: io.kestra.plugin.core.flow.Parallel
+    tasks:
+      - id: load
+        type: io.kestra.plugin.scripts.python.Script
+        env:
+          DAY: "{{ inputs.day }}"
+        inputFiles:
+          data/names.txt: "{{ outputs['fetch'].names[0] }}"
+        outputFiles: ["*.csv", "none"]
+        script: |
+          import os
+          from kestra import Kestra, context
+          with open("data/names.txt") as file:
+              Kestra.outputs({"name": file.read(), "day": os.environ["DAY"]})
+          open("rows.csv", "w").close()
+      - id: command
+        type: io.kestra.plugin.scripts.shell.Commands
+        namespaceFiles:
+          enabled: true
+          include: ["*.py"]
+        beforeCommands:
+          - WORD=before
+        commands:
+          - python helper.py $WORD
+          - exit 4
+          - echo never
+      - id: shell
+        type: io.kestra.plugin.scripts.shell.Script
+        script: echo "{{ inputs.day }} {{ inputs.word }}"
+      - id: r
+        type: io.kestra.plugin.scripts.r.Script
+        script: "1"
+      - id: remote
+        type: io.kestra.plugin.scripts.python.Script
+        inputFiles: {a: "kestra:///a"}
+        script: "1"
+      - id: call
+        type: io.kestra.plugin.scripts.python.Script
+        script: print("{{ now() }}")
+      - id: loop
+        type: io.kestra.plugin.scripts.python.Script
+        script: "{% for i in x %}"
+      - id: list
+        type: io.kestra.plugin.scripts.python.Script
+        inputFiles: [a]
+        script: "1"
+  - id: log
+    type: io.kestra.plugin.core.log.Log
+    message: text
+"""
+
+
+@pytest.fixture
+def flow(tmp_path):
+    """Return a function that runs a task of the flow above."""
+    (tmp_path / "flow.yaml").write_text(FLOW)
+    (tmp_path / "helper.py").write_text("import sys; print(sys.argv[1:])")
+    (tmp_path / "helper.txt").write_text("not a namespace file of the task")
+    context = {"inputs": {"day": "2026-01-31"}, "outputs": {"fetch": {"names": ["Ada"]}}}
+    (tmp_path / "context.json").write_text(json.dumps(context))
+
+    def run(task, *options, context=True):
+        given = ["--context", "context.json"] if context else []
+        arguments = ["--flow", "flow.yaml", "--task", task, *given, *options]
+        return kestra_run(*arguments, cwd=tmp_path, env=_environment())
+
+    return run
+
+
+@POSIX_ONLY
+def test_a_task_of_a_flow(flow):
+    """Its script runs with its files and its environment, expressions replaced."""
+    run = flow("load", "--json", "--output-files", "data/*")
+    report = json.loads(run.stdout)
+    assert report["outputs"] == {"name": "Ada", "day": "2026-01-31"}
+    assert [file["path"] for file in report["output_files"]] == ["data/names.txt", "rows.csv"]
+    assert report["unmatched"] == ["none"]
+    assert flow("shell").stdout.startswith("2026-01-31 hello\n")
+
+
+@POSIX_ONLY
+def test_the_commands_of_a_task(flow):
+    """They run in one shell, which the first that fails ends, after those that come before."""
+    run = flow("command")
+    assert run.stdout.startswith("['before']\n")
+    assert "never" not in run.stdout
+    assert run.returncode == 4
+
+
+@pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        ("load", "env.DAY holds the expression {{ inputs.day }}: give its value in the file of"),
+        ("nope", "flow.yaml has no task 'nope'; there are both, load, command,"),
+        ("log", "a task of the type io.kestra.plugin.core.log.Log has neither a script nor"),
+        ("r", "a script of the type io.kestra.plugin.scripts.r.Script cannot be run here"),
+        ("remote", "inputFiles.a is a file of a server: kestra:///a"),
+        ("call", "script holds the expression {{ now() }}, which needs a server"),
+        ("loop", "script holds a statement between {% and %}, which needs a server"),
+        ("list", "inputFiles must be a mapping to be used here"),
+    ],
+)
+def test_a_task_that_needs_a_server(task, sentence, flow):
+    """It is refused in one sentence, with what helps."""
+    run = flow(task, context=False)
+    assert run.returncode == 2
+    assert run.stderr.startswith(f"error: {sentence}")
+    assert run.stderr.count("\n") == 1
+
+
+def test_flow_needs_yaml(flow, tmp_path, monkeypatch, capsys):
+    """The error says what to install."""
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--flow", "flow.yaml", "--task", "load"]) == 2
+    assert capsys.readouterr().err == "error: --flow needs PyYAML: pip install 'kestra[cli]'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--flow", __file__], "--flow FILE and --task ID belong together"),
+        (["--task", "x", __file__], "--flow FILE and --task ID belong together"),
+        (["--flow", __file__, "--task", "x", __file__], "--flow takes the place of SCRIPT"),
+        (["--kill-after", "soon", __file__], "--kill-after"),
+    ],
+)
+def test_options_that_do_not_fit(arguments, sentence, capsys):
+    """Exit status 2, and which they are."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", *arguments])
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_flow_that_cannot_be_read(tmp_path, capsys):
+    """What is not YAML, or not a flow, is told."""
+    path = tmp_path / "flow.yaml"
+    for text, sentence in (("a: [", "cannot be read"), ("[1]", "has no task 'x'; there are none")):
+        path.write_text(text)
+        assert main(["run", "--flow", str(path), "--task", "x"]) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def _environment():

@@ -198,7 +198,7 @@ def test_uncaught_exceptions_of_threads():
         thread = Thread(target=lambda: 1 / 0)
         thread.start()
         thread.join()
-    assert messages.logs[-1] == testing.LogEntry(
+    assert messages.logs[-1] == testing.TaskLog(
         "ERROR", "ZeroDivisionError: division by zero", "stderr"
     )
 

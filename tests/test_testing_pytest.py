@@ -90,7 +90,7 @@ def test_a_loss_fails_the_test(pytest_run):
             "*_ test_lost _*",
             "Kestra 2.0 would lose something of what was printed:",
             "  stdout 1  text before the frame: *",
-            "(A test that expects this looks at .rejected before the end.)",
+            "(A test that expects this reads .rejected before the end.)",
             "*_ test_failed _*",
             "kestra_messages = Messages(outputs={}, *",
             "*AssertionError: assert {} == {'a': 2}",

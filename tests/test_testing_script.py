@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kestra import testing
-from kestra._engine.reader import Engine
+from kestra._engine.reader import TaskReader
 from kestra._testing import script as script_module
 from kestra.testing import kestra_context, run_script
 
@@ -238,13 +238,13 @@ def door(tmp_path):
 def fed(monkeypatch):
     """The lines that were read; with each of them, 1,000 seconds go by."""
     fed = []
-    feed = Engine.feed
+    feed = TaskReader.feed
 
     def noting_feed(engine, line, stream):
         fed.append(line)
         return feed(engine, line, stream)
 
-    monkeypatch.setattr(Engine, "feed", noting_feed)
+    monkeypatch.setattr(TaskReader, "feed", noting_feed)
     monkeypatch.setattr(script_module, "monotonic", lambda: 1000.0 * len(fed))
     return fed
 
@@ -279,7 +279,7 @@ def test_an_interrupted_test(script, door, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Engine, "feed", interrupt)
+    monkeypatch.setattr(TaskReader, "feed", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_script(script(WITH_CHILD + "signal.pause()"), door.path)
     assert door.closes()
@@ -294,3 +294,40 @@ def test_what_has_escaped_does_not_keep_the_test(script, door, fed, monkeypatch)
         run_script(script(code + "signal.pause()"), door.path)
     os.kill(int(fed[0].split()[0]), signal.SIGKILL)
     assert door.closes()
+
+
+@POSIX_ONLY
+@pytest.mark.parametrize(("grace", "status"), [(3600, 7), (0, -9)])
+def test_killed_with_all_that_it_started(grace, status, script):
+    """SIGTERM goes to all of the session, and SIGKILL where that has not ended in time."""
+    code = f"""
+import signal, subprocess, sys
+child = "import signal; print('child', flush=True); signal.pause()"
+process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
+def end(*_):
+    status = process.wait()
+    if {grace}:
+        print("child", status, flush=True)
+        raise SystemExit(7)
+signal.signal(signal.SIGTERM, end)
+process.stdout.readline()
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+    command = [sys.executable, script(code)]
+    with script_module.start(command, {}, own_session=True) as process:
+        assert process.stdout.readline() == b"ready\n"
+        with script_module.killed_after(process, 0, grace) as was_killed:
+            assert process.wait(DEADLINE) == status
+            assert was_killed()
+            assert process.stdout.read() == (b"child -15\n" if grace else b"")
+        process.stderr.close()
+
+
+@POSIX_ONLY
+def test_a_script_that_is_killed(script):
+    """How it ends is no failure, and what it says until then is kept."""
+    messages = run_script(script("import signal; signal.pause()"), kill_after=0)
+    assert (messages.state, messages.exit_status) == ("KILLED", 143)
+    assert run_script(script(""), kill_after=3600).state == "SUCCESS"

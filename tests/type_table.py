@@ -39,12 +39,12 @@ HEAD = f"""\
 
 # What arrives of each type
 
-Each value was sent by this package from a task, and what the engine kept of it stands beside it,
-as JSON. The columns 2.0.0 and 1.3.31 are those engines themselves: the published jars ran the
-task and read its lines. What a server of 1.3 does afterwards, which is to drop keys whose value
-is null, and NUL characters, is in its column as it was recorded on a running one; what a server
-of 2.0 does afterwards is not known. The column 0.21 follows from exchanges that were recorded on
-a running server.
+Each value was sent by this package from a task, and what Kestra kept of it stands beside it, as
+JSON. For the columns 2.0.0 and 1.3.31 those engines themselves, the published jars, ran the task
+and read its lines: that is the side that runs tasks. What a server does afterwards was recorded on
+running ones, and is in the columns too: those of 2.0.0 and 1.3.31 drop keys whose value is null,
+nested ones too, that of 1.3.31 also drops NUL characters. The column 0.21 follows from exchanges
+that were recorded on a running server, which keeps nulls.
 
 `dt` is `datetime`, `np` is `numpy`, `UTC` is `datetime.timezone.utc`; `Colour`, `Number`, `Text`,
 `Bits` and `Named` are enums, `Point` and `Slotted` dataclasses, `Pair` a named tuple. `=`: the

@@ -6,8 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from kestra._cli import arguments as server
-from kestra._cli import run
+from kestra import __version__
+from kestra._cli.arguments import add_commands
+from kestra._cli.run_arguments import add_command
 from kestra._cli.streams import show_anything
 
 if TYPE_CHECKING:
@@ -15,16 +16,17 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command and return the exit status."""
+    """Carry out one command, and return the exit status."""
     show_anything()
     parser = argparse.ArgumentParser(
         prog="python -m kestra",
         epilog="`python -m kestra COMMAND --help` says more, with examples.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"kestra {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    server.add_commands(commands)
-    run.add_command(commands)
+    add_commands(commands)
+    add_command(commands)
     options = parser.parse_args(arguments)
     status: int = options.command(options)
     return status

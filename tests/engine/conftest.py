@@ -1,6 +1,6 @@
 """Tests that the engine itself judges: `pytest -m engine`; they need JDK 25 and Maven.
 
-One engine of each version serves the whole run. `testing.parse` is held to it on every line.
+One engine of each version serves the whole run. `TaskReader` is held to it on every line.
 """
 
 import contextlib

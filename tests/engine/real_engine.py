@@ -17,12 +17,10 @@ import subprocess
 import tempfile
 import threading
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
-from kestra import testing
-from kestra._engine.rules import RULES
+from kestra._engine.reader import TaskReader, read
 
 VERSIONS = ("2.0.0", "1.3.31")
 LEAST_JAVA = 25
@@ -38,14 +36,6 @@ OPTIONS = (
     "--sun-misc-unsafe-memory-access=allow",
 )
 
-# Without what a server does afterwards, since there is none: one of 1.3 drops nulls, splits
-# messages and cuts timers to milliseconds. Recorded exchanges hold `parse` to that.
-RULES_OF_TASKS = {
-    "2.0": RULES["2.0"],
-    "1.3": replace(RULES["1.3"], server=False, drops_nulls=False, max_message=None),
-}
-
-_parse = testing.parse  # itself, whatever a test has put in its place
 _of_the_runner = re.compile(r"Starting command with pid |Command succeed with exit code ").match
 
 
@@ -108,7 +98,7 @@ class RealEngine:
         return subprocess.CompletedProcess(command, kept.status, stdout, stderr)
 
     def keep(self, command, folder=None, **environment):
-        """What the engine keeps of a command; `testing.parse` has to agree on each of its lines."""
+        """What the engine keeps of a command; `TaskReader` has to agree on each of its lines."""
         line = shlex.join(map(str, command))
         text = f"cd {shlex.quote(str(folder))} && exec {line}" if folder else f"exec {line}"
         kept = self._keep(text, environment)
@@ -116,7 +106,7 @@ class RealEngine:
         return kept
 
     def read(self, stdout, stderr=b""):
-        """What the engine keeps of the bytes of a task; `testing.parse` has to agree on it."""
+        """What the engine keeps of the bytes of a task; `TaskReader` has to agree on it."""
         out, err = (Path(self._storage.name, name) for name in ("stdout", "stderr"))
         out.write_bytes(stdout)
         err.write_bytes(stderr)
@@ -138,8 +128,10 @@ class RealEngine:
         return _kept(json.loads(answer))
 
     def _compare(self, kept, stdout, stderr):
-        with mock.patch.dict(RULES, RULES_OF_TASKS):
-            parsed = _parse(stdout, stderr=stderr, engine=self.version.rpartition(".")[0])
+        # There is no server that would drop nulls, split messages or cut timers to milliseconds:
+        # recorded exchanges hold `parse` to that.
+        reader = TaskReader(self.version.rpartition(".")[0], server=False)
+        parsed = read(stdout, stderr, reader)
         assert as_text(parsed.outputs) == as_text(kept.outputs)
         metrics = [
             [metric.name, metric.type, metric.value, metric.tags] for metric in parsed.metrics

@@ -10,5 +10,5 @@ messages = testing.parse(b'::{"outputs": {}}::', engine="1.3", stderr=["a line"]
 assert_type(messages, testing.Messages)
 assert_type(messages.outputs, dict[str, Any])
 assert_type(messages.metrics, testing.Metrics)
-assert_type(messages.logs, list[testing.LogEntry])
+assert_type(messages.logs, list[testing.TaskLog])
 assert_type(messages.rejected[0].line_number, int)

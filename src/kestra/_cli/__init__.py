@@ -1,6 +1,7 @@
 """The commands of `python -m kestra`.
 
-`arguments` says what they are given, and imports nothing that `run` has no use for. `commands`
-carries out those that talk to a server; what they show goes through `lines`, or, on a terminal,
-through `live`.
+`arguments` and `run_arguments` say what the commands are given, and import nothing else of ours.
+`commands` and `execute` carry out those that talk to a server; what they show goes through
+`lines`, or, on a terminal, through `live`. `run` runs a script, with `files` and `flow_file`, and
+shows `run_report`.
 """

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING
 from kestra._api.models import StateChange
 from kestra._cli import exits
 from kestra._cli.display import display_for, warnings_shown
-from kestra._cli.execute import execute, show_end, with_outputs
+from kestra._cli.execute import execute, show_end, watched, with_outputs
 from kestra._cli.execution_report import as_json, as_text, output_lines
-from kestra._cli.streams import printable, show
+from kestra._cli.streams import printable, room_on, show
 from kestra._client.flow import Flow
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from kestra._api.models import TaskRun
     from kestra._cli.display import Display
 
 
@@ -45,7 +44,8 @@ def carry_out(options: argparse.Namespace) -> int:
 
 def _status(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     execution = with_outputs(flow, flow.get_execution(options.execution_id), display)
-    show(as_json(execution) if options.json else as_text(execution), sys.stdout)
+    text = as_json(execution) if options.json else as_text(execution, room_on(sys.stdout))
+    show(text, sys.stdout)
     return exits.of(execution)
 
 
@@ -68,12 +68,9 @@ def _follow(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     if begun.state is not None and begun.state.start is not None:
         since = max((datetime.now(timezone.utc) - begun.state.start).total_seconds(), 0)
 
-    def look() -> Sequence[TaskRun]:
-        return flow.get_execution(execution_id).task_runs
-
     events = flow.follow(execution_id, min_level=options.min_level, timeout=options.timeout)
     try:
-        with closing(events), display.watching(look, since):
+        with closing(events), watched(options, execution_id, display, since):
             for event in events:
                 if isinstance(event, StateChange):
                     display.state(event)
@@ -92,7 +89,7 @@ def _outputs(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     if options.json:
         show(json.dumps(outputs), sys.stdout)
     elif outputs:
-        show(output_lines(outputs), sys.stdout)
+        show(output_lines(outputs, room_on(sys.stdout)), sys.stdout)
     else:
         display.note("There are no outputs.")
     return exits.GOOD

@@ -25,7 +25,7 @@ class Display(Protocol):
     def state(self, change: StateChange) -> None: ...
     def entry(self, entry: LogEntry) -> bool: ...
     def watching(
-        self, look: Callable[[], Sequence[TaskRun]], since: float = 0
+        self, poll: Callable[[], Sequence[TaskRun]], since: float = 0
     ) -> AbstractContextManager[None]: ...
 
 
@@ -58,7 +58,7 @@ class _Notes(logging.Handler):
         super().__init__(logging.WARNING)
         self._display = display
         # How an execution ended, the commands say themselves.
-        self.addFilter(lambda record: record.module != "lifecycle")
+        self.addFilter(lambda record: not getattr(record, "tells_end", False))
 
     def emit(self, record: logging.LogRecord) -> None:
         self._display.note(record.getMessage())

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from urllib3 import Retry
 
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import is_shown
 from kestra._cli import exits
 from kestra._cli.execution_report import as_json, output_lines, summary
-from kestra._cli.streams import OutputLost, is_terminal, show
+from kestra._cli.streams import OutputLost, is_terminal, room_on, show
+from kestra._client.flow import Flow
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from kestra._api.models import FlowExecution, LogEntry
     from kestra._cli.display import Display
-    from kestra._client.flow import Flow
+
+_POLL_TIMEOUT = 2.0  # seconds
 
 
 def execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:
@@ -45,7 +50,7 @@ def execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     if options.json:
         show(as_json(ended), sys.stdout)
     elif ended.outputs:
-        show(output_lines(ended.outputs), sys.stdout)
+        show(output_lines(ended.outputs, room_on(sys.stdout)), sys.stdout)
     return exits.of(ended)
 
 
@@ -75,7 +80,7 @@ def _awaited(
         if is_shown(entry.level, options.min_level):
             display.entry(entry)
 
-    with display.watching(lambda: flow.get_execution(execution_id).task_runs):
+    with watched(options, execution_id, display):
         return flow.wait(
             execution_id,
             options.timeout,
@@ -85,6 +90,23 @@ def _awaited(
             on_log=show_entry if options.follow else None,
             follow=options.follow,
         )
+
+
+@contextmanager
+def watched(
+    options: argparse.Namespace, execution_id: str, display: Display, since: float = 0
+) -> Iterator[None]:
+    """Let the display poll the tasks in this block, by short requests that are not repeated."""
+    with (
+        Flow(
+            hostname=options.hostname,
+            tenant=options.tenant,
+            request_timeout=_POLL_TIMEOUT,
+            retries=Retry(0),
+        ) as flow,
+        display.watching(lambda: flow.get_execution(execution_id).task_runs, since),
+    ):
+        yield
 
 
 def with_outputs(flow: Flow, execution: FlowExecution, display: Display) -> FlowExecution:
@@ -105,7 +127,7 @@ def show_end(ended: FlowExecution, display: Display) -> None:
 
 
 def _interrupted(flow: Flow, created: FlowExecution, display: Display) -> int:
-    """Kill an execution that nobody waits for any more, or leave it running, as is asked for."""
+    """Kill the execution, or leave it running, as the user says."""
     if is_terminal(sys.stdin, sys.stderr) and _is_to_be_killed():
         flow.kill(created.execution_id)
         display.note(f"Execution {created.execution_id} is being killed: {created.url}")

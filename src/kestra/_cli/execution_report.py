@@ -49,27 +49,26 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
-def as_text(execution: FlowExecution) -> str:
-    """Return all that is known of an execution, but for its log."""
+def as_text(execution: FlowExecution, room: int | None = None) -> str:
+    """Return all that is known of an execution, but for its log, in so many columns."""
     lines = [f"{execution.execution_id}: {summary(execution)}"]
     if execution.url:
         lines.append(execution.url)
     if execution.error:
         lines.append(execution.error)
     if execution.task_runs:
-        lines += ["", "Tasks", *_indented(_task_row(run) for run in execution.task_runs)]
+        lines += ["", "Tasks", *_indented(map(_task_row, execution.task_runs), room)]
     if execution.outputs:
-        lines += ["", "Outputs", *_indented(_output_rows(execution.outputs))]
+        lines += ["", "Outputs", *_indented(_output_rows(execution.outputs), room)]
     return printable("\n".join(lines))
 
 
-def output_lines(outputs: Mapping[str, Any]) -> str:
-    """Return outputs, one a line: name, and value as JSON."""
-    return "\n".join(columns(_output_rows(outputs)))
+def output_lines(outputs: Mapping[str, Any], room: int | None = None) -> str:
+    """Return outputs, one a line, or wrapped to so many columns: name, and value as JSON."""
+    return "\n".join(columns(_output_rows(outputs), room))
 
 
 def _output_rows(outputs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield the name and the value of every output."""
     for name, value in outputs.items():
         yield printable(name), printable(json.dumps(value, ensure_ascii=False))
 
@@ -80,8 +79,8 @@ def _task_row(run: TaskRun) -> tuple[str, ...]:
     return printable(name), str(run.state.current), took
 
 
-def _indented(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    return (f"  {line}" for line in columns(rows))
+def _indented(rows: Iterator[tuple[str, ...]], room: int | None) -> Iterator[str]:
+    return (f"  {line}" for line in columns(rows, room and room - 2))
 
 
 # --- for programs ----------------------------------------------------------------------------

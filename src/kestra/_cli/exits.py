@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 from requests import RequestException
 
 from kestra._api.models import TERMINAL_STATES
-from kestra._cli.streams import OutputLost
+from kestra._cli.streams import UNWRITTEN, OutputLost
 from kestra.exceptions import ExecutionTimeout, KestraError
 
 if TYPE_CHECKING:
     from kestra._api.models import FlowExecution
 
-GOOD, BAD, USAGE, REFUSED, TIMED_OUT, UNWRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+GOOD, BAD, USAGE, REFUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def of(execution: FlowExecution) -> int:
-    """Return the exit status that tells how an execution stands."""
+    """Return the exit status for the state of an execution."""
     return BAD if execution.status in TERMINAL_STATES and not execution.ok else GOOD
 
 
 def after(error: Exception) -> int:
-    """Return the exit status that tells what went wrong."""
+    """Return the exit status for an error."""
     if isinstance(error, ExecutionTimeout):
         return TIMED_OUT
     if isinstance(error, OutputLost):

@@ -34,18 +34,18 @@ class Lines:
         show(printable(text), sys.stderr)
 
     def state(self, change: StateChange) -> None:
-        """Show a state; of the last one, the summary tells."""
+        """Show a state, but not the last one, which the summary shows."""
         if change.state not in TERMINAL_STATES:
             self.note(change.state)
 
     def entry(self, entry: LogEntry) -> bool:
-        """Show a log entry, and say whether anybody reads it."""
+        """Show a log entry, and return True if anybody reads it."""
         text = self._text(entry)
         return show(printable(text) if self._escaped else text, self.stream)
 
     def watching(
         self,
-        look: Callable[[], Sequence[TaskRun]],  # noqa: ARG002  # what lines do not show
+        poll: Callable[[], Sequence[TaskRun]],  # noqa: ARG002  # what lines do not show
         since: float = 0,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """Keep a line up to date in this block; there is none."""

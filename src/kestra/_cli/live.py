@@ -14,7 +14,6 @@ from rich.text import Text
 
 from kestra._cli.execution_report import duration, tasks_done
 from kestra._cli.streams import printable
-from kestra._http.session import once, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ _LEVELS = {"TRACE": "dim", "DEBUG": "blue", "INFO": "green", "WARN": "yellow", "
 _STATES = {"SUCCESS": "green", "WARNING": "yellow", "FAILED": "red", "KILLED": "red",
            "CANCELLED": "red"}  # fmt: skip
 _REFRESHED = 4  # times a second
-_PACE = 2.0  # seconds between two looks at the tasks, and the longest that one takes
+_POLL_INTERVAL = 2.0  # seconds
 _COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
@@ -59,11 +58,11 @@ class Screen:
         return True
 
     @contextmanager
-    def watching(self, look: Callable[[], Sequence[TaskRun]], since: float = 0) -> Iterator[None]:
+    def watching(self, poll: Callable[[], Sequence[TaskRun]], since: float = 0) -> Iterator[None]:
         """Keep a line with state, time and tasks up to date in this block.
 
         Args:
-            look: Returns the task runs as they are now.
+            poll: Returns the task runs as they are now.
             since: How long the execution has been there, in seconds.
         """
         self._start = time.monotonic() - since
@@ -77,9 +76,9 @@ class Screen:
         )
         over = threading.Event()
         with live:
-            # It stays visible whatever becomes of this process.
+            # It stays visible if this process is killed.
             self._console.show_cursor(True)
-            threading.Thread(target=self._count, args=(look, over), daemon=True).start()
+            threading.Thread(target=self._count, args=(poll, over), daemon=True).start()
             try:
                 yield
             finally:
@@ -97,13 +96,13 @@ class Screen:
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
-    def _count(self, look: Callable[[], Sequence[TaskRun]], over: threading.Event) -> None:
-        """Look at the tasks now and then, beside the wait for the end."""
+    def _count(self, poll: Callable[[], Sequence[TaskRun]], over: threading.Event) -> None:
+        """Poll the tasks, beside the wait for the end."""
         while not over.is_set():
-            # Whatever is wrong, the wait itself will say it.
-            with suppress(Exception), once(), within(_PACE):
-                self._runs = look()
-            over.wait(_PACE)
+            # What is wrong, the wait itself will say.
+            with suppress(Exception):
+                self._runs = poll()
+            over.wait(_POLL_INTERVAL)
 
 
 def _coloured(message: str) -> Text:

@@ -2,125 +2,127 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TextIO
 
-from kestra._cli import run_report
-from kestra._cli.streams import show
+from kestra._cli import files
+from kestra._cli.flow_file import NeedsServer, read_task
+from kestra._cli.run_report import Report
+from kestra._cli.streams import UNWRITTEN, OutputLost, room_on, show
 from kestra._engine.jackson import MAX_NESTING
 from kestra._engine.messages import ScriptMessages
-from kestra._engine.reader import Engine
-from kestra._engine.rules import RULES
+from kestra._engine.reader import TaskReader
 from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing import script
 
 if TYPE_CHECKING:
+    import argparse
     import subprocess
     from collections.abc import Iterator
     from types import FrameType
 
-_DESCRIPTION = """\
-Run a Python script as a task of Kestra would (a process of its own, pipes for stdout and
-stderr) and show what Kestra would keep: ordinary lines as they come, then outputs, metrics
-and logs, and what would be lost, line by line, and why.
-
-The exit status is that of the script, whatever is lost (see --strict); 128 + N where signal N
-ended it; 2 where it could not be run.
-"""
+    from kestra._engine.messages import Stream
 
 
-def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `run` to the commands of `python -m kestra`."""
-    parser = commands.add_parser(
-        "run",
-        help="run a script as a task would, and show what Kestra would keep",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--engine",
-        choices=RULES,
-        default="2.0",
-        help="whose rules (default: %(default)s, as far as the side goes that runs the task)",
-    )
-    parser.add_argument(
-        "--enterprise", action="store_true", help="accept assets, as the Enterprise Edition does"
-    )
-    parser.add_argument(
-        "--context",
-        metavar="FILE",
-        type=_context,
-        help="a JSON object, which the script finds as its execution context",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="show one JSON object on stdout, and ordinary lines on stderr",
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="exit with 1 where the script succeeds but something would be lost",
-    )
-    parser.add_argument("script", metavar="SCRIPT", type=_existing, help="the Python script")
-    parser.add_argument(
-        "arguments",
-        metavar="ARGS",
-        nargs=argparse.REMAINDER,
-        help="all that follows the script is the script's, options too",
-    )
-    parser.set_defaults(command=_run)
-
-
-def _existing(path: str) -> str:
-    if not Path(path).exists():
-        raise argparse.ArgumentTypeError(f"{path} does not exist")
-    return path
-
-
-def _context(path: str) -> str:
-    try:
-        context = json.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
-        context = None
-    if not isinstance(context, dict):
-        raise argparse.ArgumentTypeError(f"{path} must contain a JSON object")
-    return str(Path(path).absolute())
-
-
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run a script to its end, show what Kestra would keep, and return the exit status."""
     # To read, and to write, nested JSON counts as calls in some versions of Python.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 2 * MAX_NESTING))
+    with ExitStack() as stack:
+        try:
+            task = _task(options, stack)
+        except NeedsServer as error:
+            show(f"error: {error}", sys.stderr)
+            return 2
+        before = None if task.patterns else files.snapshot(task.folder)
+        screen = _Screen(options)
+        messages = _run_to_end(task, options, screen)
+        kept, unmatched = files.matching(task.folder, task.patterns) if task.patterns else ([], [])
+        report = Report(
+            messages, options.engine, kept, unmatched, files.written(task.folder, before)
+        )
+        if options.json:
+            screen.show(report.as_json(), sys.stdout)
+        else:
+            screen.show(report.as_text(room_on(sys.stdout)), sys.stdout)
+    if screen.problem:
+        show(f"error: {screen.problem}", sys.stderr)
+    if messages.exit_status:
+        return messages.exit_status
+    lossy = bool(messages.rejected or unmatched)
+    return UNWRITTEN if screen.problem else int(options.strict and lossy)
 
-    engine = Engine(options.engine, enterprise=options.enterprise)
-    screens = {"stdout": sys.stderr if options.json else sys.stdout, "stderr": sys.stderr}
+
+@dataclass
+class _Task:
+    """What is run: in a directory of its own where there are patterns of files to keep."""
+
+    command: list[str]
+    variables: dict[str, str]
+    folder: str
+    patterns: list[str]
+
+
+def _task(options: argparse.Namespace, stack: ExitStack) -> _Task:
     variables = {FILE_VARIABLE: options.context} if options.context else {}
-    command = [options.script, *options.arguments]
-    with script.start(command, variables) as process, _signals_passed_to(process):
-        for stream, line in script.Output(process).lines():
-            if engine.feed(line, stream):
-                show(line, screens[stream])
+    patterns = options.output_files or []
+    if not (options.flow or patterns):
+        return _Task([sys.executable, options.script, *options.arguments], variables, ".", [])
+    folder = stack.enter_context(TemporaryDirectory(prefix="kestra-"))
+    variables["WORKING_DIR"] = folder
+    if options.flow:
+        task = read_task(options.flow, options.task, options.context)
+        command = task.prepare(folder)
+        patterns = [*task.output_files, *patterns]
+        variables |= task.variables()
+    else:
+        command = [sys.executable, str(Path(options.script).absolute()), *options.arguments]
+    return _Task(command, variables, folder, patterns)
 
-    messages = ScriptMessages.of(engine.messages(), process.returncode)
-    text_of = run_report.as_json if options.json else run_report.as_text
-    show(text_of(messages, options.engine), sys.stdout)
-    status = messages.exit_status
-    return 1 if options.strict and messages.rejected and not status else status
+
+def _run_to_end(task: _Task, options: argparse.Namespace, screen: _Screen) -> ScriptMessages:
+    reader = TaskReader(options.engine, enterprise=options.enterprise)
+    is_killed = options.kill_after is not None
+    process = script.start(task.command, task.variables, task.folder, own_session=is_killed)
+    with (
+        process,
+        _signals_passed_to(process, always=is_killed),
+        script.killed_after(process, options.kill_after, options.grace) as was_killed,
+    ):
+        for stream, line in script.Output(process).lines():
+            if reader.feed(line, stream):
+                screen.line(line, stream)
+        process.wait()
+    return ScriptMessages.of(reader.messages(), process.returncode, killed=was_killed())
+
+
+class _Screen:
+    """Shows lines and reports; that standard output cannot be written does not end the script."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._streams = {"stdout": sys.stderr if options.json else sys.stdout, "stderr": sys.stderr}
+        self.problem = ""
+
+    def line(self, line: str, stream: Stream) -> None:
+        self.show(line, self._streams[stream])
+
+    def show(self, text: str, stream: TextIO) -> None:
+        try:
+            show(text, stream)
+        except OutputLost as error:
+            self.problem = f"{error.filename}: {error.strerror}"
 
 
 @contextmanager
-def _signals_passed_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _signals_passed_to(process: subprocess.Popen[bytes], *, always: bool) -> Iterator[None]:
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGTERM or not _terminal_told_all():
+        if always or number == signal.SIGTERM or not _terminal_signals_all():
             process.send_signal(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -132,8 +134,8 @@ def _signals_passed_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _terminal_told_all() -> bool:
-    """Tell whether Ctrl-C reaches the script anyway: a terminal sends it to all of its job."""
+def _terminal_signals_all() -> bool:
+    """Return True if Ctrl-C reaches the script anyway: a terminal sends it to all of its job."""
     try:
         with Path("/dev/tty").open() as terminal:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()

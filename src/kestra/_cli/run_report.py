@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -12,49 +12,86 @@ from kestra._engine.report import WIDTH, indented, loss_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kestra._engine.messages import LogEntry, Metric, ScriptMessages
+    from kestra._cli.files import File
+    from kestra._engine.messages import ScriptMessages, TaskLog, TaskMetric
+
+_MOST_FILES = 20  # that are shown
 
 
-def as_json(messages: ScriptMessages, engine: str) -> str:
-    """Return all of `messages` as one JSON object."""
-    # Not `asdict` of it all: that copies outputs, call by call, and they may be nested deeper.
-    report = {field.name: getattr(messages, field.name) for field in fields(messages)}
-    report["metrics"] = [{**asdict(metric), "value": _value(metric)} for metric in messages.metrics]
-    for name in ("logs", "rejected"):
-        report[name] = [asdict(it) for it in report[name]]
-    return json.dumps({"engine": engine, **report})
+@dataclass(frozen=True)
+class Report:
+    """What came of a run.
 
-
-def as_text(messages: ScriptMessages, engine: str) -> str:
-    """Return readable tables, of what there is, and a line that sums it up.
-
-    Of the log only what frames and the engine said is in a table: ordinary lines are shown as
-    they come.
+    Attributes:
+        messages: What the engine keeps of its lines.
+        engine: Whose rules.
+        output_files: What `outputFiles` keeps.
+        unmatched: Patterns of `outputFiles` that match nothing.
+        written: Without such patterns: what was written to the working directory.
     """
-    outputs = [(name, json.dumps(value)) for name, value in messages.outputs.items()]
-    metrics = [
-        (str(metric.name), metric.type, _with_unit(metric), json.dumps(metric.tags))
-        for metric in messages.metrics
-    ]
-    sections = [
-        *_section("Outputs", outputs),
-        *_section("Metrics", metrics),
-        *_section("Logs", list(_entries(messages.logs))),
-        *_section("Assets", [(json.dumps(asset),) for asset in messages.assets]),
-        *_section("Lost", list(loss_rows(messages.rejected))),
-        _summary(messages, engine),
-    ]
-    return "\n".join(sections)
+
+    messages: ScriptMessages
+    engine: str
+    output_files: list[File] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    written: list[File] = field(default_factory=list)
+
+    def as_json(self) -> str:
+        """Return it as one JSON object."""
+        # Not `asdict` of it all: that copies outputs, call by call, and they may be nested deeper.
+        messages = {each.name: getattr(self.messages, each.name) for each in fields(self.messages)}
+        messages["metrics"] = [
+            {**asdict(metric), "value": _value(metric)} for metric in self.messages.metrics
+        ]
+        for name in ("logs", "rejected"):
+            messages[name] = [asdict(it) for it in messages[name]]
+        files = {
+            "output_files": [file._asdict() for file in self.output_files],
+            "unmatched": self.unmatched,
+            "written": [file._asdict() for file in self.written],
+        }
+        return json.dumps({"engine": self.engine, **messages, **files})
+
+    def as_text(self, room: int | None = None) -> str:
+        """Return readable tables, of what there is, and a line that sums it up.
+
+        Of the log only what frames and the engine said is in a table: ordinary lines are shown as
+        they come.
+        """
+        messages = self.messages
+        metrics = [
+            (str(metric.name), metric.type, _with_unit(metric), _json(metric.tags))
+            for metric in messages.metrics
+        ]
+        unmatched = [(pattern, "matches no file") for pattern in self.unmatched]
+        tables: dict[str, Sequence[tuple[str, ...]]] = {
+            "Outputs": [(name, _json(value)) for name, value in messages.outputs.items()],
+            "Metrics": metrics,
+            "Logs": list(_entries(messages.logs)),
+            "Assets": [(_json(asset),) for asset in messages.assets],
+            "Output files": [*_file_rows(self.output_files), *unmatched],
+            "Files written, which outputFiles could keep": list(_file_rows(self.written)),
+            "Lost": list(loss_rows(messages.rejected)),
+        }
+        sections = [line for title in tables for line in _section(title, tables[title], room)]
+        return "\n".join([*sections, _summary(messages, self.engine)])
 
 
-def _section(title: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def _file_rows(files: Sequence[File]) -> Iterator[tuple[str, str]]:
+    for file in files[:_MOST_FILES]:
+        yield file.path, _count(file.size, "byte")
+    if len(files) > _MOST_FILES:
+        yield "", f"and {_count(len(files) - _MOST_FILES, 'more file')}"
+
+
+def _section(title: str, rows: Sequence[tuple[str, ...]], room: int | None) -> Iterator[str]:
     if rows:
         yield title
-        yield from indented(rows)
+        yield from indented(rows, room)
         yield ""
 
 
-def _entries(logs: Sequence[LogEntry]) -> Iterator[tuple[str, str]]:
+def _entries(logs: Sequence[TaskLog]) -> Iterator[tuple[str, str]]:
     """Yield what frames and the engine logged; of a long text, such as a traceback, the end too."""
     for entry in logs:
         if entry.source not in {"frame", "engine"}:
@@ -79,16 +116,20 @@ def _summary(messages: ScriptMessages, engine: str) -> str:
     return f"Kestra {engine} would keep {kept}; {lost}; {state}."
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _count(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def _value(metric: Metric) -> Any:
+def _value(metric: TaskMetric) -> Any:
     """Return the value, or where JSON has no word for it, its name in Java."""
     if metric.value is None or isfinite(metric.value):
         return metric.value
     return {"inf": "Infinity", "-inf": "-Infinity"}.get(str(metric.value), "NaN")
 
 
-def _with_unit(metric: Metric) -> str:
+def _with_unit(metric: TaskMetric) -> str:
     return f"{_value(metric)} s" if metric.type == "timer" else str(_value(metric))

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import shutil
 import sys
 from importlib.util import find_spec
 from typing import TextIO
 
 from kestra._task.descriptor import discard_from_now_on
 
+# Windows says EINVAL of a pipe that nobody reads.
+_READER_IS_GONE = {errno.EPIPE, errno.EINVAL} if sys.platform == "win32" else {errno.EPIPE}
+
 
 def show_anything() -> None:
-    """Let what a terminal's encoding lacks be escaped, and be no error."""
+    """Let characters that a terminal's encoding lacks be escaped, in place of an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+UNWRITTEN = 5  # exit status
 
 
 class OutputLost(OSError):
@@ -23,7 +31,7 @@ class OutputLost(OSError):
 
 
 def show(text: str, stream: TextIO | None, *, end: str = "\n") -> bool:
-    """Write a text at once, and say whether anybody reads it; a closed stream is `None`.
+    """Write a text at once, and return True if anybody reads it; a closed stream is `None`.
 
     Raises:
         OutputLost: It is for standard output, which cannot be written. (That messages on standard
@@ -35,19 +43,24 @@ def show(text: str, stream: TextIO | None, *, end: str = "\n") -> bool:
         print(text, file=stream, end=end, flush=True)
     except OSError as error:
         discard_from_now_on(stream.fileno())  # else there is another error at exit
-        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+        if stream is sys.stdout and error.errno not in _READER_IS_GONE:
             raise OutputLost(error.errno, error.strerror, "standard output") from None
         return False
     return True
 
 
+def room_on(stream: TextIO | None) -> int | None:
+    """Return how many columns a terminal has; None for what is not one."""
+    return shutil.get_terminal_size().columns if is_terminal(stream) else None
+
+
 def is_terminal(*streams: TextIO | None) -> bool:
-    """Say whether all of these are terminals."""
+    """Return True if all of these are terminals."""
     return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def is_live(*streams: TextIO | None) -> bool:
-    """Say whether lines on these can be coloured, and replaced."""
+    """Return True if lines on these can be coloured, and replaced."""
     environment = os.environ
     plain = environment.get("NO_COLOR") or environment.get("CI")
     dumb = environment.get("TERM") in {"dumb", "unknown"}

@@ -29,7 +29,7 @@ _DURATION = re.compile(
 )
 
 
-class Refused(ValueError):  # what the engine does; no error of this package
+class Refused(ValueError):  # what happens in the engine, not an error of this package
     """Jackson raises on this: the engine drops the whole frame."""
 
 
@@ -54,7 +54,7 @@ def decode(text: str) -> tuple[Any, str]:
     Numbers with a fraction come as `Double`.
 
     Raises:
-        Refused: The value is no JSON, or beyond one of Jackson's limits.
+        Refused: The value is not valid JSON, or beyond one of Jackson's limits.
     """
     try:
         value, end = _read(text)
@@ -76,7 +76,7 @@ def trim(text: str) -> str:
 def as_text(value: Any, name: str) -> str | None:
     """Convert where the engine wants text: scalars as they were written."""
     if isinstance(value, (dict, list)):
-        raise Refused(f"{name} is no text")
+        raise Refused(f"{name} must be text")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Double):
@@ -91,7 +91,7 @@ def as_double(value: Any, name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, (bool, dict, list)):
-        raise Refused(f"{name} is no number")
+        raise Refused(f"{name} must be a number")
     try:
         return float(value)
     except OverflowError:  # an integer beyond a double
@@ -105,7 +105,7 @@ def as_nanoseconds(value: Any, name: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, (bool, dict, list)):
-        raise Refused(f"{name} is no duration: send seconds")
+        raise Refused(f"{name} must be a duration: send seconds")
     if isinstance(value, Double):
         if not 1e-9 <= abs(value) < 1e64:  # noqa: PLR2004  # Jackson takes the huge for zero too
             return 0
@@ -120,7 +120,7 @@ def as_list(value: Any, name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise Refused(f"{name} is no list")
+        raise Refused(f"{name} must be a list")
     return value
 
 
@@ -129,7 +129,7 @@ def as_object(value: Any, name: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Refused(f"{name} is no object")
+        raise Refused(f"{name} must be an object")
     return value
 
 
@@ -139,7 +139,7 @@ def _integer(literal: str) -> int:
 
 
 def _constant(name: str) -> NoReturn:
-    raise Refused(f"{name} is no JSON: send null")
+    raise Refused(f"{name} is not valid JSON: send null")
 
 
 _DECODER = json.JSONDecoder(parse_float=Double, parse_int=_integer, parse_constant=_constant)
@@ -205,7 +205,7 @@ def _double_of_text(text: str, name: str) -> float | None:
         return _DOUBLE_NAMES[text]
     _limit_digits(len(text))
     if not _DOUBLE.fullmatch(text):
-        raise Refused(f"{name} is text that is no number")
+        raise Refused(f"{name} is text, but not a number")
     return float(text)
 
 
@@ -221,7 +221,7 @@ def _nanoseconds_of_text(text: str, name: str) -> int | None:
         return whole * _NANOSECONDS + (-fraction if negative else fraction)
     match = _DURATION.fullmatch(text)
     if not match:
-        raise Refused(f"{name} is text that is no duration: send seconds, or PT1.5S")
+        raise Refused(f"{name} is text, but not a duration: send seconds, or PT1.5S")
     days, hours, minutes, seconds = (
         int(match[part] or 0) for part in ("days", "hours", "minutes", "seconds")
     )

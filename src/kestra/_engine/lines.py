@@ -1,4 +1,4 @@
-"""Where the engine sees a line end, which line is a frame, and which one only looks like it."""
+"""Where a line ends for the engine, which line is a frame, and which one was only meant as one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Lines:
 
 
 def split_lines(text: str) -> list[str]:
-    """Split where the engine does; the end of the last line is no line of its own."""
+    """Split where the engine does; after the end of the last line there is no empty one."""
     lines = _LINE_END.split(text)
     return lines if lines[-1] else lines[:-1]
 
@@ -71,7 +71,7 @@ def _as_java(line: str) -> str:
 
 
 def decode(line: bytes) -> str:
-    """Decode as Java does: what is no UTF-8 becomes U+FFFD, an encoded surrogate only one."""
+    """Decode as Java does: other bytes than UTF-8 become U+FFFD, an encoded surrogate only one."""
     try:
         return line.decode()
     except UnicodeDecodeError:
@@ -85,7 +85,7 @@ def frame_of(line: str) -> str | None:
 
 
 def why_no_frame(line: str) -> str | None:
-    """Say why an ordinary line that was meant as a frame is none."""
+    """Return why an ordinary line that was meant as a frame is not one."""
     without_nul = line.replace("\0", "")
     if "::" not in without_nul:
         return None

@@ -7,12 +7,12 @@ from typing import Any, Literal, SupportsIndex, overload
 
 Stream = Literal["stdout", "stderr"]
 Source = Literal["stdout", "stderr", "frame", "engine"]
-State = Literal["SUCCESS", "WARNING", "FAILED", "CRASH"]
+State = Literal["SUCCESS", "WARNING", "FAILED", "KILLED", "CRASH"]
 
 
 @dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One entry of the execution's log.
+class TaskLog:
+    """One entry of the log of a task, as `kestra.LogEntry` is one of an execution's.
 
     Attributes:
         level: `"TRACE"`, `"DEBUG"`, `"INFO"`, `"WARN"` or `"ERROR"`.
@@ -28,7 +28,7 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class TaskMetric:
     """A metric as it stands at the end: counters and timers added up, the last value of a gauge.
 
     Attributes:
@@ -44,18 +44,20 @@ class Metric:
     tags: dict[str, str | None]
 
 
-class Metrics(list[Metric]):
+class Metrics(list[TaskMetric]):
     """The metrics in order of appearance; `metrics["rows"]` is the value of the one called rows."""
 
     __slots__ = ()
 
     @overload
-    def __getitem__(self, key: SupportsIndex) -> Metric: ...
+    def __getitem__(self, key: SupportsIndex) -> TaskMetric: ...
     @overload
-    def __getitem__(self, key: slice) -> list[Metric]: ...
+    def __getitem__(self, key: slice) -> list[TaskMetric]: ...
     @overload
     def __getitem__(self, key: str) -> float | None: ...
-    def __getitem__(self, key: SupportsIndex | slice | str) -> Metric | list[Metric] | float | None:
+    def __getitem__(
+        self, key: SupportsIndex | slice | str
+    ) -> TaskMetric | list[TaskMetric] | float | None:
         """Look up by position, or a value by name.
 
         Raises:
@@ -83,7 +85,7 @@ class Metrics(list[Metric]):
 class Rejected:
     """A line of which something is lost, or all of it.
 
-    A line that was meant as a frame and is none is here, although the engine logs its text.
+    A line that was meant as a frame, but is not one, is here, although the engine logs its text.
 
     Attributes:
         line_number: From 1, counted per stream.
@@ -109,15 +111,15 @@ class Messages:
         assets: The `assets` objects of the frames, as printed; only the Enterprise Edition
             keeps any.
         rejected: The lines of which something is lost.
-        state: `"SUCCESS"`, or `"WARNING"` where the engine makes it that; `"FAILED"` after a
-            non-zero exit (only where a script was run is one known); `"CRASH"` where a line
-            takes the server down or leaves the execution running for ever. Of a crash the
+        state: `"SUCCESS"`, or `"WARNING"` where the engine makes it that; where a script was run,
+            `"FAILED"` after a non-zero exit, and `"KILLED"` where it was killed; `"CRASH"` where
+            a line takes the server down or leaves the execution running forever. Of a crash the
             other attributes say what the task had sent, not what survives.
     """
 
     outputs: dict[str, Any]
     metrics: Metrics
-    logs: list[LogEntry]
+    logs: list[TaskLog]
     assets: list[dict[str, Any]]
     rejected: list[Rejected]
     state: State
@@ -134,9 +136,9 @@ class ScriptMessages(Messages):
     exit_status: int
 
     @classmethod
-    def of(cls, messages: Messages, returncode: int) -> ScriptMessages:
+    def of(cls, messages: Messages, returncode: int, *, killed: bool = False) -> ScriptMessages:
         """Return `messages` with the end of the process, as `Popen.returncode` tells it."""
         values = {field.name: getattr(messages, field.name) for field in fields(messages)}
-        if returncode and messages.state != "CRASH":
-            values["state"] = "FAILED"
+        if (returncode or killed) and messages.state != "CRASH":
+            values["state"] = "KILLED" if killed else "FAILED"
         return cls(**values, exit_status=returncode if returncode >= 0 else 128 - returncode)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kestra._engine.jackson import Refused, as_double, as_nanoseconds, as_object, as_text
-from kestra._engine.messages import Metric, Metrics
+from kestra._engine.messages import Metrics, TaskMetric
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,7 +20,7 @@ _INSTANT = re.compile(
 )
 
 
-class ReaderDied(Exception):  # what happened; it is no error of this package
+class ReaderDied(Exception):  # what happens in the engine, not an error of this package
     """The engine's reader of one stream ends here: all that follows on the stream is lost.
 
     Attributes:
@@ -55,10 +55,10 @@ def read_sample(entry: Any, where: str, types: Collection[str]) -> Sample | None
     entry = as_object(entry, where)
     kind = entry.get("type")
     if kind not in types:
-        raise Refused(f"{where}.type is none of {', '.join(types)}")
+        raise Refused(f"{where}.type must be one of {', '.join(types)}")
     timestamp = as_text(entry.get("timestamp"), f"{where}.timestamp")
     if timestamp and not _INSTANT.fullmatch(timestamp):
-        raise Refused(f"{where}.timestamp is no ISO 8601 instant with an offset")
+        raise Refused(f"{where}.timestamp must be an ISO 8601 instant with an offset")
     tags = entry.get("tags")
     if tags is not None:
         tags = as_object(tags, f"{where}.tags")
@@ -117,7 +117,7 @@ class Meters:
             tags: dict[str, str | None] = sample.tags or {}
             if self._as_server:
                 tags = {name: tag for name, tag in tags.items() if tag is not None}
-            metrics.append(Metric(sample.name, sample.type, value, tags))
+            metrics.append(TaskMetric(sample.name, sample.type, value, tags))
         return metrics
 
     def _register(self, sample: Sample) -> None:

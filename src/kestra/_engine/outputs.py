@@ -12,10 +12,12 @@ from kestra._engine.jackson import Double
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kestra._engine.rules import Rules
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def settle(outputs: dict[str, Any], *, as_server: bool, drop_nulls: bool) -> dict[str, list[str]]:
+def keep(outputs: dict[str, Any], rules: Rules) -> dict[str, list[str]]:
     """Turn what a frame held, in place, into what is kept of it.
 
     Returns:
@@ -29,27 +31,27 @@ def settle(outputs: dict[str, Any], *, as_server: bool, drop_nulls: bool) -> dic
         is_object = isinstance(container, dict)
         for key, value in list(container.items() if is_object else enumerate(container)):
             where = f"{path}.{key}" if is_object else f"{path}[{key}]"
-            for kind in _losses(key, value, drop_nulls=drop_nulls):
+            for kind in _losses(key, value, rules):
                 found[kind].append(where)
             if isinstance(value, (dict, list)):
                 pending.append((where, value))
             elif isinstance(value, Double):
-                container[key] = _number(value, as_server=as_server)
-            elif drop_nulls and isinstance(value, str):
+                container[key] = _number(value, as_server=rules.server)
+            elif rules.strips_nul and isinstance(value, str):
                 container[key] = value.replace("\0", "")
-            elif drop_nulls and value is None and is_object:
+            elif rules.drops_nulls and value is None and is_object:
                 del container[key]
     return found
 
 
-def _losses(key: str | int, value: Any, *, drop_nulls: bool) -> Iterator[str]:
+def _losses(key: str | int, value: Any, rules: Rules) -> Iterator[str]:
     if _has_lone_surrogate(key) or _has_lone_surrogate(value):
         yield "surrogate"
     if isinstance(value, Double) and abs(value) == inf:
         yield "infinite"
-    if drop_nulls and value is None and isinstance(key, str):
+    if rules.drops_nulls and value is None and isinstance(key, str):
         yield "null"
-    if drop_nulls and isinstance(value, str) and "\0" in value:
+    if rules.strips_nul and isinstance(value, str) and "\0" in value:
         yield "NUL"
 
 

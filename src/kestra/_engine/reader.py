@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from kestra._engine import otlp
-from kestra._engine.jackson import Refused, as_list, as_object, as_text, decode, trim
-from kestra._engine.lines import frame_of, why_no_frame
-from kestra._engine.messages import LogEntry, Messages, Rejected
-from kestra._engine.meters import Meters, ReaderDied, Sample, read_sample
-from kestra._engine.outputs import settle
+from kestra._engine import outputs as _outputs
+from kestra._engine.frame import LEVELS, read_frame
+from kestra._engine.jackson import Refused
+from kestra._engine.lines import decode, frame_of, split_lines, why_no_frame
+from kestra._engine.messages import Messages, Rejected, TaskLog
+from kestra._engine.meters import Meters, ReaderDied, Sample
 from kestra._engine.rules import MAX_METRIC_NAME, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kestra._engine.frame import Frame, Log
     from kestra._engine.messages import Source, State, Stream
 
-_LEVEL_NAMES = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
-_LEVELS = {
-    spelling: name for number, name in enumerate(_LEVEL_NAMES) for spelling in (name, str(number))
-}
 _DEBUG_MARKERS = {"##kestra:log:debug##": True, "##kestra:log:info##": False}
-_ENTERPRISE_KEYS = ("encryptedOutputs",)
+
+Lines = str | bytes | Iterable[str | bytes]
 
 
-class Engine:
+class TaskReader:
     """Takes a task's lines one by one, in the order of their arrival.
 
     Args:
         version: One of `RULES`.
         enterprise: The Enterprise Edition, which accepts assets.
+        server: What a server keeps in the end; else what the side that runs the task hands on.
 
     Raises:
-        ValueError: The version is none of `RULES`.
+        ValueError: The version is not one of `RULES`.
     """
 
-    def __init__(self, version: str = "2.0", *, enterprise: bool = False) -> None:
+    def __init__(
+        self, version: str = "2.0", *, enterprise: bool = False, server: bool = True
+    ) -> None:
         if version not in RULES:
             raise ValueError(f"engine must be one of {', '.join(RULES)}, not {version!r}")
-        self._rules = RULES[version]
+        self._rules = RULES[version] if server else RULES[version].without_server()
         self._enterprise = enterprise
         self._outputs: dict[str, Any] = {}
         self._meters = Meters(as_server=self._rules.server)
-        self._logs: list[LogEntry] = []
+        self._logs: list[TaskLog] = []
         self._assets: list[dict[str, Any]] = []
         self._rejected: list[Rejected] = []
         self._state: State = "SUCCESS"
@@ -53,7 +55,7 @@ class Engine:
         self._debug = False
 
     def feed(self, line: str, stream: Stream = "stdout") -> bool:
-        """Take one line, without its end; tell whether it is an ordinary one."""
+        """Take one line, without its end; return True for an ordinary one."""
         self._lines[stream] += 1
         frame = frame_of(line)
         marker = self._rules.debug_markers and line in _DEBUG_MARKERS
@@ -95,7 +97,8 @@ class Engine:
         if stream == "stderr":
             self._see_stderr()
         try:
-            for loss in self._keep(text):
+            frame = read_frame(text, self._rules, enterprise=self._enterprise)
+            for loss in self._keep(frame, text):
                 losses.append(loss)  # noqa: PERF402  # what came before an exception stays
         except Refused as refused:
             self._log("WARN", f"Invalid outputs '{refused}'", "engine")
@@ -108,63 +111,19 @@ class Engine:
             losses.append(f"the engine's reader of {stream} dies of it: {death}")
         return losses
 
-    def _keep(self, text: str) -> Iterator[str]:
+    def _keep(self, frame: Frame, text: str) -> Iterator[str]:
         """Keep what a frame holds; yield what is lost of it."""
-        frame, rest = decode(text)
-        # All is read before any is kept: a refusal drops the whole frame.
-        samples = [
-            read_sample(entry, f"metrics[{i}]", self._rules.metric_types)
-            for i, entry in enumerate(as_list(frame.get("metrics"), "metrics"))
-        ]
-        logs = [
-            _read_log(entry, f"logs[{i}]")
-            for i, entry in enumerate(as_list(frame.get("logs"), "logs"))
-        ]
-        assets = self._read_assets(frame)
-        record = as_object(frame.get("otlp") if "otlp" in self._rules.keys else None, "otlp")
-        otlp_logs, otlp_metrics = otlp.read_logs(record), otlp.read_metrics(record)
-        outputs = as_object(frame.get("outputs"), "outputs")
-
-        yield from self._unread(frame, rest)
-        for sample in samples:
+        yield from frame.unread
+        for sample in frame.samples:
             yield from self._keep_sample(sample)
-        for log in logs:
+        for log in frame.logs:
             yield from self._keep_log(log, f"Invalid log '{text}'")
-        self._keep_assets(assets)
-        for log in otlp_logs:
+        self._keep_assets(frame.assets)
+        for log in frame.otlp_logs:
             yield from self._keep_log(log, f"Invalid OTLP log '{text}'")
-        for metric in otlp_metrics:
+        for metric in frame.otlp_metrics:
             yield from self._keep_otlp_metric(metric, f"Invalid OTLP metric '{text}'")
-        yield from self._keep_outputs(outputs)
-
-    def _unread(self, frame: dict[str, Any], rest: str) -> Iterator[str]:
-        if "::{" in rest:
-            yield "a second frame on the line is not read: give each a line of its own"
-        elif rest.strip():
-            yield "text after the JSON object, inside the frame, is not read"
-        known = self._rules.keys + (_ENTERPRISE_KEYS if self._enterprise else ())
-        for key in frame:
-            if key not in known:
-                yield f"{key!r} is not read: the keys are {', '.join(self._rules.keys)}"
-
-    def _read_assets(self, frame: dict[str, Any]) -> dict[str, Any] | None:
-        if "assets" not in self._rules.keys or frame.get("assets") is None:
-            return None
-        assets = as_object(frame["assets"], "assets")
-        for i, asset in enumerate(as_list(assets.get("inputs"), "assets.inputs")):
-            where = f"assets.inputs[{i}]"
-            as_text(as_object(asset, where).get("id"), f"{where}.id")
-        for i, asset in enumerate(as_list(assets.get("outputs"), "assets.outputs")):
-            self._check_asset(asset, f"assets.outputs[{i}]")
-        return assets
-
-    def _check_asset(self, asset: Any, where: str) -> None:
-        if not isinstance(asset, dict):  # passes, strange to say
-            return
-        as_text(asset.get("id"), f"{where}.id")
-        as_object(asset.get("metadata"), f"{where}.metadata")
-        if self._rules.typed_assets and asset.get("type") is None:
-            raise Refused(f"{where}.type is missing")
+        yield from self._keep_outputs(frame.outputs)
 
     def _keep_sample(self, sample: Sample | None) -> Iterator[str]:
         if sample and sample.name and len(sample.name) > MAX_METRIC_NAME:
@@ -176,11 +135,11 @@ class Engine:
             yield self._fatal(f"{sample.where}, a timer without a value, takes the server down")
         self._meters.add(sample)
 
-    def _keep_log(self, log: tuple[str | None, str | None], complaint: str) -> Iterator[str]:
+    def _keep_log(self, log: Log, complaint: str) -> Iterator[str]:
         level, message = log
         if level is None:
             self._log("WARN", complaint, "engine")
-            yield f"a log is dropped that has no level: it is one of {', '.join(_LEVEL_NAMES)}"
+            yield f"a log without a level is dropped: give it one of {', '.join(LEVELS)}"
         elif message is None and self._rules.server:
             yield "a log without a message leaves no entry"
         else:
@@ -191,7 +150,7 @@ class Engine:
             return
         if not self._enterprise:
             raise ReaderDied("only the Enterprise Edition takes assets", logged=False)
-        settle(assets, as_server=False, drop_nulls=False)
+        _outputs.keep(assets, self._rules.without_server())
         self._assets.append(assets)
 
     def _keep_otlp_metric(self, samples: list[Sample] | None, complaint: str) -> Iterator[str]:
@@ -206,14 +165,13 @@ class Engine:
             yield f"an otlp metric is dropped: {reason}"
 
     def _keep_outputs(self, outputs: dict[str, Any]) -> Iterator[str]:
-        rules = self._rules
-        found = settle(outputs, as_server=rules.server, drop_nulls=rules.drops_nulls)
+        found = _outputs.keep(outputs, self._rules)
         self._outputs.update(outputs)
         reasons = {
             "null": "null is not kept: leave the key out, or send a value",
             "NUL": "NUL characters are not kept",
             "infinite": "a number beyond a double becomes text",
-            "surrogate": f"half of a surrogate pair {rules.lone_surrogate}",
+            "surrogate": f"half of a surrogate pair {self._rules.lone_surrogate}",
         }
         for kind, paths in found.items():
             more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
@@ -221,12 +179,10 @@ class Engine:
             yield self._fatal(reason) if kind == "surrogate" else reason
 
     def _log(self, level: str, message: str | None, source: Source) -> None:
-        size = self._rules.max_message
-        if message and size:
-            for start in range(0, len(message), size):
-                self._logs.append(LogEntry(level, message[start : start + size], source))
-        else:
-            self._logs.append(LogEntry(level, message, source))
+        size = self._rules.max_message or len(message or "") or 1
+        for start in range(0, len(message or "") or 1, size):
+            part = message and message[start : start + size]
+            self._logs.append(TaskLog(level, part, source))
 
     def _see_stderr(self) -> None:
         if self._rules.stderr_warns and self._state == "SUCCESS":
@@ -238,13 +194,20 @@ class Engine:
         return reason
 
 
-def _read_log(entry: Any, where: str) -> tuple[str | None, str | None]:
-    entry = as_object(entry, where)
-    level, message = entry.get("level"), as_text(entry.get("message"), f"{where}.message")
-    if level is None:
-        return None, message
-    if isinstance(level, str):
-        level = trim(level)
-    if type(level) not in {str, int} or str(level) not in _LEVELS:
-        raise Refused(f"{where}.level is none of {', '.join(_LEVEL_NAMES)}")
-    return _LEVELS[str(level)], message
+def read(stdout: Lines, stderr: Lines, reader: TaskReader) -> Messages:
+    """Return what `reader` has kept after all of `stdout`, then all of `stderr`."""
+    for line in _split(stdout):
+        reader.feed(line, "stdout")
+    for line in _split(stderr):
+        reader.feed(line, "stderr")
+    return reader.messages()
+
+
+def _split(lines: Lines) -> Iterable[str]:
+    if isinstance(lines, (str, bytes, bytearray)):
+        return split_lines(_text(lines))
+    return (line for item in lines for line in split_lines(_text(item)) or [""])
+
+
+def _text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else decode(text)

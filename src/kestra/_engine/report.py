@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from kestra._engine.messages import Rejected
 
 WIDTH = 100  # characters of a line that are shown
+_GAP = "  "  # between two columns
+_NARROWEST = 8  # of a column, where a terminal has no room for all of them
 
 
 def losses(rejected: list[Rejected], engine: str) -> str:
@@ -28,22 +31,73 @@ def loss_rows(rejected: list[Rejected]) -> Iterator[tuple[str, str]]:
         yield "", lines[0].text
 
 
-def indented(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def indented(rows: Iterable[Sequence[str]], room: int | None = None) -> Iterator[str]:
     """Yield rows as the lines of a table, each of its cells short enough for a screen."""
     cells = [[shorten(cell) for cell in row] for row in rows]
-    return (f"  {line}" for line in columns(cells))
+    return (f"{_GAP}{line}" for line in columns(cells, room and room - len(_GAP)))
 
 
-def columns(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield rows as lines in which each column begins at one place."""
+def columns(rows: Iterable[Sequence[str]], room: int | None = None) -> Iterator[str]:
+    """Yield rows as lines in which each column begins at one place.
+
+    Where there is `room` for so many columns of a terminal, cells are wrapped to fit into it.
+    """
     cells = list(rows)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(display_width, column)) for column in zip(*cells, strict=True)]
+    if room is not None:
+        widths = _narrowed(widths, room)
     for row in cells:
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(padded).rstrip()
+        parts = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+        for i in range(max(map(len, parts))):
+            line = [part[i] if i < len(part) else "" for part in parts]
+            yield _GAP.join(map(_padded, line, widths)).rstrip()
+
+
+def display_width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    try:
+        from rich.cells import cell_len
+    except ImportError:
+        return sum(map(_character_width, text))
+    return cell_len(text)
 
 
 def shorten(line: str) -> str:
     """Return a line that fits the screen, and does nothing to it."""
     cut = line if len(line) <= WIDTH else f"{line[:WIDTH]}... ({len(line):,} characters)"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def _character_width(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - display_width(text))
+
+
+def _narrowed(widths: list[int], room: int) -> list[int]:
+    """Return widths that fit into the room, taken from the widest columns."""
+    widths = [min(width, room) for width in widths]
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - room
+    while excess > 0 and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+        excess -= 1
+    return widths
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a text in lines of that width, which end between words where there are any."""
+    lines, start = [], 0
+    while len(piece := text[start : start + width + 1]) > width or display_width(piece) > width:
+        end = len(piece)
+        while end > 1 and display_width(piece[:end]) > width:
+            end -= 1
+        space = piece.rfind(" ", 1, end + 1)
+        lines.append(piece[: space if space > 0 else end])
+        start += space + 1 if space > 0 else end
+    return [*lines, piece]

@@ -114,7 +114,8 @@ async def ended(
         settling: What is known of its log.
     """
     state = execution["state"]["current"]
-    logger.log(_LEVELS.get(str(state), logging.WARNING), "Execution %s ended: %s", name, state)
+    level = _LEVELS.get(state, logging.WARNING)
+    logger.log(level, "Execution %s ended: %s", name, state, extra={"tells_end": True})
     log, complete = None, None if settling is None else settling.complete
     if options.fetch_log:
         if settling is None:

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from kestra._engine import report
 from kestra._engine.lines import Lines
-from kestra._engine.reader import Engine
+from kestra._engine.reader import TaskReader
 from kestra._testing.tee import Tee
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from kestra._engine.messages import LogEntry, Messages, Metrics, Rejected, State, Stream
+    from kestra._engine.messages import Messages, Metrics, Rejected, State, Stream, TaskLog
 
 
 def capture(
     *, engine: str = "2.0", enterprise: bool = False
 ) -> AbstractContextManager[Captured, None]:
-    """Tell what Kestra would keep of what the code in the block prints.
+    """Collect what Kestra would keep of what the code in the block prints.
 
     ::
 
@@ -29,33 +29,33 @@ def capture(
         assert messages.outputs == {"rows": 3}
         assert messages.metrics["rows"] == 3
 
-    Whatever comes through `sys.stdout` and `sys.stderr` counts, of any thread: `Kestra`, log
-    records, `print`, bytes for `sys.stdout.buffer`. It is shown as ever, so `capsys` and `capfd`
-    see it too. What does not come through is not seen: text that the code redirects (nor would the
-    engine see it), and output of other processes or straight to a descriptor; for those there is
+    Everything written to `sys.stdout` and `sys.stderr` counts, by any thread: `Kestra`, log
+    records, `print`, bytes for `sys.stdout.buffer`. It is still shown, so `capsys` and `capfd`
+    get it too. Text that the code redirects does not count (the engine would not get it either),
+    nor does output of other processes or straight to a descriptor; for those there is
     `run_script`. With pytest, `capsys.disabled()` and `breakpoint()` inside the block put the
-    standard streams back, which ends it there.
+    standard streams back, which ends the capture there.
 
     The block counts as a task of its own: the types of the metrics that were sent before it do not
-    clash with those inside. Blocks may stand in each other. In two threads at the same time they
-    must not: there is but one `sys.stdout`.
+    clash with those inside. Blocks may be nested, but two threads must not capture at the same
+    time: there is only one `sys.stdout`.
 
     Args:
         engine: Whose rules, as of `parse`.
         enterprise: Accept assets, as of `parse`.
 
     Raises:
-        AssertionError: When the block ends, if the engine would lose something of what was
-            printed. Not where the code in the block has looked at `rejected`, or has raised.
+        AssertionError: When the block ends, if Kestra would lose something of what was printed;
+            not if the code in the block has read `rejected` since, or has raised.
         ValueError: An engine whose rules are not known.
     """
     return _Block(engine, enterprise=enterprise)
 
 
 class Captured:
-    """What was printed so far, as the engine would keep it if the task ended here.
+    """What was printed so far, as Kestra would keep it if the task ended here.
 
-    To be read at any time, while the code runs and afterwards. The attributes are those of
+    It can be read at any time, while the code runs and afterwards. The attributes are those of
     `Messages`. Made by `capture` and by the fixture `kestra_messages`.
     """
 
@@ -84,7 +84,7 @@ class Captured:
         return self._messages().metrics
 
     @property
-    def logs(self) -> list[LogEntry]:
+    def logs(self) -> list[TaskLog]:
         """Ordinary lines and log frames, in order."""
         return self._messages().logs
 
@@ -95,23 +95,23 @@ class Captured:
 
     @property
     def rejected(self) -> list[Rejected]:
-        """The lines of which something is lost; whoever looks here answers for them."""
+        """The lines of which something is lost; a test that reads them does not fail of them."""
         rejected = self._messages().rejected
         self._looked_at = len(rejected)
         return rejected
 
     @property
     def state(self) -> State:
-        """What the output makes of the state of the task: `SUCCESS`, `WARNING` or `CRASH`."""
+        """The state of the task, as far as its output decides: `SUCCESS`, `WARNING` or `CRASH`."""
         return self._messages().state
 
     def unseen_losses(self) -> str:
-        """Return what is lost, and why, where nobody has looked at `rejected` since; else ""."""
+        """Return what is lost, and why, unless `rejected` was read since; else ""."""
         rejected = self._messages().rejected
         if len(rejected) <= self._looked_at:
             return ""
         table = report.losses(rejected, self._engine)
-        return f"{table}\n(A test that expects this looks at .rejected before the end.)"
+        return f"{table}\n(A test that expects this reads .rejected before the end.)"
 
     def attach(self) -> None:
         """Begin, or go on after `detach`."""
@@ -147,7 +147,7 @@ class Captured:
         return messages
 
     def _parse(self, pieces: list[tuple[Stream, bytes]]) -> Messages:
-        reader = Engine(self._engine, enterprise=self._enterprise)
+        reader = TaskReader(self._engine, enterprise=self._enterprise)
         lines: dict[Stream, Lines] = {"stdout": Lines(), "stderr": Lines()}
         for stream, piece in pieces:
             for line in lines[stream].feed(piece):

@@ -29,7 +29,7 @@ def kestra_messages(request: pytest.FixtureRequest) -> Iterator[Captured]:
     """What Kestra would keep of what the test prints: outputs, metrics, logs, assets.
 
     From here on to the end of the test function; see `kestra.testing.capture`. Lines of which
-    something would be lost fail the test, unless it has looked at `kestra_messages.rejected`.
+    something would be lost fail the test, unless it has read `kestra_messages.rejected`.
     """
     from kestra.testing import Captured
 
@@ -80,7 +80,7 @@ def _innermost_wrapper(phase: Phase) -> Phase | None:
 
 @_innermost_wrapper
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Stop looking when the fixtures are set up."""
+    """Stop collecting when the fixtures are set up."""
     try:
         return (yield)
     finally:
@@ -89,7 +89,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 
 @_innermost_wrapper
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Look at the test function, and fail it in the end where something would be lost."""
+    """Collect what the test function prints, and fail it where something would be lost."""
     if item in _captured:
         _captured[item].attach()
     try:

@@ -7,22 +7,23 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from kestra._engine import report
 from kestra._engine.lines import read_lines
 from kestra._engine.messages import ScriptMessages
-from kestra._engine.reader import Engine
+from kestra._engine.reader import TaskReader
+from kestra._engine.rules import GRACE
 from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing.task_context import context_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from kestra._engine.messages import Stream
 
@@ -41,6 +42,8 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     timeout: float = 60,
+    kill_after: float | None = None,
+    grace: float = GRACE,
     check: bool = True,
 ) -> ScriptMessages:
     """Run a Python script as a task would, and return what Kestra would keep of its output.
@@ -58,8 +61,11 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
         cwd: Its working directory; by default the current one.
         timeout: Seconds until it has to have ended, with all that it started and that holds its
             standard output or standard error open.
+        kill_after: Seconds until it is killed as the engine kills a task: it gets SIGTERM (on
+            Windows CTRL_BREAK), and so has what it started. How it ends then is no failure.
+        grace: Seconds from there to SIGKILL.
         check: Raise where it fails, or where something of its output would be lost. Without it,
-            look at `exit_status` and `rejected`.
+            read `exit_status` and `rejected`.
 
     Raises:
         AssertionError: It ended with another exit status than 0 (the message has the end of its
@@ -74,20 +80,22 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
     path = Path(script).absolute()
     if not path.is_file():
         raise FileNotFoundError(f"there is no script {path}")
-    reader = Engine(engine, enterprise=enterprise)
+    reader = TaskReader(engine, enterprise=enterprise)
     with ExitStack() as stack:
         variables = dict(env or {})
         if context is not None:
             variables[FILE_VARIABLE] = stack.enter_context(context_file(context))
-        process = start([path, *arguments], variables, cwd, own_session=True)
+        command = [sys.executable, path, *arguments]
+        process = start(command, variables, cwd, own_session=True)
+        was_killed = stack.enter_context(killed_after(process, kill_after, grace))
         _feed(reader, process, path.name, timeout)
-    messages = ScriptMessages.of(reader.messages(), process.returncode)
+    messages = ScriptMessages.of(reader.messages(), process.returncode, killed=was_killed())
     if check:
         _check(messages, path.name, engine)
     return messages
 
 
-def _feed(reader: Engine, process: subprocess.Popen[bytes], name: str, timeout: float) -> None:
+def _feed(reader: TaskReader, process: subprocess.Popen[bytes], name: str, timeout: float) -> None:
     """Let the engine read all that the process prints, until it has ended or is made to."""
     __tracebackhide__ = True
     output = Output(process)
@@ -116,18 +124,52 @@ def _feed(reader: Engine, process: subprocess.Popen[bytes], name: str, timeout: 
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # nobody is left (macOS: only a zombie)
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
+    _signal_all(process, "SIGKILL")
     process.wait()
+
+
+def _signal_all(process: subprocess.Popen[bytes], name: Literal["SIGTERM", "SIGKILL"]) -> None:
+    """Send a signal to a process and to all of its session."""
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left (macOS: only a zombie)
+        if sys.platform != "win32":
+            os.killpg(process.pid, getattr(signal, name))
+        elif name == "SIGTERM":
+            process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            process.kill()
+
+
+@contextmanager
+def killed_after(
+    process: subprocess.Popen[bytes], seconds: float | None, grace: float
+) -> Iterator[Callable[[], bool]]:
+    """Kill a process that is still running then, as the engine kills a task.
+
+    The process has a session of its own, and has ended when the block ends. What is yielded
+    returns True if it was killed.
+    """
+    over, killed = Event(), Event()
+
+    def kill() -> None:
+        if not over.wait(seconds):
+            killed.set()
+            _signal_all(process, "SIGTERM")
+            if not over.wait(grace):
+                _signal_all(process, "SIGKILL")
+
+    thread = Thread(target=kill, daemon=True)
+    if seconds is not None:
+        thread.start()
+    try:
+        yield killed.is_set
+    finally:
+        over.set()
 
 
 def _check(messages: ScriptMessages, name: str, engine: str) -> None:
     __tracebackhide__ = True
     complaints = []
-    if messages.exit_status:
+    if messages.exit_status and messages.state != "KILLED":
         log = [str(entry.message) for entry in messages.logs[-_SHOWN_LINES:]]
         complaints.append(
             f"{name} failed with exit status {messages.exit_status}. {_end_of('it logged', log)}"
@@ -151,32 +193,26 @@ def start(
     *,
     own_session: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a script, given with its arguments, with `variables` added to its environment.
+    """Start a command with `variables` added to its environment.
 
-    Args:
-        command: Its path and its arguments.
-        variables: What its environment has in addition.
-        cwd: Its working directory.
-        own_session: It reads nothing, no terminal sends it signals, and it can be killed with all
-            that it started. Else it shares the job and standard input of this process.
+    In a session of its own it reads nothing, no terminal sends it signals, and it can be killed
+    with all that it started. Else it shares the job and standard input of this process.
     """
     return subprocess.Popen(  # noqa: S603  # the user's own script
-        [sys.executable, *map(str, command)],
+        list(map(str, command)),
         stdin=subprocess.DEVNULL if own_session else None,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, **variables},
         cwd=cwd,
         start_new_session=own_session,
+        # On Windows, what CTRL_BREAK is sent to.
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if own_session else 0,
     )
 
 
 class Output:
-    """What a process prints, until it and all that holds its pipes has ended.
-
-    Args:
-        process: One whose standard output and standard error are pipes, which are closed here.
-    """
+    """What a process prints to its pipes, until it and all that holds them open has ended."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._queue: Queue[tuple[Stream, str | None]] = Queue(_QUEUED_LINES)
@@ -188,11 +224,8 @@ class Output:
     def lines(self, deadline: float | None = None) -> Iterator[tuple[Stream, str]]:
         """Yield the lines of both streams in the order of their arrival; may be called again.
 
-        Args:
-            deadline: By the monotonic clock.
-
         Raises:
-            TimeoutError: The deadline is over.
+            TimeoutError: The deadline, by the monotonic clock, is over.
         """
         while self._open:
             stream, line = self._next(deadline)

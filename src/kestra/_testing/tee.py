@@ -1,4 +1,4 @@
-"""What stands for `sys.stdout` and `sys.stderr` while a test looks at what is printed."""
+"""What stands for `sys.stdout` and `sys.stderr` while a test collects what is printed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from kestra._engine.messages import Metric
+    from kestra._engine.messages import TaskMetric
     from kestra._testing.fake.inputs import Input
     from kestra._testing.fake.task import Function, Result
 
@@ -93,7 +93,7 @@ class Execution:
     history: list[tuple[str, float]] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
     logs: list[tuple[float, str, str]] = field(default_factory=list)
-    metrics: list[Metric] = field(default_factory=list)
+    metrics: list[TaskMetric] = field(default_factory=list)
     error: Exception | None = None
     resumed: dict[str, Any] | None = None
     files: dict[str, bytes] = field(default_factory=dict, repr=False)

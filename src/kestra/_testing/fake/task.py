@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from kestra._engine.reader import Engine
+from kestra._engine.reader import TaskReader
 from kestra._task import frames, sink
 from kestra._task import kestra as _kestra
 from kestra._task.sink import Sink
@@ -18,7 +18,7 @@ from kestra._task.sink import Sink
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kestra._engine.messages import Metric
+    from kestra._engine.messages import TaskMetric
 
 Function = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
@@ -41,7 +41,7 @@ class Result:
     state: str
     outputs: dict[str, Any] = field(default_factory=dict)
     logs: list[tuple[str, str]] = field(default_factory=list)
-    metrics: list[Metric] = field(default_factory=list)
+    metrics: list[TaskMetric] = field(default_factory=list)
     error: Exception | None = None
 
 
@@ -78,7 +78,7 @@ def call(
         version: Whose rules count for what it emits.
         store: Keeps a file under a name, and returns its URI: what bytes in outputs become.
     """
-    engine = Engine(version)
+    engine = TaskReader(version)
     emitted: list[str] = []
     error: Exception | None = None
     token = _emitted.set(emitted)

@@ -1,0 +1,91 @@
+"""The files that a script leaves in its working directory, and those that `outputFiles` keeps."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SKIPPED = {"__pycache__", "node_modules", "venv"}  # and hidden ones
+_MOST_FILES = 20_000  # of a working directory in which changes are looked for
+_JAVA_GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", ",": "|", "}": ")"}
+_JAVA_GLOB_TOKEN = re.compile(r"\*\*|\*|\?|\\.|\[(?:!|\^)?[^\]]*\]|.", re.DOTALL)
+
+
+class File(NamedTuple):
+    """A file, by its path from the working directory with slashes."""
+
+    path: str
+    size: int
+
+
+def snapshot(folder: str) -> dict[str, tuple[int, int, int]] | None:
+    """Return what changes when a file is written, by path; None for too many files."""
+    found = {}
+    for path, status in _walk(folder, skip=True):
+        found[path] = status.st_mtime_ns, status.st_size, status.st_ino
+        if len(found) > _MOST_FILES:
+            return None
+    return found
+
+
+def written(folder: str, before: dict[str, tuple[int, int, int]] | None) -> list[File]:
+    """Return the files that are new or changed since `before`."""
+    after = snapshot(folder)
+    if before is None or after is None:
+        return []
+    return sorted(File(path, it[1]) for path, it in after.items() if before.get(path) != it)
+
+
+def matching(
+    folder: str, patterns: Iterable[str], *, skip: bool = False
+) -> tuple[list[File], list[str]]:
+    """Return the files that `outputFiles` would keep, and the patterns that match none."""
+    files = [File(path, status.st_size) for path, status in _walk(folder, skip=skip)]
+    kept, unmatched = set(), []
+    for pattern in patterns:
+        matches = {file for file in files if matches_glob(pattern, file.path)}
+        kept |= matches
+        if not matches:
+            unmatched.append(pattern)
+    return sorted(kept), unmatched
+
+
+def matches_glob(pattern: str, path: str) -> bool:
+    """Return True if Java's glob, which starts at the working directory, matches a path in it.
+
+    The engine puts the directory and a slash before the pattern; so `**/a` does not match `a`.
+    """
+    if pattern.startswith("regex:"):
+        return re.fullmatch(pattern.removeprefix("regex:"), path) is not None
+    pieces = _JAVA_GLOB_TOKEN.findall(pattern.removeprefix("glob:").removeprefix("/"))
+    depth, found = 0, []
+    for part in pieces:
+        depth += (part == "{") - (part == "}")
+        if part.startswith("[") and len(part) > 1:
+            found.append(f"(?!/){part.replace('[!', '[^', 1)}")
+        elif part in _JAVA_GLOB and not (part == "," and not depth):
+            found.append(_JAVA_GLOB[part])
+        else:
+            found.append(re.escape(part.removeprefix("\\") if len(part) > 1 else part))
+    try:
+        return re.fullmatch("".join(found), path) is not None
+    except re.error:
+        return False
+
+
+def _walk(folder: str, *, skip: bool) -> Iterator[tuple[str, os.stat_result]]:
+    for parent, folders, names in os.walk(folder):
+        if skip:
+            folders[:] = [it for it in folders if it not in _SKIPPED and not it.startswith(".")]
+        for name in names:
+            path = Path(parent, name)
+            try:
+                status = path.stat()
+            except OSError:  # it has gone, or leads nowhere
+                continue
+            yield path.relative_to(folder).as_posix(), status

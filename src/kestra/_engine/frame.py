@@ -1,0 +1,105 @@
+"""What stands in a frame: read as a whole, before any of it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kestra._engine import otlp
+from kestra._engine.jackson import Refused, as_list, as_object, as_text, decode, trim
+from kestra._engine.meters import Sample, read_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kestra._engine.rules import Rules
+
+LEVELS = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
+_LEVEL_OF = {
+    spelling: name for number, name in enumerate(LEVELS) for spelling in (name, str(number))
+}
+_ENTERPRISE_KEYS = ("encryptedOutputs",)
+
+Log = tuple[str | None, str | None]  # level and message
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame whose types are right; `unread` says which parts the engine ignores."""
+
+    unread: list[str]
+    samples: list[Sample | None]
+    logs: list[Log]
+    assets: dict[str, Any] | None
+    otlp_logs: list[Log]
+    otlp_metrics: list[list[Sample] | None]
+    outputs: dict[str, Any]
+
+
+def read_frame(text: str, rules: Rules, *, enterprise: bool) -> Frame:
+    """Read the JSON of a frame.
+
+    Raises:
+        Refused: The engine drops the whole frame.
+        ReaderDied: It does not survive it.
+    """
+    frame, rest = decode(text)
+    samples = [
+        read_sample(entry, f"metrics[{i}]", rules.metric_types)
+        for i, entry in enumerate(as_list(frame.get("metrics"), "metrics"))
+    ]
+    logs = [
+        _read_log(entry, f"logs[{i}]") for i, entry in enumerate(as_list(frame.get("logs"), "logs"))
+    ]
+    assets = _read_assets(frame, rules)
+    record = as_object(frame.get("otlp") if "otlp" in rules.keys else None, "otlp")
+    return Frame(
+        list(_unread(frame, rest, rules.keys, _ENTERPRISE_KEYS if enterprise else ())),
+        samples,
+        logs,
+        assets,
+        otlp.read_logs(record),
+        otlp.read_metrics(record),
+        as_object(frame.get("outputs"), "outputs"),
+    )
+
+
+def _unread(
+    frame: dict[str, Any], rest: str, keys: tuple[str, ...], more_keys: tuple[str, ...]
+) -> Iterator[str]:
+    if "::{" in rest:
+        yield "a second frame on the line is not read: give each a line of its own"
+    elif rest.strip():
+        yield "text after the JSON object, inside the frame, is not read"
+    for key in frame:
+        if key not in keys + more_keys:
+            yield f"{key!r} is not read: the keys are {', '.join(keys)}"
+
+
+def _read_log(entry: Any, where: str) -> Log:
+    entry = as_object(entry, where)
+    level, message = entry.get("level"), as_text(entry.get("message"), f"{where}.message")
+    if level is None:
+        return None, message
+    if isinstance(level, str):
+        level = trim(level)
+    if type(level) not in {str, int} or str(level) not in _LEVEL_OF:
+        raise Refused(f"{where}.level must be one of {', '.join(LEVELS)}")
+    return _LEVEL_OF[str(level)], message
+
+
+def _read_assets(frame: dict[str, Any], rules: Rules) -> dict[str, Any] | None:
+    if "assets" not in rules.keys or frame.get("assets") is None:
+        return None
+    assets = as_object(frame["assets"], "assets")
+    for i, asset in enumerate(as_list(assets.get("inputs"), "assets.inputs")):
+        where = f"assets.inputs[{i}]"
+        as_text(as_object(asset, where).get("id"), f"{where}.id")
+    for i, asset in enumerate(as_list(assets.get("outputs"), "assets.outputs")):
+        if isinstance(asset, dict):  # anything else passes, strange to say
+            where = f"assets.outputs[{i}]"
+            as_text(asset.get("id"), f"{where}.id")
+            as_object(asset.get("metadata"), f"{where}.metadata")
+            if rules.typed_assets and asset.get("type") is None:
+                raise Refused(f"{where}.type is missing")
+    return assets

@@ -134,11 +134,12 @@ def asked(fake, engine, case, request):
 
 
 def comparable(text):
-    """A text without what differs from run to run, or is a parser's own."""
+    """A text without what differs from run to run, or is the sentence of a library."""
     text = re.sub(r"\b(execution\d+|[0-9A-Za-z]{20,22})\b", "(id)", text)
     text = re.sub(r"(?<=:\d\d)\.\d+Z", "Z", text)  # 0.21 keeps milliseconds
     text = re.sub(r"(?<=/inputs/file/)[^\"]*", "(name)", text)
-    text = re.sub(r"(?s)errors:\n```\n(Unexpected|Cannot|Expecting|Extra).*?```", "errors", text)
+    text = re.sub(r"(?s)(errors:|Cause:|due to:|No enum constant|could not be parsed).*", r"\1", text)
+    text = re.sub(r"(?s)(Invalid input for `\w+`)(?!.*missing).*", r"\1", text)
     text = re.sub(r"at index \d+: .*", "at index", text)
     return re.sub(r"Not Found: \S+ \(", "Not Found: … (", text)
 

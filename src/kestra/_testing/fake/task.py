@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from kestra._engine.reader import Engine
-from kestra._task import kestra as _kestra
 from kestra._task import frames, sink
+from kestra._task import kestra as _kestra
 from kestra._task.sink import Sink
 
 if TYPE_CHECKING:

@@ -75,9 +75,13 @@ def restart(engine: Engine, execution_id: str, revision: int | None) -> Executio
 
 
 def replay(
-    engine: Engine, execution_id: str, task_run: str | None, revision: int | None
+    engine: Engine,
+    execution_id: str,
+    task_run: str | None,
+    revision: int | None,
+    parts: Iterable[_inputs.Part] | None,
 ) -> Execution:
-    """Run an execution again, as a new one."""
+    """Run an execution again, as a new one, with other inputs where there are some."""
     execution = engine.get(execution_id, _page(engine))
     with engine.lock:
         runs = {f"{execution_id}-{task}" for task in execution.definition.tasks}
@@ -87,6 +91,10 @@ def replay(
         if revision is not None:
             _check_revision(engine, execution, revision)
         new = _copy(engine, execution, revision)
+        if parts is not None:
+            sent = engine.sent(parts, f"///executions/{new.id}/inputs")
+            known = execution.definition.inputs
+            new.inputs = sent if known is None else _inputs.read(known, sent, engine.version)
         new.labels["system.replay"] = "true"
         new.attempts += 1
         new.start(execution.definition.states)

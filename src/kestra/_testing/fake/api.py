@@ -59,7 +59,8 @@ class Api:
             line = f"{request.method} {self._path(request.path)}"
             for pattern, route in _ROUTES:
                 if match := re.fullmatch(pattern, line):
-                    return route(self, request, *map(unquote, match.groups()))
+                    names = [unquote(each) for each in match.groups() if each is not None]
+                    return route(self, request, *names)
         except Refused as refused:
             return as_json(refused.body, refused.status)
         raise UnexpectedError(f"{request.method} {request.path} is not imitated")
@@ -98,7 +99,7 @@ _ROUTES: tuple[tuple[str, Callable[..., Reply]], ...] = (
     (r"GET executions/([^/]+)/follow", executions_api.follow),
     (r"DELETE executions/([^/]+)/(actions/|)(kill)", executions_api.act),
     (r"POST executions/([^/]+)/(actions/)kill", executions_api.not_allowed),
-    (r"POST executions/([^/]+)/(actions/|)(pause|resume|restart|replay|labels)",
+    (r"POST executions/([^/]+)/(actions/|)(pause|resume|restart|replay|replay-with-inputs|labels)",
      executions_api.act),
     (r"POST executions/([^/]+)/([^/]+)", executions_api.create),
     (r"GET logs/search", results_api.search_logs),

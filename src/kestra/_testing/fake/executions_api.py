@@ -16,7 +16,7 @@ from kestra._testing.fake.messages import Reply, Request, as_json, as_stream, pa
 from kestra._testing.fake.refused import Refused, SilenceError, not_found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kestra._testing.fake.api import Api
     from kestra._testing.fake.engine import Engine
@@ -36,8 +36,7 @@ def create(api: Api, request: Request, namespace: str, flow: str) -> Reply:
     if kind not in {"", "multipart/form-data"}:
         allowed = f"Content Type [{kind}] not allowed. Allowed types: [multipart/form-data]"
         raise Refused(415, f"Unsupported Media Type: {allowed}")
-    number = request.value("revision") or ""
-    revision = int(number) if number.isdecimal() else None  # another is ignored
+    revision = _revision(request)
     definition = engine.definition(namespace, flow, revision)
     labels = labels_of_query(request.values.get("labels", ()), engine.version)
     date = time_of(request.value("scheduleDate"))  # one without an offset is ignored too
@@ -93,24 +92,11 @@ def act(api: Api, request: Request, execution_id: str, place: str, action: str) 
         return create(api, request, execution_id, action)
     if place and not is_new:
         raise not_found()
-    number = request.value("revision")
-    revision = None if number is None else int(number)
-    if action == "resume":
-        execution = _resume(engine, request, execution_id)
-    elif action == "restart":
-        execution = actions.restart(engine, execution_id, revision)
-    elif action == "replay":
-        task_run = request.value("taskRunId")
-        execution = actions.replay(engine, execution_id, task_run, revision)
-    elif action == "labels":
-        labels = labels_of_body(json.loads(request.body), engine.version)
-        execution = actions.set_labels(engine, execution_id, labels)
-    elif action == "pause":
-        execution = actions.pause(engine, execution_id)
-    else:
-        execution = actions.kill(engine, execution_id)
+    execution = _ACTIONS[action](engine, request, execution_id)
     if not is_new and action in _BRIEF:
         return Reply(_BRIEF[action])
+    if is_new:
+        engine.play(execution)  # which answers when the action has been carried out
     return as_json(_shown(engine, execution))
 
 
@@ -127,6 +113,35 @@ def _resume(engine: Engine, request: Request, execution_id: str) -> Execution:
             engine.clock.sleep(request.read_timeout or 0)
             raise SilenceError(f"0.21 does not answer: {refused}") from None
         raise
+
+
+def _replay(engine: Engine, request: Request, execution_id: str) -> Execution:
+    parts = parts_of(request) if request.path.endswith("-with-inputs") else None
+    task_run = request.value("taskRunId")
+    return actions.replay(engine, execution_id, task_run, _revision(request), parts)
+
+
+def _set_labels(engine: Engine, request: Request, execution_id: str) -> Execution:
+    labels = labels_of_body(json.loads(request.body), engine.version)
+    return actions.set_labels(engine, execution_id, labels)
+
+
+def _revision(request: Request) -> int | None:
+    number = request.value("revision") or ""
+    return int(number) if number.isdecimal() else None  # another is ignored
+
+
+_ACTIONS: dict[str, Callable[[Engine, Request, str], Execution]] = {
+    "kill": lambda engine, _, execution_id: actions.kill(engine, execution_id),
+    "pause": lambda engine, _, execution_id: actions.pause(engine, execution_id),
+    "resume": _resume,
+    "restart": lambda engine, request, execution_id: actions.restart(
+        engine, execution_id, _revision(request)
+    ),
+    "replay": _replay,
+    "replay-with-inputs": _replay,
+    "labels": _set_labels,
+}
 
 
 def follow(api: Api, _: Request, execution_id: str) -> Reply:

@@ -75,7 +75,7 @@ _PLAIN = {
     "state": "IN",
     "q": "EQUALS",
 }
-_SORTED_BY = ("state.startDate", "state.endDate", "id", "namespace", "flowId")
+_SORTED_BY = ("state.startDate", "state.endDate", "state.duration", "id", "namespace", "flowId")
 
 
 def executions(
@@ -199,7 +199,7 @@ def _check(field: str, operation: str, known: Mapping[str, set[str]]) -> None:
     elif field == "timeRange":
         raise UnexpectedError(f"filters[{field}] is not imitated: filter by startDate")
     else:
-        raise Refused(422, f"Illegal argument: Unsupported field '{field}'.")
+        raise Refused(422, f"Illegal argument: Unsupported field '{field}'")
 
 
 def _invalid(what: str) -> Refused:
@@ -239,6 +239,7 @@ def _fields(execution: Execution, dated: Callable[[float], datetime]) -> dict[st
         "state.startDate": start,
         "endDate": end,
         "state.endDate": end,
+        "state.duration": f"{execution.history[-1][1] - execution.created:020.6f}",
         "q": f"{execution.id} {execution.namespace} {execution.flow}",
         "childFilter": "MAIN",
         "scope": "USER",

@@ -13,6 +13,8 @@ from types import MappingProxyType
 import pytest
 import requests
 import urllib3
+from kestra._http.session import Access, Sessions
+from kestra._http.transport import request
 from loopback import (
     Loopback,
     Proxy,
@@ -27,11 +29,9 @@ from loopback import (
 )
 
 from kestra import Flow
-from kestra._http.creation import CORRELATION
-from kestra._http.credentials import credentials
-from kestra._http.session import Access, Sessions
-from kestra._http.stream import Stream
-from kestra._http.transport import request
+from kestra._api.credentials import credentials
+from kestra._api.models import CORRELATION
+from kestra._http.streams import Stream
 from kestra.exceptions import ConnectionFailed, ConnectTimeout, RequestTimeout
 
 pytestmark = pytest.mark.usefixtures("environment", "no_proxy", "slept")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest import exchanges
 
-from kestra._http.credentials import (
+from kestra._api.credentials import (
     MASK,
     NO_CREDENTIALS,
     credentials,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest import exchanges
 
-from kestra._http.events import Event, events
+from kestra._http.sse import Event, events
 
 
 def read(*pieces):

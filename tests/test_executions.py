@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from rest import exchanges
 
 from kestra._api.forms import creation_query
-from kestra._api.models import OTHER_STATES, TERMINAL_STATES
-from kestra._api.parsing import state_of
+from kestra._api.models import CORRELATION, OTHER_STATES, TERMINAL_STATES
+from kestra._api.parsing import labels_on, state_of
 from kestra._api.paths import base_url, endpoints, segment, ui_url, under_main
-from kestra._http.creation import CORRELATION, Creation, labels_on, without_correlation
+from kestra._rules.creation import Creation, without_correlation
 
 POST = "http://h/api/v1/executions/company.team/my-flow"
 

@@ -39,9 +39,9 @@ from loopback import (
 )
 from rest import exchanges
 
-import kestra._client.waiting
+import kestra._rules.waiting
 from kestra import Flow, FlowExecution
-from kestra._http.creation import CORRELATION
+from kestra._api.models import CORRELATION
 from kestra.exceptions import (
     AuthenticationError,
     Conflict,
@@ -950,7 +950,7 @@ def test_a_timeout_holds_while_the_server_does_not_answer(server, flow, monkeypa
     """A look that hangs is cut short; the timeout is what is raised."""
     flow.request_timeout = 60
     server.upset("GET /api/v1/executions", *[hang] * 20)
-    monkeypatch.setattr(kestra._client.waiting, "LAST_LOOK", 0.2)
+    monkeypatch.setattr(kestra._rules.waiting, "LAST_POLL", 0.2)
     with pytest.raises(ExecutionTimeout, match=r"not ended after 0.1 s\b") as caught:
         run(flow, timeout=0.1)
     assert caught.value.state is None
@@ -1090,7 +1090,7 @@ def test_a_log_that_cannot_be_had_does_not_cost_the_result(server, flow, caplog,
 
 def test_a_log_that_does_not_come_is_given_up(server, flow, monkeypatch):
     """The result comes soon after `log_settle`, whatever the timeout of a request is."""
-    monkeypatch.setattr(kestra._client.waiting, "_LOG_GRACE", 0.2)
+    monkeypatch.setattr(kestra._rules.waiting, "_LOG_GRACE", 0.2)
     flow.log_settle = 0.1
     server.upset("/download", hang)
     assert run(flow) == FlowExecution("execution0", "SUCCESS", None, None)
@@ -1109,7 +1109,7 @@ def test_a_large_log_is_not_kept_while_it_is_downloaded_again(server, flow, capl
     """Twice the log would be too much memory; if the second download fails, there is none."""
     server.engine.logs = [lines(200)]
     server.upset("/download", fine, answer(403))
-    with patch.object(kestra._client.waiting, "_LARGE_LOG", 1000):
+    with patch.object(kestra._rules.waiting, "_LARGE_LOG", 1000):
         assert run(flow).log is None
     assert "could not be fetched: " in caplog.text
 

@@ -11,6 +11,7 @@ import pytest
 import requests
 import requests_mock
 import responses
+from kestra._http.session import remaining
 from loopback import (
     Gate,
     Gone,
@@ -28,11 +29,10 @@ from rest import exchanges
 
 from kestra import Flow, LogEntry
 from kestra._api.parsing import log_entries
-from kestra._client import channels, following
-from kestra._client.seen import SeenEntries, SeenStates
-from kestra._http import stream as stream_module
-from kestra._http.events import Event, events
-from kestra._http.session import remaining
+from kestra._http import streams as stream_module
+from kestra._http.sse import Event, events
+from kestra._rules import channels, following
+from kestra._rules.reported import ReportedEntries, ReportedStates
 from kestra.exceptions import (
     ExecutionTimeout,
     FailedExponentialBackoff,
@@ -703,7 +703,7 @@ def test_the_end_is_looked_for_once_more_when_the_time_is_over(flow, story):
 
 def test_a_server_that_does_not_answer_when_the_time_is_over_is_a_timeout(flow, story, monkeypatch):
     """And no failure of a request, which nobody waits for any more."""
-    monkeypatch.setattr(channels, "LAST_LOOK", 0.1)
+    monkeypatch.setattr(channels, "LAST_POLL", 0.1)
     story.states(stream(event(shown("CREATED")), then=hang))
     story.server.upset(LOOK, hang)
     with pytest.raises(ExecutionTimeout):
@@ -954,7 +954,7 @@ def test_recorded_entries_are_the_same_in_the_stream_and_in_the_log(engine, requ
     """Entries are told apart by everything that they say."""
     ((_, _, streamed),) = (each for each in exchanges("follow_logs_finished") if each[0] == engine)
     entries = [json.loads(each.data) for each in events([streamed["body"].encode()])][1:]
-    seen = SeenEntries()
+    seen = ReportedEntries()
     assert all(seen.is_new(each) for each in log_entries(entries))
     assert not any(seen.is_new(each) for each in log_entries(entries))
     assert seen.new_in(log_entries(response["body"])) == []
@@ -963,7 +963,7 @@ def test_recorded_entries_are_the_same_in_the_stream_and_in_the_log(engine, requ
 
 
 def states_of(*executions):
-    seen = SeenStates()
+    seen = ReportedStates()
     return [[change.state for change in seen.new_in(each)] for each in executions]
 
 

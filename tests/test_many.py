@@ -28,11 +28,11 @@ from loopback import (
 )
 from rest import exchanges
 
-import kestra._client.schedule
-import kestra._client.waiting
+import kestra._rules.many
+import kestra._rules.waiting
 from kestra import ExecutionOutcome, ExecutionRequest, Flow
 from kestra._api.requests import request_of
-from kestra._client.batch import FORMS, Batch, Search, Sightings, Watched
+from kestra._rules.batches import Batch
 from kestra.exceptions import (
     Conflict,
     ExecutionFailed,
@@ -815,7 +815,7 @@ def test_a_timeout_that_has_passed_at_once_still_looks_once(server, flow):
 
 def test_a_timeout_holds_while_the_server_does_not_answer(server, flow, monkeypatch):
     """The last look is cut short."""
-    monkeypatch.setattr(kestra._client.waiting, "LAST_LOOK", 0.1)
+    monkeypatch.setattr(kestra._rules.waiting, "LAST_POLL", 0.1)
     server.upset(LOOKED, hang)
     (outcome,) = flow.execute_all([lasting(60)], timeout=0)
     assert isinstance(outcome.error, ExecutionTimeout)
@@ -879,7 +879,7 @@ def test_closing_tells_what_was_created_and_not_handed_out(server, flow, caplog)
 
 def test_closing_tells_of_what_may_have_been_created(server, flow, caplog, monkeypatch):
     """The server has not answered, and is not waited for for long, nor asked again."""
-    monkeypatch.setattr(kestra._client.schedule, "_LAST_ANSWERS", 0.05)
+    monkeypatch.setattr(kestra._rules.many, "_LAST_RESPONSES", 0.05)
     flow.request_timeout = (5, 1)
     server.upset("/executions/company.team/slow", carried_out(hang))
     outcomes = flow.execute_all([lasting(0), lasting(9, flow="slow")])
@@ -914,10 +914,10 @@ def test_ctrl_c_in_a_terminal_ends_the_program(server):
     """It shows what goes on running, also while a server does not answer."""
     code = (  # a job in the background ignores SIGINT, and hands that on
         "import signal\n"
-        "import kestra._client.schedule\n"
+        "import kestra._rules.many\n"
         "from kestra import Flow\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "kestra._client.schedule._LAST_ANSWERS = 0.1\n"
+        "kestra._rules.many._LAST_RESPONSES = 0.1\n"
         f"flow = Flow(hostname={server.url!r}, poll_interval=0.05)\n"
         "list(flow.execute_all([('n', 'fine'), ('n', 'slow')]))\n"
     )

@@ -6,17 +6,6 @@ import time
 import pytest
 import requests
 import urllib3
-from requests_mock import NoMockAddress
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    MaxRetryError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-)
-
 from kestra._http.retry import (
     Answer,
     Doubt,
@@ -29,6 +18,16 @@ from kestra._http.retry import (
     is_retried,
     next_attempt,
     published_retry,
+)
+from requests_mock import NoMockAddress
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
 )
 
 POOL = urllib3.HTTPConnectionPool("host")

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import pytest
 import requests
 import urllib3
+from kestra._http.session import Access, Sessions, within
+from kestra._http.transport import annotate, request
 from loopback import (
     Loopback,
     answer,
@@ -29,10 +31,8 @@ from loopback import (
 )
 from rest import exchanges
 
-from kestra._http.creation import CORRELATION
-from kestra._http.credentials import credentials
-from kestra._http.session import Access, Sessions, within
-from kestra._http.transport import annotate, request
+from kestra._api.credentials import credentials
+from kestra._api.models import CORRELATION
 from kestra.exceptions import (
     APIError,
     AuthenticationError,

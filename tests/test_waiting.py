@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kestra._client.waiting import Stopwatch, log_is_settled, next_pause
+from kestra._rules.waiting import Stopwatch, log_is_settled, next_pause
 
 LATENCY = 0.002
 

@@ -33,9 +33,8 @@ from kestra._values.times import instant_text, parse_instant, with_nanoseconds
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from kestra._api.requests import ExecutionRequest
-
     from kestra._api.files import Part
+    from kestra._api.requests import ExecutionRequest
     from kestra._values.table import Readings
 
 CORRELATION = "system.correlationId"

@@ -61,7 +61,8 @@ def whole_state(holder: Any) -> State:
     state = holder.get("state") if isinstance(holder, dict) else None
     listed = state.get("histories") if isinstance(state, dict) else None
     history = tuple(
-        StateChange(str(each.get("state")), parse_instant(each.get("date"))) for each in _objects(listed)
+        StateChange(str(each.get("state")), parse_instant(each.get("date")))
+        for each in _objects(listed)
     )
     return State(state_of(holder), history)
 

@@ -1,9 +1,11 @@
-"""A Kestra server that is none: what `kestra.testing.FakeKestra` is made of.
+"""A Kestra server inside of a test: what `kestra.testing.FakeKestra` is made of.
 
-From the outside in: `server`, which users call; `faults`, what goes wrong on the way; `routes`, the
-REST API, with `search`, `labels` and `shown` for its requests and answers; `engine`, the flows and
-executions; `executions`, the states that one goes through; `inputs`, what is read from what was
-sent; `task`, the call of a flow's function. All of it runs on the time of `clock`.
+From the outside in: `server` is what users call; `interception` brings the requests of this process
+here; `faults` are what goes wrong on the way; `api` says which route answers a request, and
+`executions_api` and `results_api` are the routes, with `messages`, `refused`, `labels`, `search`
+and `shown` for what they read and write; `engine` and `actions` keep the flows and executions;
+`execution` holds the states that one goes through; `inputs` reads what was sent; `task` calls a
+flow's function. All of it runs on the time of `clock`.
 
-How a server behaves was measured on 0.21.0 and 1.3.31; for 2.0 it is what its description says.
+How servers behave was measured on 0.21.0, 1.3.31 and 2.0.0.
 """

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-from unittest import mock
+from typing import TYPE_CHECKING
+
+from kestra._http.stand_ins import Clock, clock, use_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LEAST = 1e-6  # seconds
 
-# The modules of the client that wait, or look at the clock while they do.
-WAITING = (
-    "kestra._http.session",
-    "kestra._http.transport",
-    "kestra._client.waiting",
-)
 
-
-class Clock:
-    """Stands in for the module `time` in the client's modules.
+class VirtualClock(Clock):
+    """A clock on which only sleeping takes time.
 
     All threads share it: where several sleep at once, their seconds add up.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._origin = self._now = time.monotonic()
         self._date = datetime.now(timezone.utc)
-        self._lock = threading.Lock()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(time, name)
-
-    def monotonic(self) -> float:
+    def now(self) -> float:
         """Return the time, in seconds."""
         return self._now
 
@@ -46,24 +35,29 @@ class Clock:
         with self._lock:
             self._now += max(seconds, 0) + _LEAST
 
+    def utcnow(self) -> datetime:
+        """Return the date and time, in UTC."""
+        return self.date(self._now)
+
     def date(self, moment: float) -> datetime:
-        """Return the date and time that a moment of this clock is."""
+        """Return the date and time of a moment of this clock."""
         return self._date + timedelta(seconds=moment - self._origin)
 
     def moment(self, date: datetime) -> float:
-        """Return the moment of this clock that a date and time is."""
+        """Return the moment of this clock at a date and time."""
         return self._origin + (date - self._date).total_seconds()
 
 
 @contextmanager
-def running() -> Iterator[Clock]:
-    """Let the client's time be a clock's; inside of another such block, it is that one's."""
-    present = import_module(WAITING[0]).__dict__["time"]
-    if isinstance(present, Clock):
+def running() -> Iterator[VirtualClock]:
+    """Let new calls of the client take a virtual clock; inside of another block, take that one."""
+    present = clock()
+    if isinstance(present, VirtualClock):
         yield present
         return
-    clock = Clock()
-    with ExitStack() as stack:
-        for name in WAITING:
-            stack.enter_context(mock.patch.object(import_module(name), "time", clock))
-        yield clock
+    virtual = VirtualClock()
+    undo = use_clock(virtual)
+    try:
+        yield virtual
+    finally:
+        undo()

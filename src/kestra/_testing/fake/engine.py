@@ -1,25 +1,31 @@
-"""What the server knows, and what it does: flows, executions, and the refusals of both."""
+"""What the server knows, and what becomes of it: flows and executions."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kestra._http.creation import CORRELATION
 from kestra._testing.fake import inputs as _inputs
-from kestra._testing.fake.executions import Execution, FlowDefinition, Step
-from kestra._testing.fake.refused import Refused, UnexpectedError, not_found, not_terminated
+from kestra._testing.fake.execution import Execution, FlowDefinition, Iteration, Step
+from kestra._testing.fake.labels import CORRELATION
+from kestra._testing.fake.refused import Refused, UnexpectedError, not_found
 from kestra._testing.fake.task import Result, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from kestra._testing.fake.clock import Clock
+    from kestra._testing.fake.clock import VirtualClock
 
-_FLOW = "Requested Flow is not found."
-_NOTHING = "No task found to restart execution from!"
+NO_FLOW = "Requested Flow is not found."
+_BATCH = 100  # entries of a log that are stored together
+_MOST = 1 << 20  # bytes of inputs that 2.0 can pass on
+# The last parts of the old paths of actions, which are creations on 2.0.
+_ACTIONS = {"kill", "pause", "resume", "restart", "replay", "replay-with-inputs", "labels"}
 
 
 class Engine:
@@ -30,22 +36,25 @@ class Engine:
         flows: The flows by namespace and id; `None` for one that is said not to be there.
         executions: The executions by id, in the order of their creation.
         courses: What the next executions are to go through.
+        log_delay: For how many seconds after an entry was logged it is not stored.
+        lock: Held while an execution is changed.
     """
 
-    def __init__(self, version: str, clock: Clock) -> None:
+    def __init__(self, version: str, clock: VirtualClock) -> None:
         self.version = version
         self.clock = clock
         self.flows: dict[tuple[str, str], FlowDefinition | None] = {}
         self.executions: dict[str, Execution] = {}
         self.courses: deque[list[Step]] = deque()
-        self._lock = threading.RLock()
+        self.log_delay = 0.0
+        self.lock = threading.RLock()
 
     # --- time ---
 
     def play(self, execution: Execution) -> None:
         """Let everything happen to an execution that is due by now."""
         while self._steps(execution):
-            before = self.clock.monotonic()
+            before = self.clock.now()
             # Where the call is broken off, by Ctrl-C or the end of a test.
             result = Result("FAILED")
             try:
@@ -55,14 +64,15 @@ class Engine:
                     self.version,
                     lambda name, content: self._store(execution, name, content),
                 )
+                self._iterate(execution)
             finally:
-                with self._lock:
-                    execution.finish(result, self.clock.monotonic() - before)
+                with self.lock:
+                    execution.finish(result, self.clock.now() - before)
 
     def _steps(self, execution: Execution) -> bool:
-        """Step to now, or to where the flow's function is to be called, and say which."""
-        with self._lock:  # which the function is called without: it may start executions itself
-            while not execution.is_busy and execution.due <= self.clock.monotonic():
+        """Step to now, or to a call of the flow's function; return True for that."""
+        with self.lock:  # which the function is called without: it may start executions itself
+            while not execution.is_busy and execution.due <= self.clock.now():
                 if execution.step():
                     return True
             return False
@@ -74,6 +84,29 @@ class Engine:
         execution.files[uri] = content
         return uri
 
+    def _iterate(self, parent: Execution) -> None:
+        """Run the iterations of the flow's loops: each is an execution of its own."""
+        for task, (values, inner, function) in parent.definition.loops.items():
+            for index, value in enumerate(values):
+                child = Execution(
+                    replace(
+                        parent.definition,
+                        function=partial(_call_with, function, value),
+                        tasks=(inner,),
+                        loops={},
+                    ),
+                    f"{parent.id}-{task}-{index}",
+                    parent.revision,
+                    {},
+                    dict(parent.labels),
+                    self.clock.now(),
+                    parent=parent.id,
+                    iteration=Iteration(task, index, value),
+                )
+                child.start([("CREATED", 0), ("RUNNING", 0)])
+                self.executions[child.id] = child
+                self.play(child)
+
     # --- creation ---
 
     def definition(self, namespace: str, flow: str, revision: int | None) -> FlowDefinition:
@@ -83,16 +116,16 @@ class Engine:
             Refused: It is not there, or not this revision of it, or disabled.
             UnexpectedError: Nobody has said whether it is there.
         """
-        if (namespace, flow) not in self.flows:
+        if (namespace, flow) not in self.flows and not (self.version == "2.0" and flow in _ACTIONS):
             known = ", ".join(f"{ns}.{name}" for ns, name in self.flows) or "none"
             raise UnexpectedError(
                 f"no flow {namespace}.{flow} is registered, only: {known}. Register it with "
                 "`flow(namespace, id, function)`, or say with `missing(namespace, id)` that the "
                 "server does not have it"
             )
-        definition = self.flows[namespace, flow]
+        definition = self.flows.get((namespace, flow))
         if definition is None or (revision is not None and revision not in definition.revisions):
-            raise not_found(_FLOW)
+            raise not_found(NO_FLOW)
         if definition.disabled:
             raise Refused(409, "Illegal state: Requested Flow is disabled.")
         return definition
@@ -117,18 +150,20 @@ class Engine:
         Raises:
             Refused: An input is not accepted.
         """
-        with self._lock:
-            new_id = f"execution{len(self.executions) + 1}"
+        with self.lock:
+            new_id = self.new_id()
             place = f"{definition.namespace.replace('.', '/')}/{definition.id}/executions/{new_id}"
-            sent = self._sent(parts, f"///{place}/inputs")
+            sent = self.sent(parts, f"///{place}/inputs")
             known = definition.inputs
+            values = sent if known is None else _inputs.read(known, sent, self.version)
+            system = {} if self.version == "0.21" else {"system.from": "api"}
             execution = Execution(
                 definition,
                 new_id,
                 revision or max(definition.revisions),
-                sent if known is None else _inputs.read(known, sent, self.version),
-                self._labels(new_id, definition, labels),
-                self.clock.monotonic(),
+                values,
+                {**definition.labels, **system, CORRELATION: new_id, **labels},
+                self.clock.now(),
                 schedule_date,
             )
             files = [each for each in sent.values() if isinstance(each, _inputs.SentFile)]
@@ -139,26 +174,24 @@ class Engine:
             self.executions[new_id] = execution
             return execution
 
-    def _sent(self, parts: Iterable[_inputs.Part], place: str) -> dict[str, Any]:
-        """Return what was sent, by the id of the input that it is for."""
-        sent: dict[str, Any] = {}
-        for name, filename, content in parts:
-            if filename is None:
-                sent[name] = content.decode()
-                continue
-            # 0.21 looks at the filename only; later ones at the part's name, unless it is `files`.
-            key = filename if self.version == "0.21" or name == "files" else name
-            path = f"{place}/{key}/{filename}"
-            if illegal := _inputs.illegal_in_path(path):
-                raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {illegal}")
-            sent[key] = _inputs.SentFile.of(content, filename, f"kestra:{path}")
-        return sent
+    def new_id(self) -> str:
+        """Return the id of the next execution."""
+        own = sum(each.iteration is None for each in self.executions.values())
+        return f"execution{own + 1}"
 
-    def _labels(
-        self, new_id: str, definition: FlowDefinition, labels: Mapping[str, str]
-    ) -> dict[str, str]:
-        system = {} if self.version == "0.21" else {"system.from": "api"}
-        return {**definition.labels, **system, CORRELATION: new_id, **labels}
+    def sent(self, parts: Iterable[_inputs.Part], place: str) -> dict[str, Any]:
+        """Return what was sent, by the id of the input that it is for.
+
+        Raises:
+            Refused: A file has a name that the server cannot store, or all is too much.
+        """
+        sent = _inputs.by_id(parts, place, self.version)
+        texts = [each for each in sent.values() if isinstance(each, str)]
+        if self.version == "2.0" and sum(len(each.encode()) for each in texts) > _MOST:
+            raise Refused(
+                500, f"Internal server error: MessageTooBigException: above {_MOST} bytes"
+            )
+        return sent
 
     # --- reading ---
 
@@ -176,102 +209,24 @@ class Engine:
 
     def all(self) -> list[Execution]:
         """Return all executions as they are now, the latest first."""
-        return [self.get(each) for each in reversed(list(self.executions))]
+        for execution_id in list(self.executions):
+            self.get(execution_id)
+        return list(reversed(self.executions.values()))
 
-    # --- acting ---
+    def log(self, execution: Execution) -> list[tuple[float, str, str]]:
+        """Return what is stored of a log by now.
 
-    def kill(self, execution_id: str) -> Execution:
-        """Kill an execution; one that has ended stays as it is."""
-        execution = self.get(execution_id)
-        with self._lock:
-            if execution.has_ended and self.version == "2.0":
-                raise Refused(409, "Illegal state: The execution has ended")
-            if not (execution.has_ended or execution.state == "KILLING"):
-                execution.kill(self.clock.monotonic())
-        return execution
-
-    def pause(self, execution_id: str) -> Execution:
-        """Pause an execution that runs."""
-        execution = self.get(execution_id)
-        with self._lock:
-            if execution.state != "RUNNING":
-                raise self._out_of_place("The execution is not running")
-            execution.pause(self.clock.monotonic())
-        return execution
-
-    def resume(self, execution_id: str, parts: Iterable[_inputs.Part]) -> Execution:
-        """Resume an execution that is paused.
-
-        Raises:
-            Refused: It is not, or an input is not accepted.
+        A log of several batches comes one after the other, the last one after the whole delay.
         """
-        execution = self.get(execution_id, f"Execution '{execution_id}' not found.")
-        with self._lock:
-            if execution.state != "PAUSED":
-                text = f"Execution '{execution_id}' is not paused, can't resume it"
-                raise Refused(409, f"Illegal state: {text}")
-            sent = self._sent(parts, f"///executions/{execution_id}/resume")
-            known = execution.definition.on_resume
-            values = _inputs.read(known, sent, self.version) if known else sent
-            execution.resumed = values
-            execution.resume(self.clock.monotonic())
-        return execution
+        now, delay = self.clock.now(), self.log_delay
+        batches = math.ceil(len(execution.logs) / _BATCH)
+        return [
+            entry
+            for number, entry in enumerate(execution.logs)
+            if entry[0] + delay * (number // _BATCH + 1) / batches <= now
+        ]
 
-    def restart(self, execution_id: str, revision: int | None) -> Execution:
-        """Run an execution again that has failed; with a revision, as a new one."""
-        execution = self.get(execution_id)
-        with self._lock:
-            if not execution.has_ended:
-                state = f"current state is '{execution.state}'"
-                raise Refused(409, f"Illegal state: Execution must be terminated, {state}")
-            if execution.state != "FAILED":
-                raise self._out_of_place(_NOTHING)
-            if revision is not None:
-                execution = self._copy(execution, revision)
-                execution.history = list(self.executions[execution_id].history)
-            execution.labels["system.restarted"] = "true"
-            execution.restart(self.clock.monotonic())
-            self.executions[execution.id] = execution
-        return execution
 
-    def replay(self, execution_id: str, task_run: str | None, revision: int | None) -> Execution:
-        """Run an execution again, as a new one."""
-        execution = self.get(execution_id)
-        with self._lock:
-            runs = {f"{execution_id}-{task}" for task in execution.definition.tasks}
-            if task_run is not None and task_run not in runs:
-                raise self._out_of_place(_NOTHING)
-            new = self._copy(execution, revision)
-            new.labels["system.replay"] = "true"
-            new.attempts += 1
-            new.start(execution.definition.states)
-            self.executions[new.id] = new
-        return new
-
-    def set_labels(self, execution_id: str, labels: Mapping[str, str]) -> Execution:
-        """Add labels to an execution that has ended."""
-        execution = self.get(execution_id)
-        with self._lock:
-            if not execution.has_ended:
-                raise not_terminated()
-            execution.labels.update(labels)
-        return execution
-
-    def _out_of_place(self, what: str) -> Refused:
-        return Refused(409 if self.version == "2.0" else 422, f"Illegal argument: {what}")
-
-    def _copy(self, execution: Execution, revision: int | None) -> Execution:
-        """Return an execution like another one, with nothing in it that has come about."""
-        if revision is not None and revision not in execution.definition.revisions:
-            raise not_found(_FLOW)
-        return Execution(
-            execution.definition,
-            f"execution{len(self.executions) + 1}",
-            revision or execution.revision,
-            execution.inputs,
-            dict(execution.labels),
-            self.clock.monotonic(),
-            parent=execution.id,
-            files=dict(execution.files),
-            attempts=execution.attempts,
-        )
+def _call_with(function: Callable[[Any], Any], value: Any, _: dict[str, Any]) -> Any:
+    """Call the function of a task in a loop with its value, in place of the inputs."""
+    return function(value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kestra._testing.fake.routes import Request
+    from kestra._testing.fake.messages import Request
 
 _CREATION = re.compile(
     r"POST .*/executions/[^/]+/(?!(?:pause|resume|restart|replay|labels)$)[^/]+$"
@@ -25,8 +25,8 @@ class Fault:
         times: With how many requests still.
         on: How they begin.
         after_create: They are creations, and are carried out.
-        status: What is answered; `None` breaks the connection.
-        hangs: Nothing is answered at all.
+        status: The status of the response; `None` breaks the connection.
+        hangs: There is no response at all.
         retry_after: How many seconds the client is asked to wait.
     """
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from kestra._api.forms import text_of
 from kestra._testing.fake.refused import Refused
 
 
@@ -45,18 +46,19 @@ class Input:
     required: bool = True
     defaults: Any = None
     values: Sequence[str] = ()
+    itemType: str = "STRING"  # noqa: N815  # the word of the YAML
 
 
-_CHECKED = {"type", "required", "defaults", "values"}
+_CHECKED = {"type", "required", "defaults", "values", "itemType"}
 # What a flow may say of an input besides, and what makes no difference to a caller.
-_UNCHECKED = {"id", "description", "displayName", "itemType", "extension", "prefill"}
+_UNCHECKED = {"id", "description", "displayName", "extension", "prefill"}
 
 
-def declared(inputs: Mapping[str, Any]) -> list[Input]:
+def declared(inputs: Mapping[str, Any], version: str) -> list[Input]:
     """Return inputs from what a user writes: `{"day": "DATE", "rows": {"type": "INT", …}}`.
 
     Raises:
-        TypeError: It is no mapping, such as the list that a flow in YAML has.
+        TypeError: It is not a mapping, such as the list that a flow in YAML has.
         ValueError: There is no such type, or no such property.
     """
     if not isinstance(inputs, Mapping):
@@ -67,6 +69,8 @@ def declared(inputs: Mapping[str, Any]) -> list[Input]:
         unknown = properties.keys() - _CHECKED - _UNCHECKED
         if unknown:
             raise ValueError(f"inputs[{name!r}] has {min(unknown)!r}, which is not imitated")
+        if properties.get("type") == "BOOLEAN" and version == "2.0":
+            raise ValueError(f"inputs[{name!r}] must be a BOOL: 2.0 has no BOOLEAN")
         if properties.get("type") not in _READERS:
             raise ValueError(f"inputs[{name!r}] must have a type, one of {', '.join(_READERS)}")
         checked: dict[str, Any] = {key: properties[key] for key in _CHECKED & properties.keys()}
@@ -84,37 +88,58 @@ def read(inputs: list[Input], sent: Sent, version: str) -> dict[str, Any]:
 
 
 def _value(declaration: Input, sent: str | SentFile | None, version: str) -> Any:
-    if isinstance(sent, SentFile):
+    if isinstance(sent, SentFile) and (sent or version == "0.21"):
         return sent if declaration.type == "FILE" else sent.uri
-    if not sent:  # an empty text counts as missing
+    if not sent:  # an empty text or file counts as missing
         if declaration.defaults is None:
             if declaration.required:
                 raise _missing(declaration.id, version)
             return None
-        sent = text_of(declaration.defaults)
+        sent = _default(declaration.defaults)
     try:
-        return _READERS[declaration.type](sent, declaration)
-    except _UnreadableError as error:
-        raise _unreadable(declaration, sent, error, version) from None
+        if declaration.type == "SELECT" and version != "2.0":
+            return sent  # not checked before
+        return _READERS[declaration.type](str(sent), declaration)
+    except ValueError as error:
+        raise _unreadable(declaration, str(sent), error, version) from None
 
 
-# --- what is said ----------------------------------------------------------------------------
+def _default(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, date | time) else json.dumps(value)
 
 
-class _UnreadableError(Exception):
-    """A text that cannot be read.
+def by_id(parts: Iterable[Part], place: str, version: str) -> dict[str, str | SentFile]:
+    """Return what was sent, by the id of the input that it is for.
 
     Args:
-        cause: Why not, in the engine's words.
-        by_parser: It is a parser that says so, and not the engine's own check.
-        before: The words of 0.21, where they are others.
-    """
+        parts: What was sent.
+        place: Where its files are to be stored.
+        version: That of the server.
 
-    def __init__(self, cause: str, *, by_parser: bool = False, before: str | None = None) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.by_parser = by_parser
-        self.before = before or cause
+    Raises:
+        Refused: A file has a name that cannot be stored.
+    """
+    sent: dict[str, str | SentFile] = {}
+    for name, filename, content in parts:
+        if filename is None:
+            sent[name] = content.decode()
+            continue
+        # For 0.21 the filename counts; later on the name of the part, unless that is `files`.
+        key = filename if version == "0.21" or name == "files" else name
+        path = f"{place}/{key}/{filename}"
+        if illegal := _illegal_in_path(path):
+            raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {illegal}")
+        sent[key] = SentFile.of(content, filename, f"kestra:{path}")
+    return sent
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+class _NotAllowedError(ValueError):
+    """A value that is not among those that are declared."""
 
 
 def _missing(name: str, version: str) -> Refused:
@@ -124,21 +149,35 @@ def _missing(name: str, version: str) -> Refused:
     return Refused(422, f"Invalid entity: Missing required input:{name}")
 
 
-def _unreadable(declaration: Input, sent: str, error: _UnreadableError, version: str) -> Refused:
-    name, quoted = declaration.id, f"errors:\n```\n{error.cause}\n```"
+def _unreadable(declaration: Input, sent: str, error: ValueError, version: str) -> Refused:
+    name, kind = declaration.id, declaration.type
+    is_choice = isinstance(error, _NotAllowedError)
+    cause = str(error) if is_choice else f"Cannot convert value '{sent}' to {kind}"
     if version == "0.21":
-        cause = error.before
-        if error.by_parser:
-            kind = f"java.lang.Exception: Expected `{declaration.type}`"
-            cause = f"{kind} but received `{sent}` with {quoted}"
         text = f"Invalid input for `{name}`, {cause}, but received `{sent}`"
         return Refused(422, f"Invalid entity: {name}: {text}", ((name, text),))
-    if error.by_parser:  # here the name is not said
-        return Refused(422, f"Invalid entity:  {quoted}")
-    return Refused(422, f"Invalid entity: Invalid value for input `{name}`. Cause: {error.cause}")
+    if version == "1.3" and kind in _PARSED and not is_choice:  # it does not say which input
+        return Refused(422, f"Invalid entity:  errors:\n```\n{cause}\n```")
+    return Refused(422, f"Invalid entity: Invalid value for input `{name}`. Cause: {cause}")
 
 
-# --- types -----------------------------------------------------------------------------------
+# --- types: what a text means, or a ValueError -----------------------------------------------
+
+_DATE = r"\d{4}-\d\d-\d\d"
+_TIME = r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
+_OFFSET = r"(?:Z|[+-]\d\d:\d\d)"
+_DURATION = (
+    r"P(?:([+-]?\d+)D)?"
+    r"(?:T(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?\d+(?:\.\d{0,9})?)S)?)?"
+)
+_NUMBER = r"\s*[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*"
+
+
+def _checked(pattern: str, text: str) -> re.Match[str]:
+    match = re.fullmatch(pattern, text, re.ASCII)
+    if match is None:
+        raise ValueError
+    return match
 
 
 def _text(text: str, _: Input) -> str:
@@ -146,112 +185,95 @@ def _text(text: str, _: Input) -> str:
 
 
 def _integer(text: str, _: Input) -> int:
-    if not re.fullmatch(r"[+-]?\d+", text, re.ASCII) or not -(2**31) <= int(text) < 2**31:
-        raise _UnreadableError(f'For input string: "{text}"')
-    return int(text)
-
-
-def _number(text: str, _: Input) -> float:
-    if not re.fullmatch(r"[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)", text.strip()):
-        raise _UnreadableError(f'For input string: "{text}"')
-    return float(text)
-
-
-def _boolean(text: str, _: Input) -> bool:
-    return text.lower() == "true"  # whatever else is false, and no error
-
-
-def _json(text: str, _: Input) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise _UnreadableError(str(error), by_parser=True) from None
-
-
-def _array(text: str, declaration: Input) -> list[Any]:
-    value = _json(text, declaration)
-    if not isinstance(value, list):
-        raise _UnreadableError(
-            "Cannot deserialize value of type `java.util.ArrayList`", by_parser=True
-        )
+    value = int(_checked(r"[+-]?\d+", text)[0])
+    if not -(2**31) <= value < 2**31:
+        raise ValueError
     return value
 
 
+def _number(text: str, _: Input) -> float:
+    """Return a number in single precision: 16777217 is 16777216, 1e39 is infinite."""
+    value = float(_checked(_NUMBER, text)[0])
+    try:
+        packed = struct.pack("f", value)
+    except OverflowError:
+        return math.copysign(math.inf, value)
+    shortest = (float(f"{value:.{digits}g}") for digits in range(1, 10))
+    same = (each for each in shortest if struct.pack("f", each) == packed)
+    return next(same, struct.unpack("f", packed)[0])
+
+
+def _boolean(text: str, _: Input) -> bool:
+    return text.lower() == "true"  # anything else is false, and no error
+
+
+def _json(text: str, _: Input) -> Any:
+    return json.loads(text)
+
+
+def _array(text: str, declaration: Input) -> list[Any]:
+    value = json.loads(text)
+    if not isinstance(value, list):
+        raise ValueError  # noqa: TRY004  # a refusal of the server, and no error in Python
+    item = Input(declaration.id, declaration.itemType)
+    if item.type in _READERS:
+        for each in value:
+            _READERS[item.type](each if isinstance(each, str) else json.dumps(each), item)
+    return value
+
+
+def _choice(text: str, declaration: Input) -> str:
+    if declaration.values and text not in declaration.values:
+        raise _NotAllowedError(f"it must match the values `[{', '.join(declaration.values)}]`")
+    return text
+
+
 def _choices(text: str, declaration: Input) -> list[Any]:
-    chosen = _array(text, declaration)
-    listed = f"`[{', '.join(declaration.values)}]`"
-    for each in chosen:
-        if each not in declaration.values:
-            cause = f"value `{each}` doesn't match the values {listed}"
-            raise _UnreadableError(cause, before=f"it must match the values {listed}")
-    return chosen
+    return [_choice(each, declaration) for each in _array(text, declaration)]
 
 
 def _email(text: str, _: Input) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise _UnreadableError("The input must be a valid email")
-    return text
+    return _checked(r"[^@\s]+@[^@\s]+", text)[0]
 
 
 def _uri(text: str, _: Input) -> str:
-    if illegal := illegal_in_path(text):
-        raise _UnreadableError(illegal)
+    if _illegal_in_path(text):
+        raise ValueError
     return text
 
 
-def illegal_in_path(path: str) -> str | None:
+def _illegal_in_path(path: str) -> str | None:
     """Return what is said of a path with a character that has to be encoded in it."""
     match = re.search(r'[\s\[\]"<>\\^`{|}]', path)
     return f"Illegal character in path at index {match.start()}: {path}" if match else None
 
 
-_DATE = r"\d{4}-\d\d-\d\d"
-_TIME = r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
-_OFFSET = r"(?:Z|[+-]\d\d:\d\d)"
-
-
-def _parsed(text: str, parse: Callable[[str], Any], *pieces: str) -> Any:
-    """Return what a text of these pieces says; where they do not fit is part of the complaint."""
-    end = 0
-    for piece in pieces:
-        match = re.compile(piece, re.ASCII).match(text, end)
-        if match is None:
-            break
-        end = match.end()
-    else:
-        # Python 3.10 reads six decimals, and no `Z`.
-        short = re.sub(r"\.(\d+)", lambda m: f".{m[1][:6]:0<6}", text).replace("Z", "+00:00")
-        try:
-            if end == len(text):
-                return parse(short)
-        except ValueError:
-            end = 0
-    raise _UnreadableError(f"Text '{text}' could not be parsed at index {end}", by_parser=True)
+def _portable(text: str) -> str:
+    """Return a time as Python 3.10 reads it: with six decimals, and without `Z`."""
+    return re.sub(r"\.(\d+)", lambda m: f".{m[1][:6]:0<6}", text).replace("Z", "+00:00")
 
 
 def _datetime(text: str, _: Input) -> datetime:
-    return _parsed(text, datetime.fromisoformat, _DATE, "T", _TIME, _OFFSET)  # type: ignore[no-any-return]
+    return datetime.fromisoformat(_portable(_checked(f"{_DATE}T{_TIME}{_OFFSET}", text)[0]))
 
 
 def _date(text: str, _: Input) -> date:
-    return _parsed(text, date.fromisoformat, _DATE)  # type: ignore[no-any-return]
+    return date.fromisoformat(_checked(_DATE, text)[0])
 
 
 def _time(text: str, _: Input) -> time:
-    return _parsed(text, time.fromisoformat, _TIME)  # type: ignore[no-any-return]
+    return time.fromisoformat(_portable(_checked(_TIME, text)[0]))
 
 
 def _duration(text: str, _: Input) -> timedelta:
-    number = r"([+-]?\d+)"
-    seconds = r"([+-]?\d+(?:\.\d{0,9})?)"
-    pattern = rf"P(?:{number}D)?(?:T(?:{number}H)?(?:{number}M)?(?:{seconds}S)?)?"
-    match = re.fullmatch(pattern, text)
-    if match is None or not any(match.groups()):
-        raise _UnreadableError("Text cannot be parsed to a Duration", by_parser=True)
-    days, hours, minutes, rest = (float(each or 0) for each in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=rest)
+    match = _checked(_DURATION, text)
+    if not any(match.groups()):
+        raise ValueError
+    days, hours, minutes, seconds = (float(each or 0) for each in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
+_PARSED = {"DATETIME", "DATE", "TIME", "DURATION", "JSON", "ARRAY", "MULTISELECT"}
 _READERS: dict[str, Callable[[str, Input], Any]] = {
     "STRING": _text,
     "INT": _integer,
@@ -267,7 +289,7 @@ _READERS: dict[str, Callable[[str, Input], Any]] = {
     "URI": _uri,
     "FILE": _uri,
     "ARRAY": _array,
-    "SELECT": _text,  # the servers measured accept anything
+    "SELECT": _choice,
     "MULTISELECT": _choices,
     "SECRET": _text,  # as a server does where encryption is configured
     "EMAIL": _email,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kestra._http.creation import CORRELATION
 from kestra._testing.fake.refused import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+CORRELATION = "system.correlationId"
 
 
 def labels_of_query(pairs: Iterable[str], version: str) -> dict[str, str]:
@@ -20,13 +21,16 @@ def labels_of_query(pairs: Iterable[str], version: str) -> dict[str, str]:
     labels: dict[str, str] = {}
     for pair in pairs:
         key, _, value = pair.partition(":")
-        if not (key and value):
+        is_blank = any(letter.isspace() for letter in key)
+        if version == "0.21":
+            key, is_blank = key.strip(), False
+        if not (key and value) or is_blank:
             raise _malformed(pair, version)
         if key in labels:
             raise _duplicate(key, labels[key], value, version)
         labels[key] = value
     for key, value in labels.items():
-        _check_system(key, value)
+        _check_system(key, value, allowed=CORRELATION)
     return labels
 
 
@@ -52,12 +56,12 @@ def labels_of_body(body: Any, version: str) -> dict[str, str]:
         raise Refused(422, f"Invalid entity: {text}", tuple(faults))
     labels = {each["key"]: each["value"] for each in listed}
     for key, value in labels.items():
-        _check_system(key, value)
+        _check_system(key, value, allowed="" if version == "2.0" else CORRELATION)
     return labels
 
 
-def _check_system(key: str, value: str) -> None:
-    if key.startswith("system.") and key != CORRELATION:
+def _check_system(key: str, value: str, allowed: str) -> None:
+    if key.startswith("system.") and key != allowed:
         raise Refused(
             422,
             "Illegal argument: System labels can only be set by Kestra itself, "
@@ -68,10 +72,12 @@ def _check_system(key: str, value: str) -> None:
 def _malformed(pair: str, version: str) -> Refused:
     if version == "0.21":
         text = "Invalid queryString parameter"
-    elif pair.partition(":")[0] and ":" in pair:
+    elif pair.startswith(":") or ":" not in pair:
+        text = "Can't split the queryString parameter by ':'"
+    elif pair.endswith(":") and pair.count(":") == 1:
         text = "Can't have an empty part of queryString"
     else:
-        text = "Can't split the queryString parameter by ':'"
+        text = "Key of queryString can't contain a whitespace character"
     return Refused(422, f"Unprocessable Entity: {text}")
 
 

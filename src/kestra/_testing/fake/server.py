@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from base64 import b64encode
 from contextlib import ExitStack
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import requests
-import responses
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
-
+from kestra._api.credentials import without_userinfo
 from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url
-from kestra._http.adapter import BoundedAdapter, wire
-from kestra._http.credentials import without_userinfo
-from kestra._testing.fake.clock import Clock, running
+from kestra._testing.fake.api import Api
+from kestra._testing.fake.clock import VirtualClock, running
 from kestra._testing.fake.engine import Engine
-from kestra._testing.fake.executions import Execution, FlowDefinition, steps_of
+from kestra._testing.fake.execution import Execution, FlowDefinition, Loop, steps_of
 from kestra._testing.fake.faults import Fault, Faults
 from kestra._testing.fake.inputs import declared
-from kestra._testing.fake.refused import UnexpectedError
-from kestra._testing.fake.routes import Reply, Request, Routes, SilenceError
+from kestra._testing.fake.interception import BrokenError, Interception, LateError
+from kestra._testing.fake.messages import Reply, Request
+from kestra._testing.fake.refused import SilenceError, UnexpectedError
 from kestra._testing.fake.task import Function, catching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from requests import PreparedRequest
     from typing_extensions import Self
 
-_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ANSWER_TIME = 0.02  # seconds that every request takes
-_LOOKS = 20_000  # at an execution that waits for somebody, until it is clear that nobody comes
+_POLLS = 20_000  # of an execution that waits for somebody, until it is clear that nobody comes
 
 
 class FakeKestra:
@@ -64,6 +55,9 @@ class FakeKestra:
 
     Attributes:
         mistakes: These errors; one that is taken out is not raised at the end.
+        log_delay: For how many seconds after a log entry was made the server does not show it, as
+            on a busy server; 0 by default. A long log comes in steps of 100 entries, the last one
+            after the whole delay.
     """
 
     def __init__(  # noqa: PLR0913  # each is independent, and all are keyword-only
@@ -71,7 +65,7 @@ class FakeKestra:
         *,
         hostname: str | None = None,
         tenant: str | None = None,
-        version: str = "1.3",
+        version: str = "2.0",
         user: str | None = None,
         password: str | None = None,
         api_token: str | None = None,
@@ -83,8 +77,7 @@ class FakeKestra:
             hostname: The server that it stands for. By default the one that `Flow()` talks to at
                 the time of a request: `KESTRA_HOSTNAME`, or `http://localhost:8080`.
             tenant: Its one tenant; `KESTRA_TENANT`, or `main`, by default.
-            version: Whose answers to give: `"0.21"`, `"1.3"` or `"2.0"`. Those of 2.0 are by its
-                description, the others are measured.
+            version: The server to imitate: `"0.21"`, `"1.3"` or `"2.0"`.
             user: Demand Basic authentication with this name. Any credentials, or none, will do
                 by default.
             password: Its password.
@@ -108,19 +101,17 @@ class FakeKestra:
         if api_token is not None:
             self._allowed.add(f"Bearer {api_token}")
         self._strict = strict
-        self._engine = Engine(version, Clock())
+        self._engine = Engine(version, VirtualClock())
         self._faults = Faults()
         self.mistakes: list[AssertionError] = []
-        self._looks = 0
+        self._polls = 0
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
+        interception = Interception(lambda: self.hostname, self._answer, self._mistake)
         self._engine.clock = self._active.enter_context(running())
         self._active.enter_context(catching())
-        # Sessions of `Flow` too: a mock of `responses` that is activated later does not see them.
-        self._network = HTTPAdapter.send
-        self._intercept("requests.adapters.HTTPAdapter.send", self._send_to_others)
-        self._intercept("kestra._http.adapter.BoundedAdapter.send", _send_by_others)
+        self._active.enter_context(interception.active())
         return self
 
     def __exit__(
@@ -132,19 +123,6 @@ class FakeKestra:
         self._active.close()
         if exc is None:
             self._complain()
-
-    def _intercept(self, target: str, otherwise: Any) -> None:
-        """Answer what is sent through a method, or send it otherwise where it is for others."""
-        mock = responses.RequestsMock(
-            assert_all_requests_are_fired=False, target=target, real_adapter_send=otherwise
-        )
-        mock.add_passthru(re.compile(""))
-        for method in _METHODS:
-            route = responses.CallbackResponse(
-                method, re.compile(""), self._answer, content_type=None, match=[self._is_mine]
-            )
-            mock.add(route)
-        self._active.enter_context(mock)
 
     def _complain(self) -> None:
         if self.mistakes:
@@ -169,7 +147,16 @@ class FakeKestra:
     @property
     def executions(self) -> list[Execution]:
         """What was asked for, in the order of creation, and what has become of it."""
-        return list(self._engine.executions.values())
+        return [each for each in self._engine.executions.values() if each.iteration is None]
+
+    @property
+    def log_delay(self) -> float:
+        """Seconds that log entries are shown late."""
+        return self._engine.log_delay
+
+    @log_delay.setter
+    def log_delay(self, seconds: float) -> None:
+        self._engine.log_delay = seconds
 
     def flow(  # noqa: PLR0913  # each is independent, and all but the first three keyword-only
         self,
@@ -184,6 +171,7 @@ class FakeKestra:
         tasks: Sequence[str] = ("main",),
         labels: Mapping[str, str] | None = None,
         states: Sequence[str | tuple[str, float]] = (),
+        loops: Mapping[str, Loop] | None = None,
     ) -> None:
         """Register a flow.
 
@@ -201,26 +189,37 @@ class FakeKestra:
                 `int`, `bool`, JSON, …; a file is `bytes` with a `name`. Nothing else reaches the
                 function then. Without a declaration everything does, as the text that was sent.
             on_resume: The same for what is asked for when an execution is resumed.
-            disabled: Whether the flow is disabled.
+            disabled: Let it be an error to execute the flow.
             revisions: The revisions that there are.
             tasks: The ids of its tasks; the function is the last one.
             labels: The flow's own labels.
             states: The states that its executions go through, as for `state`.
+            loops: The tasks among them that are a `Loop` of 2.0, by id: the values, the id of the
+                task that they are passed to, and its function, as in
+                `{"each": (["a", "b"], "load", lambda value: {"rows": 3})}`. Each value makes an
+                execution of its own, of kind LOOP.
 
         Raises:
-            ValueError: An input has no such type, or there is no such state.
+            ValueError: An input has no such type, there is no such state, or a loop cannot be.
         """
+        version = self._engine.version
+        wrong = set(loops or ()) - set(tasks[:-1])
+        if wrong:
+            raise ValueError(f"loops: {min(wrong)!r} must be one of tasks, before the last one")
+        if loops and version != "2.0":
+            raise ValueError(f"loops: {version} has no Loop, only 2.0 has")
         self._engine.flows[namespace, flow] = FlowDefinition(
             namespace,
             flow,
             function or _nothing,
-            inputs=None if inputs is None else declared(inputs),
-            on_resume=declared(on_resume or {}),
+            inputs=None if inputs is None else declared(inputs, version),
+            on_resume=declared(on_resume or {}, version),
             disabled=disabled,
             revisions=tuple(revisions),
             tasks=tuple(tasks),
             labels=dict(labels or {}),
             states=tuple(steps_of(states)),
+            loops=dict(loops or {}),
         )
 
     def missing(self, namespace: str, flow: str) -> None:
@@ -293,111 +292,58 @@ class FakeKestra:
 
     # --- for the client ---
 
-    def _is_mine(self, request: PreparedRequest) -> tuple[bool, str]:
-        base, asked = urlsplit(self.hostname), urlsplit(str(request.url))
-        same_host = (base.scheme, base.hostname, base.port) == (
-            asked.scheme, asked.hostname, asked.port)  # fmt: skip
-        return same_host and f"{asked.path}/".startswith(f"{base.path}/"), "another server"
-
-    def _answer(self, request: PreparedRequest) -> tuple[int, dict[str, str], bytes]:
-        wire.used = True  # this is what the client takes for a network
+    def _answer(self, request: Request) -> Reply:
         self._engine.clock.sleep(_ANSWER_TIME)
-        asked = self._read(request)
         try:
-            reply = self._reply(asked, request)
+            return self._reply(request)
         except SilenceError as error:
-            raise self._silence(error, asked, request) from None
+            if request.read_timeout is None:
+                raise self._mistake(
+                    f"{error}; this request has no timeout, and would wait for ever"
+                ) from None
+            raise LateError from None
         except UnexpectedError as error:
-            raise self._mistake(error) from None
-        return reply.status, reply.headers, reply.body
+            raise self._mistake(str(error)) from None
 
-    def _reply(self, asked: Request, request: PreparedRequest) -> Reply:
-        fault = self._faults.take(asked)
+    def _reply(self, request: Request) -> Reply:
+        fault = self._faults.take(request)
         if fault and not fault.after_create:
-            return self._go_wrong(fault, asked, request)
-        reply = self._carry_out(asked, request.headers.get("Authorization"))
+            return self._go_wrong(fault, request)
+        self._check_progress()
+        tenant = self._tenant or os.environ.get("KESTRA_TENANT") or MAIN
+        reply = Api(self._engine, self.hostname, tenant, self._allowed)(request)
         if fault is None:
             return reply
         if reply.status == HTTPStatus.OK:
-            return self._go_wrong(fault, asked, request)
+            return self._go_wrong(fault, request)
         self._faults.give_back(fault)
         return reply
 
-    def _carry_out(self, asked: Request, authorization: str | None) -> Reply:
-        is_old = self._version == "0.21"
-        is_open = not self._allowed or (asked.path == "/api/v1/configs" and not is_old)
-        if not (is_open or authorization in self._allowed):
-            realm = "Basic realm=Kestra" if is_old else "Basic"
-            return Reply(401, headers={"WWW-Authenticate": realm})
-        self._be_impatient()
-        tenant = self._tenant or os.environ.get("KESTRA_TENANT") or MAIN
-        return Routes(self._engine, self.hostname, tenant)(asked)
-
-    def _read(self, request: PreparedRequest) -> Request:
-        url = urlsplit(str(request.url))
-        timeout = request.req_kwargs.get("timeout")  # type: ignore[attr-defined]
-        body = request.body or b""
-        return Request(
-            str(request.method),
-            url.path.removeprefix(urlsplit(self.hostname).path),
-            url.query,
-            request.headers.get("Content-Type", ""),
-            body.encode() if isinstance(body, str) else body,
-            timeout[1] if isinstance(timeout, tuple) else timeout,
-        )
-
-    # --- what goes wrong ---
-
-    def _go_wrong(self, fault: Fault, asked: Request, request: PreparedRequest) -> Reply:
+    def _go_wrong(self, fault: Fault, request: Request) -> Reply:
         if fault.hangs:
-            self._engine.clock.sleep(asked.patience or 0)
-            raise self._silence(SilenceError("the server hangs"), asked, request)
+            self._engine.clock.sleep(request.read_timeout or 0)
+            raise SilenceError("the server hangs")
         if fault.status is None:
-            broken = ProtocolError("Connection aborted.", ConnectionResetError("reset by peer"))
-            raise requests.ConnectionError(broken, request=request)
+            raise BrokenError
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
         return Reply(fault.status, b"", headers)
 
-    def _silence(self, error: SilenceError, asked: Request, request: PreparedRequest) -> Exception:
-        if asked.patience is None:
-            return self._mistake(f"{error}; this request has no timeout, and would wait for ever")
-        text = f"Read timed out. (read timeout={asked.patience})"
-        late = ReadTimeoutError(None, asked.path, text)  # type: ignore[arg-type]
-        return requests.ReadTimeout(late, request=request)
-
-    def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
-        """Send on, but nothing of `Flow` to another machine: a test must not start a flow there."""
-        is_mocked = self._network.__module__ != HTTPAdapter.__module__
-        host = urlsplit(str(request.url)).hostname
-        if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
-            raise self._mistake(
-                f"Flow would ask {host}, but this stands for {self.hostname}: set the "
-                "server by FakeKestra(hostname=…) or KESTRA_HOSTNAME"
-            )
-        return self._network(adapter, request, **kwargs)
-
-    def _be_impatient(self) -> None:
+    def _check_progress(self) -> None:
         """Count the requests while all that goes on waits for somebody who does not come."""
         waiting = [each for each in self.executions if not each.has_ended]
         is_stuck = waiting and all(math.isinf(each.due) for each in waiting)
-        self._looks = self._looks + 1 if is_stuck else 0
-        if self._looks > _LOOKS:
+        self._polls = self._polls + 1 if is_stuck else 0
+        if self._polls > _POLLS:
             listed = ", ".join(f"{each.id} is {each.state}" for each in waiting)
-            raise self._mistake(
-                f"{listed}, and nobody has done anything about it for {_LOOKS} looks: resume or "
+            raise UnexpectedError(
+                f"{listed}, and nobody has done anything about it for {_POLLS} polls: resume or "
                 "kill it, or let the code give up after a timeout"
             )
 
-    def _mistake(self, what: Exception | str) -> AssertionError:
-        wire.used = None  # nobody is to ask whether it was carried out
+    def _mistake(self, what: str) -> AssertionError:
         mistake = AssertionError(f"FakeKestra: {what}")
         self.mistakes.append(mistake)
         return mistake
-
-
-def _send_by_others(adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
-    """Send to where another server is, by whatever is there for that now."""
-    return HTTPAdapter.send(adapter, request, **kwargs)
 
 
 def _nothing(_: dict[str, Any]) -> None:

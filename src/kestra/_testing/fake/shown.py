@@ -1,56 +1,90 @@
-"""What answers look like: executions, their task runs, log entries and metrics as JSON. Pure."""
+"""What responses show: executions, their task runs, log entries and metrics as JSON. Pure."""
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from kestra._values.times import iso_duration
 from kestra._api.models import TERMINAL_STATES
 from kestra._testing.fake.inputs import SentFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from kestra._testing.fake.executions import Execution
+    from kestra._testing.fake.execution import Execution
 
     Dated = Callable[[float], datetime]
     _History = list[tuple[str, float]]
 
+LOOP = "LOOP"  # the kind of an execution that is an iteration
 
-def execution_json(execution: Execution, version: str, dated: Dated) -> dict[str, Any]:
-    """Return an execution."""
-    history = execution.history
+
+def execution_json(
+    execution: Execution, version: str, dated: Dated, *, is_brief: bool = False
+) -> dict[str, Any]:
+    """Return an execution.
+
+    Args:
+        execution: The execution.
+        version: That of the server.
+        dated: Returns the date of a moment.
+        is_brief: Return it as 2.0 shows it where it is read: without `deleted`, and what its task
+            runs are parts of. (Creations, actions and events show all that.)
+    """
     shown: dict[str, Any] = {
         "id": execution.id,
         "namespace": execution.namespace,
         "flowId": execution.flow,
         "flowRevision": execution.revision,
         "labels": [{"key": key, "value": value} for key, value in execution.labels.items()],
-        "state": _state(history, dated),
-        "originalId": execution.parent or execution.id,
-        "deleted": False,
+        "state": _state(execution.history, dated),
+        "originalId": execution.id if execution.iteration else execution.parent or execution.id,
         "metadata": {
             "attemptNumber": execution.attempts,
             "originalCreatedDate": iso(dated(execution.created)),
         },
     }
+    is_brief = is_brief and version == "2.0"
+    if not is_brief:
+        shown["deleted"] = False
     if execution.inputs:
         shown["inputs"] = {name: json_ready(value) for name, value in execution.inputs.items()}
     if execution.parent:
         shown["parentId"] = execution.parent
+    if execution.iteration:
+        shown |= _iteration(execution)
     if execution.schedule_date:
         shown["scheduleDate"] = iso(execution.schedule_date)
     if has_run(execution) or execution.parent:
-        shown["taskRunList"] = task_runs(execution, version, dated)
+        runs = task_runs(execution, version, dated)
+        hidden = {"executionId", "namespace", "flowId", "outputs"} if is_brief else set()
+        shown["taskRunList"] = [
+            {key: value for key, value in run.items() if key not in hidden} for run in runs
+        ]
     if version != "2.0" and (outputs := flow_outputs(execution)):
         shown["outputs"] = outputs
     return shown
 
 
+def _iteration(execution: Execution) -> dict[str, Any]:
+    iteration, parent = execution.iteration, execution.parent
+    if iteration is None:
+        return {}
+    value = iteration.value
+    loop = {
+        "parent": {"id": parent},
+        "taskId": iteration.task,
+        "taskRunId": f"{parent}-{iteration.task}",
+        "index": iteration.index,
+        "value": value if isinstance(value, str) else json.dumps(value),
+    }
+    return {"kind": LOOP, "loopRun": loop}
+
+
 def has_run(execution: Execution) -> bool:
-    """Say whether it has come to running tasks."""
+    """Return True if it has come to running tasks."""
     return any(state == "RUNNING" for state, _ in execution.history)
 
 
@@ -82,14 +116,21 @@ def task_runs(execution: Execution, version: str, dated: Dated) -> list[dict[str
 def _task_run(
     execution: Execution, task: str, history: _History, version: str, dated: Dated
 ) -> dict[str, Any]:
+    is_new = version == "2.0"
+    began = history[0][1]
+    whole = [("CREATED", began), *([("SUBMITTED", began)] if is_new else []), *history]
     run = {
         "id": run_id(execution, task),
         **_origin(execution, task),
-        "attempts": [{"state": _created(each, dated)} for each in _attempts(history)],
-        "state": _created(history, dated),
+        "attempts": [
+            {"state": _state([("CREATED", each[0][1]), *each], dated)}
+            for each in _attempts(history)
+        ],
+        "state": _state(whole, dated),
+        "outputs": None if is_new else task_outputs(execution, task),
     }
-    if version != "2.0":
-        run["outputs"] = task_outputs(execution, task)
+    if execution.iteration:
+        run["parentTaskRunId"] = f"{execution.parent}-{execution.iteration.task}"
     return run
 
 
@@ -102,10 +143,6 @@ def _attempts(history: _History) -> list[_History]:
         else:
             parts[-1].append(entry)
     return [part for part in parts if part]
-
-
-def _created(history: _History, dated: Dated) -> dict[str, Any]:
-    return _state([("CREATED", history[0][1]), *history], dated)
 
 
 def run_id(execution: Execution, task: str) -> str:
@@ -128,20 +165,22 @@ def _last_task(execution: Execution) -> dict[str, Any]:
     return {**_origin(execution, task), "taskRunId": run_id(execution, task)}
 
 
-def log_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
-    """Return the log, entry by entry."""
+def log_json(
+    execution: Execution, entries: Iterable[tuple[float, str, str]], dated: Dated
+) -> list[dict[str, Any]]:
+    """Return entries of a log."""
+    restarts = [since for state, since in execution.history if state == "RESTARTED"]
     return [
         {
             **_last_task(execution),
-            "attemptNumber": sum(
-                state == "RESTARTED" and since < at for state, since in execution.history
-            ),
+            "attemptNumber": sum(since < at for since in restarts),
             "timestamp": iso(dated(at)),
             "level": level,
             "thread": "worker_1",
             "message": message,
+            **({"executionKind": LOOP} if execution.iteration else {}),
         }
-        for at, level, message in execution.logs
+        for at, level, message in entries
     ]
 
 
@@ -169,7 +208,7 @@ def _state(history: _History, dated: Dated) -> dict[str, Any]:
     }
     if current in TERMINAL_STATES:
         shown["endDate"] = iso(dated(last))
-        shown["duration"] = iso_duration(timedelta(seconds=last - history[0][1]))
+        shown["duration"] = f"PT{last - history[0][1]:.6f}S"
     return shown
 
 

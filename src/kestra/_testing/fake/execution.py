@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from kestra._engine.messages import TaskMetric
     from kestra._testing.fake.inputs import Input
     from kestra._testing.fake.task import Function, Result
 
-_SHORT = 0.1  # seconds that a state lasts where nothing else is said
+# Seconds:
+_SHORT = 0.1  # a state lasts where nothing else is said
+_BEFORE_END = 0.001  # from the last log entry to the end of the task
+_TICK = 1e-6  # between two log entries at least: what a timestamp shows
 
 Step = tuple[str, float]
+Loop = tuple["Sequence[Any]", str, "Callable[[Any], Mapping[str, Any] | None]"]
 
 
 def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
@@ -46,7 +50,12 @@ def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
 
 @dataclass(frozen=True)
 class FlowDefinition:
-    """A flow as it is registered."""
+    """A flow as it is registered.
+
+    Attributes:
+        loops: By the id of a task: the values that it loops over, the id of the task that it
+            contains, and the function that is called with each value.
+    """
 
     namespace: str
     id: str
@@ -58,6 +67,22 @@ class FlowDefinition:
     tasks: tuple[str, ...] = ("main",)
     labels: Mapping[str, str] = field(default_factory=dict)
     states: tuple[Step, ...] = ()
+    loops: Mapping[str, Loop] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """Which part of a loop an execution is.
+
+    Attributes:
+        task: The id of the task that loops.
+        index: The number of the value.
+        value: The value, as JSON.
+    """
+
+    task: str
+    index: int
+    value: Any
 
 
 @dataclass(eq=False)
@@ -79,7 +104,7 @@ class Execution:
         metrics: Its metrics; timers in seconds.
         error: What the flow's function raised.
         resumed: The inputs that it was resumed with.
-        parent: The execution that it is a replay of.
+        parent: The execution that it is a replay of, or an iteration of a loop in.
     """
 
     definition: FlowDefinition = field(repr=False)
@@ -98,6 +123,7 @@ class Execution:
     resumed: dict[str, Any] | None = None
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     attempts: int = 1
+    iteration: Iteration | None = field(default=None, repr=False)
     was_seen_ended: bool = field(default=False, repr=False)
     is_called: bool = field(default=False, repr=False)  # the function, now or before
     is_busy: bool = field(default=False, repr=False)  # the function is being called
@@ -121,7 +147,7 @@ class Execution:
 
     @property
     def has_ended(self) -> bool:
-        """Whether that is a terminal state."""
+        """True if that is a terminal state."""
         return self.state in TERMINAL_STATES
 
     @property
@@ -144,7 +170,7 @@ class Execution:
         self._enter(self.created)
 
     def step(self) -> bool:
-        """Enter the next state, and say whether the flow's function is to be called in it."""
+        """Enter the next state; return True if the flow's function is to be called in it."""
         self._enter(self.due)
         runs_later = any(state == "RUNNING" for state, _ in self._course)
         self.is_busy = self.state == "RUNNING" and not runs_later and not self.is_called
@@ -156,13 +182,22 @@ class Execution:
         self.is_busy = False
         self.outputs = result.outputs
         self.metrics += result.metrics
-        began = self.history[-1][1]
-        self.logs += [(began, level, message) for level, message in result.logs]
         self.error = result.error
         if self.state == "RUNNING":
             self._lasts = max(self._lasts, seconds)
+        self._log(result.logs)
         if not self._course or self._course[-1][0] not in TERMINAL_STATES:
             self._course.append((result.state, math.inf))
+
+    def _log(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Spread a log over the present state; the last entry comes at its end, as in scripts."""
+        began = self.history[-1][1]
+        lasts = self._lasts if math.isfinite(self._lasts) else 0.0
+        step = max(lasts - _BEFORE_END, 0.0) / max(len(entries), 1)
+        self.logs += [
+            (began + number * max(step, _TICK), level, message)
+            for number, (level, message) in enumerate(entries, 1)
+        ]
 
     def _enter(self, at: float) -> None:
         state, self._lasts = self._course.pop(0)
@@ -171,7 +206,8 @@ class Execution:
     # --- what is done to it ---
 
     def kill(self, now: float) -> None:
-        """Let it be killed."""
+        """Let it be killed; what it would have logged later is not logged."""
+        self.logs = [entry for entry in self.logs if entry[0] <= now]
         self._course = [("KILLING", _SHORT), ("KILLED", math.inf)]
         self._enter(now)
 

@@ -1,0 +1,132 @@
+"""How requests of this process get to a fake, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+import responses
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
+
+from kestra._http.adapter import BoundedAdapter, wire
+from kestra._testing.fake.messages import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from requests import PreparedRequest
+
+    from kestra._testing.fake.messages import Reply
+
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class BrokenError(Exception):
+    """The connection breaks off."""
+
+
+class LateError(Exception):
+    """The response does not come within the timeout of the client."""
+
+
+class Interception:
+    """The way to a fake.
+
+    Args:
+        hostname: Returns the server that the fake stands for.
+        answer: Answers a request.
+        mistake: Notes a mistake of the test, and returns the error to raise.
+    """
+
+    def __init__(
+        self,
+        hostname: Callable[[], str],
+        answer: Callable[[Request], Reply],
+        mistake: Callable[[str], AssertionError],
+    ) -> None:
+        self._hostname = hostname
+        self._answer = answer
+        self._mistake = mistake
+        self._network = HTTPAdapter.send
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Answer what is sent to the server in this block; send on what is for others."""
+        self._network = HTTPAdapter.send
+        # Sessions of `Flow` too: a mock of `responses` that is activated later does not see them.
+        with (
+            self._mock("requests.adapters.HTTPAdapter.send", self._send_to_others),
+            self._mock("kestra._http.adapter.BoundedAdapter.send", _send_by_others),
+        ):
+            yield
+
+    def _mock(self, target: str, otherwise: Any) -> responses.RequestsMock:
+        mock = responses.RequestsMock(
+            assert_all_requests_are_fired=False, target=target, real_adapter_send=otherwise
+        )
+        mock.add_passthru(re.compile(""))
+        for method in _METHODS:
+            route = responses.CallbackResponse(
+                method, re.compile(""), self._reply, content_type=None, match=[self._is_mine]
+            )
+            mock.add(route)
+        return mock
+
+    def _is_mine(self, request: PreparedRequest) -> tuple[bool, str]:
+        base, asked = urlsplit(self._hostname()), urlsplit(str(request.url))
+        same_host = (base.scheme, base.hostname, base.port) == (
+            asked.scheme, asked.hostname, asked.port)  # fmt: skip
+        return same_host and f"{asked.path}/".startswith(f"{base.path}/"), "another server"
+
+    def _reply(self, request: PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        wire.used = True  # this is what the client takes for a network
+        asked = self._read(request)
+        try:
+            reply = self._answer(asked)
+        except LateError:
+            text = f"Read timed out. (read timeout={asked.read_timeout})"
+            late = ReadTimeoutError(None, asked.path, text)  # type: ignore[arg-type]
+            raise requests.ReadTimeout(late, request=request) from None
+        except BrokenError:
+            broken = ProtocolError("Connection aborted.", ConnectionResetError("reset by peer"))
+            raise requests.ConnectionError(broken, request=request) from None
+        except AssertionError:
+            wire.used = None  # nobody is to ask whether it was carried out
+            raise
+        return reply.status, reply.headers, reply.body
+
+    def _read(self, request: PreparedRequest) -> Request:
+        url = urlsplit(str(request.url))
+        timeout = request.req_kwargs.get("timeout")  # type: ignore[attr-defined]
+        body = request.body or b""
+        return Request(
+            str(request.method),
+            url.path.removeprefix(urlsplit(self._hostname()).path),
+            url.query,
+            request.headers.get("Content-Type", ""),
+            body.encode() if isinstance(body, str) else body,
+            request.headers.get("Authorization"),
+            timeout[1] if isinstance(timeout, tuple) else timeout,
+        )
+
+    def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
+        """Send on, but nothing of `Flow` to another machine: a test must not start a flow there."""
+        is_mocked = self._network.__module__ != HTTPAdapter.__module__
+        host = urlsplit(str(request.url)).hostname
+        if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
+            wire.used = None
+            raise self._mistake(
+                f"Flow would ask {host}, but this stands for {self._hostname()}: set the "
+                "server by FakeKestra(hostname=…) or KESTRA_HOSTNAME"
+            )
+        return self._network(adapter, request, **kwargs)
+
+
+def _send_by_others(adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
+    """Send to where another server is, by whatever is there for that now."""
+    return HTTPAdapter.send(adapter, request, **kwargs)

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from recorded import CASES, comparable, kept, printed
@@ -59,8 +60,7 @@ class Printed:
     returncode = 0
 
     def __init__(self, command, **_):
-        with open(command[1], "rb") as file:
-            self.stdout = io.BytesIO(file.read())
+        self.stdout = io.BytesIO(Path(command[1]).read_bytes())
         self.stderr = io.BytesIO()
 
     def __enter__(self):

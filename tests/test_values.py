@@ -19,12 +19,15 @@ import uuid
 from pipes import DEADLINE
 from typing import NamedTuple
 
-import numpy as np
+import optional
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kestra import Kestra, _values, testing
+
+optional.require("numpy")
+import numpy as np  # noqa: E402
 
 SECRET = "hunter2"  # no value may be seen in an error
 UTC = dt.timezone.utc

@@ -4,6 +4,10 @@
 that are not there are skipped.
 """
 
+import os
+import platform
+import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -16,36 +20,44 @@ nox.options.sessions = ["lint", "types", "wheel", "tests", "docs", "lowest", "co
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 WHEELS = Path("build/dist")
+# Where `cpython` puts Python 3.14; last, so that one that is installed comes first.
+FETCHED = Path("build/cpython/org/bytedeco/cpython/linux-x86_64/bin").absolute()
+os.environ["PATH"] += f"{os.pathsep}{FETCHED}"
 
-TEST_TOOLS = [
-    "pandas",  # values of these two are converted, in scripts that use them
-    "pydantic",
-    "pytest-xdist",
-]
 ON_ALL_CORES = ["-q", "-n", "auto", "--dist", "worksteal"]
 # The tests of what the dependencies, those of extras too, do for this package.
 DEPENDENT = [
-    "tests/test_adapter.py",
-    "tests/test_connections.py",
-    "tests/test_examples.py",
-    "tests/test_fake.py",
-    "tests/test_flow.py",
-    "tests/test_ion.py",
-    "tests/test_logging_config.py",
-    "tests/test_logging_handler.py",
-    "tests/test_multipart.py",
-    "tests/test_reading.py",
-    "tests/test_retry.py",
-    "tests/test_steering.py",
-    "tests/test_testing_pytest.py",
-    "tests/test_transport.py",
+    path
+    for name in (
+        "adapter",
+        "connections",
+        "fake",
+        "flow",
+        "ion",
+        "logging_handler",
+        "multipart",
+        "testing_pytest",
+        "transport",
+    )
+    if (path := f"tests/test_{name}.py") and Path(path).exists()
 ]
+
+
+def built_wheel() -> str:
+    """Return the path of the wheel that the session `wheel` has built."""
+    (path,) = WHEELS.glob("*.whl")
+    return str(path)
+
+
+def group(name: str) -> list[str]:
+    """Return what a dependency group holds; the pip of an old Python knows no groups."""
+    return list(nox.project.dependency_groups(PROJECT, name))
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and format, by ruff."""
-    session.install("ruff")
+    session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
 
@@ -53,9 +65,10 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, by mypy and by pyright, which infer differently; users have either."""
-    session.install("-e.[dev]")
+    session.install("-e.[test]", *group("types"))
     session.run("mypy")
-    session.run("basedpyright", "-p", ".", "--pythonpath", f"{session.bin}/python")
+    python = shutil.which("python", path=session.bin)
+    session.run("basedpyright", "-p", ".", "--pythonpath", str(python))
 
 
 @nox.session
@@ -69,12 +82,39 @@ def wheel(session: nox.Session) -> None:
     session.run("python", ".ci/weight.py", str(*WHEELS.glob("*.whl")))
 
 
-@nox.session(python=PYTHONS, requires=["wheel"])
+@nox.session(venv_backend="none")
+def cpython(session: nox.Session) -> None:
+    """Fetch Python 3.14 with Maven, where the machine has none; for Linux on x86-64."""
+    if shutil.which("python3.14") or sys.platform != "linux" or platform.machine() != "x86_64":
+        session.skip("there is one, or none to be had for this machine")
+    if not shutil.which("mvn"):
+        session.skip("needs Maven (mvn)")
+    session.run(sys.executable, ".ci/cpython.py", "linux-x86_64")
+
+
+@nox.session(python=PYTHONS, requires=["wheel", "cpython"])
 def tests(session: nox.Session) -> None:
     """The tests, against the wheel, on one Python."""
-    (built,) = WHEELS.glob("*.whl")
-    session.install(f"{built}[test]", *TEST_TOOLS)
+    session.install(f"{built_wheel()}[test]")
     session.run("python", "-m", "pytest", *(session.posargs or ON_ALL_CORES))
+
+
+@nox.session(requires=["wheel"])
+def windows(session: nox.Session) -> None:
+    """The tests, with Python 3.14 for Windows under Wine; needs Maven and Wine, on Linux."""
+    loaders = f"{os.environ['PATH']}{os.pathsep}/usr/lib/wine"
+    if not shutil.which("mvn") or not shutil.which("wine64", path=loaders):
+        session.skip("needs Maven and Wine: apt-get install maven wine wine64")
+    session.install("packaging", "pip", "tomli; python_version < '3.11'")
+    arguments = session.posargs or ["-q", "-n", "4", "--dist", "worksteal"]
+    session.run("python", ".ci/windows.py", built_wheel(), *arguments)
+
+
+@nox.session
+def load(session: nox.Session) -> None:
+    """Many frames at once, from threads and processes: none is lost."""
+    session.install("-e.[test]")
+    session.run("python", "-m", "pytest", "-q", "-m", "load", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
@@ -82,7 +122,7 @@ def lowest(session: nox.Session) -> None:
     """Prove the lower bounds of the dependencies, on the oldest Python."""
     extras = PROJECT["project"]["optional-dependencies"]
     bounds = PROJECT["project"]["dependencies"] + extras["ion"] + extras["testing"]
-    session.install("-e.[test]", "pytest-xdist", *(bound.replace(">=", "==") for bound in bounds))
+    session.install("-e.[test]", *(bound.replace(">=", "==") for bound in bounds))
     session.run("python", "-m", "pip", "freeze", "--exclude-editable")
     # The oldest urllib3 leaves sockets of failed handshakes to the garbage collector.
     options = [*ON_ALL_CORES, "-W", "ignore:unclosed:ResourceWarning", *DEPENDENT]
@@ -91,10 +131,10 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Branches that the tests reach, also in processes that they start; those of load add none."""
-    session.install("-e.[test]", *TEST_TOOLS)
+    """Branches that the tests reach, also in processes that they start."""
+    session.install("-e.[test]")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES, "-m", "not load")
+    session.run("coverage", "run", "-m", "pytest", *ON_ALL_CORES)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", "--fail-under=98")
 
@@ -102,14 +142,14 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def engine(session: nox.Session) -> None:
     """The tests that the engine itself judges; they need JDK 25 and Maven."""
-    session.install("-e.[test]", *TEST_TOOLS)
+    session.install("-e.[test]")
     session.run("python", "-m", "pytest", "-m", "engine", *(session.posargs or ["-q"]))
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Write the documentation to build/site; its tests, which need the builder too, come first."""
-    session.install("-e.[docs,test]")
+    session.install("-e.[test]", *group("docs"))
     session.run("python", "-m", "pytest", "-q", "tests/test_docs.py")
     session.run("mkdocs", "build", "--strict", *session.posargs)
 
@@ -117,5 +157,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Measure against the published package; takes long, and wants the machine for itself."""
-    session.install("-e.[bench]")
+    session.install("-e.", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)

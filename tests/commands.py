@@ -30,7 +30,7 @@ def environment(server=None, **variables):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     paths = os.pathsep.join(path for path in sys.path if path)
     hostname = {} if server is None else {"KESTRA_HOSTNAME": server.url}
-    return {**kept, "PYTHONPATH": paths, "TZ": "UTC", **hostname, **variables}
+    return {**kept, "PYTHONPATH": paths, "PYTHONUTF8": "1", "TZ": "UTC", **hostname, **variables}
 
 
 def kestra(*arguments, env, command=COMMAND, **options):

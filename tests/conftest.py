@@ -2,7 +2,6 @@
 
 import shutil
 import ssl
-import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,8 @@ from scripts import Script
 
 from kestra import Flow, Kestra, testing
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+DATA = Path(__file__).parent / "data"
+EXAMPLES = DATA.parent.parent / "examples"
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -72,18 +72,9 @@ def hasty(flow):
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
+def certificate():
     """A certificate for the loopback, and its key, in one file."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl to make a certificate")
-    path = tmp_path_factory.mktemp("tls") / "tls.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-               "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,IP:::1", "-keyout", path,
-               "-out", path.with_suffix(".crt")]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
-    return path
+    return DATA / "loopback.pem"
 
 
 @pytest.fixture

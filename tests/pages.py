@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import shell
 import yaml
 from tasks import Execution, assert_known
 
@@ -26,7 +27,7 @@ _FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE 
 # (The form with quotes would be taken for Python by formatters: --8 < --"…".)
 INCLUDE = re.compile(r"^--8<--\n(.+)\n--8<--$", re.MULTILINE)
 # What a console block may show besides what is run: it would change this machine.
-_NOT_RUN = re.compile(r"(\S*pip install|python3 -m venv|export \w+=|docker run) ")
+_NOT_RUN = re.compile(r"(\S*pip install|python3 -m venv|docker run) |export \w+=")
 
 
 @dataclass(frozen=True)
@@ -156,17 +157,11 @@ def console(block, folder, servers):
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
         if _NOT_RUN.match(command):
             continue
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        process = _run(
-            ["bash", "-c", command],
-            folder,
-            PATH=path,
-            KESTRA_HOSTNAME=servers.loopback.url,
-            COLUMNS="100",
-        )
-        assert shown or process.returncode == 0, process.stderr
+        variables = {"KESTRA_HOSTNAME": servers.loopback.url, "COLUMNS": "100"}
+        printed, status = shell.run(command, folder, _environment(variables))
+        assert shown or status == 0, printed
         if shown:
-            assert comparable(process.stdout + process.stderr) == comparable(shown)
+            assert comparable(printed) == comparable(shown)
 
 
 def comparable(printed):
@@ -187,16 +182,19 @@ def flow(block, folder, _servers):
 
 
 def _run(command, folder, **variables):
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KESTRA_")}
     return subprocess.run(
         command,
         cwd=folder,
-        env={**inherited, **variables},
+        env=_environment(variables),
         capture_output=True,
         text=True,
         timeout=DEADLINE,
         check=False,
     )
+
+
+def _environment(variables):
+    return {k: v for k, v in os.environ.items() if not k.startswith("KESTRA_")} | variables
 
 
 _RUNS = {

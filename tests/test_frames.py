@@ -9,13 +9,16 @@ import json
 import math
 import types
 
-import numpy as np
+import optional
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kestra import Kestra, testing
 from kestra._task.frames import log_frame
+
+optional.require("numpy")
+import numpy as np  # noqa: E402
 
 SECRET = "hunter2"  # no value may be seen in an error
 

@@ -24,9 +24,15 @@ def test_commands_can_be_pasted(command):
     """A command is one line that makes the environment, installs this tree into it and runs."""
     assert re.fullmatch(
         r"python3 -m venv \.venv && \.venv/bin/pip install -q (\.|-e '\.\[test\]')"
-        r" && \.venv/bin/python -m (kestra run \S+|pytest)\n",
+        r" && \.venv/bin/python -m (kestra run \S+|pytest -n auto)\n",
         command,
     )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_must_hold_before_a_change_lands_runs_the_commands(command):
+    """`.ci/run` has the very lines that the README promises."""
+    assert f'="{command.rstrip()}"\n' in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 def test_the_main_job_prints_what_is_shown():

@@ -19,7 +19,7 @@ import uuid
 from pipes import DEADLINE
 from typing import NamedTuple
 
-import numpy as np
+import optional
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +27,9 @@ from hypothesis import strategies as st
 from kestra import Kestra, testing
 from kestra._engine.reader import TaskReader, read
 from kestra._values import text as text_module
+
+optional.require("numpy")
+import numpy as np  # noqa: E402
 
 SECRET = "hunter2"  # no value may be seen in an error
 UTC = dt.timezone.utc

@@ -12,14 +12,6 @@ from real_engine import VERSIONS, Missing, RealEngine
 from kestra import testing
 
 
-def pytest_collection_modifyitems(config, items):
-    """Leave these tests out unless `-m` asks for them."""
-    if "engine" not in config.option.markexpr:
-        judged = [item for item in items if item.get_closest_marker("engine")]
-        items[:] = [item for item in items if not item.get_closest_marker("engine")]
-        config.hook.pytest_deselected(items=judged)
-
-
 @pytest.fixture(scope="session")
 def engines():
     """An engine of each version, running."""

@@ -89,7 +89,7 @@ else:
     assert_type(result.execution_id, str)
     assert_type(result.status, str | None)
     assert_type(result.log, str | None)
-    assert_type(result.outputs, dict[str, Any] | None)
+    assert_type(result.outputs, dict[str, Any] | Any)
     assert_type(result.duration, float | None)
     assert_type(result.ok, bool)
     assert_type(result.task_runs, tuple[TaskRun, ...])

@@ -1,13 +1,13 @@
 """What a value becomes on its way to the server: a form field, a file part, a label, a query.
 
-Pure but for files, which `form` opens. are read by the same table as outputs
+Pure but for files, which `form` opens. Inputs are read by the same table as outputs
 (`kestra._values.table`); what differs stands at the top of this module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from kestra._api.files import Part
     from kestra._api.requests import ExecutionRequest
     from kestra._values.table import Readings
-
-CORRELATION = "system.correlationId"
-
 
 # --- how inputs differ from outputs -----------------------------------------------------------
 #
@@ -145,6 +142,18 @@ def _text_of(value: Any, walk: _InputJSON, path: str) -> str | None:
     return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
+def _plain_text(value: Any) -> str | None:
+    """As `text_of`, of the plain values that most are, which need no table; None of any other."""
+    kind = type(value)
+    if kind is str:
+        return str(value) if value.isascii() and len(value) <= MAX_DIGITS else None
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is int:
+        return str(value) if -(2**63) <= value < 2**63 else None
+    return str(value.isoformat()) if kind is date else None
+
+
 # --- inputs -----------------------------------------------------------------------------------
 
 
@@ -172,6 +181,9 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
     for name, value in inputs.items():
         if not isinstance(name, str):
             raise TypeError(f"inputs must have strings as ids, not {type_name(name)}")
+        if (text := _plain_text(value)) is not None:
+            parts[name] = (None, text)
+            continue
         path = f"inputs[{name!r}]"
         if isinstance(value, tuple) and is_file(value):
             parts[name] = file_part(path, value, opened)

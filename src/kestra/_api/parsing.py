@@ -58,13 +58,11 @@ def start_of(execution: Any) -> datetime | None:
 
 def whole_state(holder: Any) -> State:
     """Return the state of an execution, or of a task run, with its history."""
+    current = state_of(holder)
     state = holder.get("state") if isinstance(holder, dict) else None
-    listed = state.get("histories") if isinstance(state, dict) else None
-    history = tuple(
-        StateChange(str(each.get("state")), parse_instant(each.get("date")))
-        for each in _objects(listed)
-    )
-    return State(state_of(holder), history)
+    listed = _objects(state.get("histories") if isinstance(state, dict) else None)
+    history = [StateChange(str(x.get("state")), parse_instant(x.get("date"))) for x in listed]
+    return State(current, tuple(history))
 
 
 def outputs_in(holder: Any) -> dict[str, Any] | None:

@@ -120,9 +120,12 @@ class _Sending:
         request = self._request
         while True:
             outcome = await self._attempt()
-            if not isinstance(outcome, Failure) and self._is_good(outcome):
-                outcome.raise_for_status()
-                return outcome
+            if not isinstance(outcome, Failure):
+                status = outcome.status_code  # that of a mock may be a mock
+                is_good = type(status) is int and 200 <= status < 300  # noqa: PLR2004  # as most
+                if is_good and (self.creation is None or _has_id(outcome)):
+                    outcome.raise_for_status()
+                    return outcome
             if self.creation and isinstance(outcome, Failure) and outcome.unknown_to_mock:
                 # What a mock does not know with a label in its query, it may know without.
                 request.url = without_correlation(request.url)
@@ -169,13 +172,6 @@ class _Sending:
         self._outcome = None
         self._outcome = await self._io.attempt(self._request)
         return self._outcome
-
-    def _is_good(self, response: Response) -> bool:
-        """Return True if a response is what most are: what was asked for."""
-        status = response.status_code  # that of a mock may be a mock
-        if type(status) is not int or not 200 <= status < 300:  # noqa: PLR2004
-            return False
-        return self.creation is None or _has_id(response)
 
     def _is_final(self, outcome: Response | Failure) -> bool:
         """Return True if another attempt is out of the question."""

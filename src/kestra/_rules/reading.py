@@ -99,10 +99,11 @@ async def result(
         log_complete: Whether that is all of it.
         wait_for_errors: How long to wait for an ERROR to be stored, in seconds.
     """
-    state, runs, outputs = whole_state(execution), task_runs_of(execution), outputs_in(execution)
-    has_ended, error = state.current in TERMINAL_STATES, None
+    runs, outputs, is_bad = task_runs_of(execution), outputs_in(execution), ended_badly(execution)
+    state, error = whole_state(execution), None
+    has_ended = state.current in TERMINAL_STATES
     # A response without task runs is that of a mock, which has no response to another request.
-    if ended_badly(execution) and "taskRunList" in execution:
+    if is_bad and "taskRunList" in execution:
         errors = await _logged_errors(io, execution_id, wait_for_errors)
         error = error_text(culprit(runs), errors)
     if outputs is None and has_ended and "taskRunList" in execution:

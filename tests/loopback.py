@@ -152,6 +152,11 @@ class Engine:
             label = {"key": key, "value": value}
             found = [x for x in self.executions.values() if label in x["labels"]]
             return as_json({"results": found, "total": len(found)})
+        for name, value in query.items():
+            if match := re.fullmatch(r"filters\[labels\]\[EQUALS\]\[(.+)\]", name):
+                label = {"key": match[1], "value": value}
+                found = [x for x in self.executions.values() if label in x["labels"]]
+                return as_json({"results": found, "total": len(found)})
         if self.strict and "plain" not in self.forms and "namespace" in query:
             return as_json({"message": "Legacy filter parameter(s)"}, 422)
         found = sorted(self.matching(query), key=lambda x: x["state"]["startDate"], reverse=True)

@@ -179,7 +179,7 @@ def test_nothing_to_say_means_no_query():
 def test_a_creation_is_recognised_by_its_url():
     """Namespace, flow, correlation id and the address of the search are all in the URL."""
     url = "http://h/k/api/v1/main/executions/company.team/my%20flow?revision=1&labels="
-    creation = Creation.of("post", f"{url}{CORRELATION}%3Aabc&labels=a:b")
+    creation = creation_of("post", f"{url}{CORRELATION}%3Aabc&labels=a:b")
     assert creation == Creation(
         "company.team", "my flow", "abc", "http://h/k/api/v1/main/executions/search"
     )
@@ -192,7 +192,7 @@ def test_a_creation_is_recognised_whatever_its_names_are(root, names):
     url = f"http://h{root}/executions/{names}?labels={CORRELATION}:x"
     namespace, _, flow = names.partition("/")
     search = f"http://h{root}/executions/search"
-    assert Creation.of("POST", url) == Creation(namespace, flow, "x", search)
+    assert creation_of("POST", url) == Creation(namespace, flow, "x", search)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_creation_is_recognised_whatever_its_names_are(root, names):
 )
 def test_other_requests_are_no_creations(method, url):
     """What cannot be found again, or creates nothing, is not taken for a creation."""
-    assert Creation.of(method, url) is None
+    assert creation_of(method, url) is None
 
 
 def test_the_label_can_be_taken_out_again():

@@ -113,7 +113,9 @@ def replayed(case, call):
         path = request["path"].partition("?")[0]
         body, status = response["body"], response["status"]
         reply = as_json(body, status) if body else Reply(status)
-        with Loopback(Routes({f"{request['method']} {path}": reply})) as server:
+        configs = as_json({"version": f"{engine}.0", "edition": "OSS"})
+        routes = {f"{request['method']} {path}": reply, "GET /api/v1/configs": configs}
+        with Loopback(Routes(routes)) as server:
             tenant = None if engine == "0.21" else "main"
             execution_id = path.partition("executions/")[2].partition("/")[0]
             with Flow(hostname=server.url, tenant=tenant) as flow:
@@ -129,7 +131,7 @@ def test_a_recorded_kill(case):
     """202 without a body, also where it has ended."""
     for outcome, sent, request, _ in replayed(case, lambda flow, of: flow.kill(of)):
         assert outcome is None
-        assert sent[0].target == request["path"]
+        assert sent[-1].target == request["path"]
 
 
 def test_a_recorded_resume_with_inputs():
@@ -137,8 +139,8 @@ def test_a_recorded_resume_with_inputs():
     call = lambda flow, of: flow.resume(of, {"reason": "ok é"})  # noqa: E731
     for outcome, sent, request, _ in replayed("resume_ok", call):
         assert outcome is None
-        assert sent[0].target == request["path"]
-        assert sent[0].parts[0] == {"reason": "ok é".encode()}
+        assert sent[-1].target == request["path"]
+        assert sent[-1].parts[0] == {"reason": "ok é".encode()}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_a_recorded_replay_returns_the_new_id():
     """It is another execution."""
     for outcome, sent, _, body in replayed("replay_success", lambda flow, of: flow.replay(of)):
         assert outcome == body["id"]
-        assert outcome not in sent[0].path
+        assert outcome not in sent[-1].path
 
 
 @pytest.mark.parametrize(("case", "revision"), [("restart_failed", None), ("restart_rev", 1)])
@@ -176,8 +178,8 @@ def test_a_recorded_restart_returns_the_id_of_what_runs(case, revision):
         case, lambda flow, of: flow.restart(of, revision=revision)
     ):
         assert outcome == body["id"]
-        assert (outcome in sent[0].path) is (revision is None)
-        assert sent[0].target == request["path"]
+        assert (outcome in sent[-1].path) is (revision is None)
+        assert sent[-1].target == request["path"]
 
 
 def test_recorded_labels_are_sent_as_pairs():
@@ -185,7 +187,7 @@ def test_recorded_labels_are_sent_as_pairs():
     call = lambda flow, of: flow.set_labels(of, {"a": 1, "é": "日"})  # noqa: E731
     for outcome, sent, request, _ in replayed("labels_set", call):
         assert outcome is None
-        assert json.loads(sent[0].body) == json.loads(request["body"])
+        assert json.loads(sent[-1].body) == json.loads(request["body"])
 
 
 # --- arguments ---
@@ -221,7 +223,7 @@ def test_bad_arguments_are_refused_before_a_request(server, flow, call, error):
 
 def test_files_arrive_whole_where_the_first_path_was_the_wrong_one(server, flow, routes):
     """An open file is read again from where it was."""
-    routes[f"POST {API}/actions/resume"] = Reply(200)
+    routes[f"POST {API}/resume"] = Reply(200)
     file = io.BytesIO(b"skipped, sent")
     file.seek(9)
     flow.resume("id1", {"f": file})
@@ -235,10 +237,10 @@ def test_a_pipe_is_not_sent_to_the_other_path(server, flow, routes):
         def seek(self, *_):
             raise OSError
 
-    routes[f"POST {API}/actions/resume"] = Reply(200)
+    routes[f"POST {API}/resume"] = Reply(200)
     with pytest.raises(NotFound):
         flow.resume("id1", {"f": Pipe(b"sent")})
-    assert server.count("/actions/") == 0
+    assert server.count(f"{API}/resume") == 0
 
 
 # --- once ---
@@ -303,13 +305,13 @@ def test_a_server_error_is_one(server, flow, accepting):
 
 
 def test_actions_with_requests_mock():
-    """Each is one request."""
+    """A mock needs to know nothing but the action, at either place."""
     url = f"http://localhost:8080{API}"
     with requests_mock.Mocker() as mocker:
         for action, act in ACTIONS.items():
             mocker.register_uri(method_of(action), f"{url}/{action}", json={"id": "id2"})
             act(Flow(), "id1")
-    assert mocker.call_count == len(ACTIONS)
+            assert mocker.last_request.path == f"{API}/{action}"
 
 
 @responses.activate
@@ -319,4 +321,4 @@ def test_actions_with_responses():
     for action, act in ACTIONS.items():
         responses.add(method_of(action), f"{url}/{action}", json={"id": "id2"})
         act(Flow(), "id1")
-    assert len(responses.calls) == len(ACTIONS)
+        assert responses.calls[-1].request.url == f"{url}/{action}"

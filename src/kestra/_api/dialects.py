@@ -21,7 +21,8 @@ class Dialect:
 
     Attributes:
         name: The generation.
-        action_path: Where the actions on an execution are, below the execution.
+        action_path: Where the actions on an execution are, below the execution. On 2.0 the old
+            places create executions: `executions/{namespace}/{flow}`.
         has_outputs_apart: Outputs are not part of an execution, but have paths of their own.
         filter_forms: How a parameter of a search is written: the name, and the operation.
         level_parameter: What asks for a least level of log entries.
@@ -39,19 +40,6 @@ _PLAIN = "{0}"  # up to 1.x; ignored by 2.0
 
 BEFORE_2 = Dialect("before 2.0", "", False, (_FILTER, _PLAIN), "minLevel")
 FROM_2 = Dialect("2.0", "/actions", True, (_FILTER,), "filters[level][GREATER_THAN_OR_EQUAL_TO]")
-
-
-def action_paths(server: Server) -> tuple[str, ...]:
-    """Return where an action may be, the likely place first.
-
-    The old places are creations on 2.0: `executions/{namespace}/{flow}`. So the new place, which
-    creates nothing anywhere, goes first where the generation is not known.
-    """
-    return (
-        (FROM_2.action_path, BEFORE_2.action_path)
-        if server.dialect is None
-        else (server.dialect.action_path,)
-    )
 
 
 def search_queries(

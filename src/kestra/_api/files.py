@@ -14,6 +14,7 @@ from kestra._values.table import own_text
 from kestra._values.text import type_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import ExitStack
 
 # What `requests` takes as the value of `files`: a field is `(None, text)`.
@@ -94,11 +95,38 @@ def _is_empty(content: Any) -> bool:
     """Return True if nothing is left to read; of a stream that cannot be rewound, nobody knows."""
     if isinstance(content, str | bytes):
         return not content
-    try:
-        start = content.tell()
-        content.seek(start)
-        first = content.read(1)
-        content.seek(start)
-    except (AttributeError, TypeError, ValueError, OSError):
+    start = _position(content)
+    if start is None:
         return False
+    first = content.read(1)
+    content.seek(start)
     return first in {b"", ""}
+
+
+def rewinder(parts: Mapping[str, Any]) -> Callable[[], bool]:
+    """Return what lets the files of a form be read again, and returns True if all of them can be.
+
+    Args:
+        parts: The form, as `requests` takes it.
+    """
+    files = [part[1] for part in parts.values() if hasattr(part[1], "read")]
+    starts = [_position(file) for file in files]
+
+    def rewind() -> bool:
+        for file, start in zip(files, starts, strict=True):
+            if start is None:
+                return False
+            file.seek(start)
+        return True
+
+    return rewind
+
+
+def _position(file: Any) -> int | None:
+    """Return where a file stands, `None` if it cannot go back there."""
+    try:
+        start: int = file.tell()
+        file.seek(start)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return start

@@ -89,7 +89,7 @@ def under_main(url: str, base: str) -> str | None:
     """Return a URL's counterpart under the tenant `main`, `None` if there is no such thing."""
     start = base + API
     rest = url.removeprefix(start)
-    if rest == url or rest.startswith(f"{MAIN}/"):
+    if rest == url or rest.startswith(f"{MAIN}/") or rest == "configs":
         return None
     return f"{start}{MAIN}/{rest}"
 

@@ -10,7 +10,8 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.dialects import action_paths
+from kestra._api.dialects import BEFORE_2, FROM_2
+from kestra._api.files import rewinder
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import body_of, state_of
 from kestra._rules.problems import malformed
@@ -51,25 +52,33 @@ async def act(
         APIError: The server refused.
         FailedExponentialBackoff: Every attempt failed.
     """
+    io.server.url("{execution_id}", execution_id=execution_id)  # refuses what cannot be an id
+    rewind = rewinder(arguments.get("files", {}))
     if io.server.dialect is None and not io.server.was_asked:
         await _learn_dialect(io, within)
-    refusals: list[APIError] = []
-    for place in action_paths(io.server):
-        url = io.server.url(
-            f"executions/{{execution_id}}{place}/{action}", execution_id=execution_id
-        )
+    refusals: list[Exception] = []
+    for dialect in [io.server.dialect] if io.server.dialect else [FROM_2, BEFORE_2]:
+        if refusals and not rewind():
+            break
+        path = f"executions/{{execution_id}}{dialect.action_path}/{action}"
+        url = io.server.url(path, execution_id=execution_id)
         try:
-            return await io.request(method, url, within=within, once=once, **arguments)
-        except Conflict as error:
-            if await _was_done(io, execution_id, action, error):
-                return None
-            raise
+            response = await io.request(method, url, within=within, once=once, **arguments)
         except APIError as error:
-            if error.status not in _NO_SUCH_PATH or io.server.dialect is not None:
+            if error.status not in _NO_SUCH_PATH:
+                io.server.dialect = dialect
+                if isinstance(error, Conflict) and await _was_done(io, execution_id, action, error):
+                    return None
                 raise
             refusals.append(error)
-    first, last = refusals
-    raise last if _NO_ROUTE in str(first) else first
+        except KestraError:
+            raise
+        except Exception as error:  # noqa: BLE001  # of a mock, which knows one place
+            refusals.append(error)
+        else:
+            io.server.dialect = dialect
+            return response
+    raise refusals[-1] if _NO_ROUTE in str(refusals[0]) else refusals[0]
 
 
 async def _learn_dialect(io: IO, within: float) -> None:

@@ -8,11 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest import exchanges
 
+from kestra._api.dialects import BEFORE_2, FROM_2, search_queries
 from kestra._api.forms import creation_query
 from kestra._api.models import CORRELATION, OTHER_STATES, TERMINAL_STATES
 from kestra._api.parsing import labels_on, state_of
-from kestra._api.paths import base_url, endpoints, segment, ui_url, under_main
+from kestra._api.paths import base_url, endpoints, segment, ui_root, ui_url, under_main
+from kestra._api.servers import Server
 from kestra._rules.creation import Creation, without_correlation
+from kestra._rules.io import Request, Settings
+
+
+def creation_of(method, url):
+    return Creation.of(Request(method, url, Settings(), {}))
+
 
 POST = "http://h/api/v1/executions/company.team/my-flow"
 
@@ -122,7 +130,7 @@ def test_the_address_in_the_user_interface():
         base, _, rest = execution["url"].partition("/ui/")
         tenant = "main" if rest.startswith("main/") else None
         names = (execution["namespace"], execution["flowId"], execution["id"])
-        assert ui_url(base, tenant, *names) == execution["url"]
+        assert ui_url(ui_root(base, tenant), *names) == execution["url"]
 
 
 # --- what ---
@@ -226,11 +234,28 @@ def test_the_label_can_be_taken_out_again():
     )
 
 
-def test_the_search_is_asked_in_the_words_of_every_version():
-    """0.21 to 1.x know `labels`, later versions `filters`."""
-    old, new = Creation("n", "f", "a b", "http://h/executions/search").questions
-    assert parse_qs(urlsplit(old).query)["labels"] == [f"{CORRELATION}:a b"]
-    assert parse_qs(urlsplit(new).query)[f"filters[labels][EQUALS][{CORRELATION}]"] == ["a b"]
+@pytest.mark.parametrize("dialect", [None, BEFORE_2, FROM_2])
+def test_a_search_is_asked_in_the_words_that_the_server_may_know(dialect):
+    """All from 1.x on know `filters`, and 2.0 knows nothing else; 0.21 knows plain names only."""
+    server = Server("http://h", dialect=dialect)
+    asked = {"labels": {CORRELATION: "a b"}, "startDate": ("GREATER_THAN", "x"), "flowId": "f"}
+    queries = [query for _, query in search_queries(server, asked, size=1)]
+    assert queries[0] == {
+        f"filters[labels][EQUALS][{CORRELATION}]": "a b",
+        "filters[startDate][GREATER_THAN]": "x",
+        "filters[flowId][EQUALS]": "f",
+        "size": 1,
+    }
+    plain = {"labels": f"{CORRELATION}:a b", "startDate": "x", "flowId": "f", "size": 1}
+    assert queries[1:] == ([] if dialect is FROM_2 else [plain])
+
+
+def test_a_form_that_was_understood_is_the_only_one():
+    """A server of 0.21 is not asked twice each time."""
+    server = Server("http://h")
+    old, _ = list(search_queries(server, {"flowId": "f"}))[1]
+    server.search_form = old
+    assert [query for _, query in search_queries(server, {"flowId": "f"})] == [{"flowId": "f"}]
 
 
 def execution(name, start="2026-01-01T00:00:00Z", flow="f", namespace="n", **labels):
@@ -320,6 +345,6 @@ def test_what_has_no_state_has_none(body):
 
 
 def test_a_state_is_terminal_or_not():
-    """Seven states end a wait."""
-    assert len(TERMINAL_STATES) == 7
+    """Eight states end a wait, RESUBMITTED among them."""
+    assert len(TERMINAL_STATES) == 8
     assert not TERMINAL_STATES & OTHER_STATES

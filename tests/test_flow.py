@@ -39,6 +39,7 @@ from loopback import (
 )
 from rest import exchanges
 
+import kestra._rules.log
 import kestra._rules.waiting
 from kestra import Flow, FlowExecution
 from kestra._api.models import CORRELATION
@@ -808,8 +809,8 @@ def test_a_wait_that_cannot_go_on_tells_the_execution(server, flow, caplog):
         run(flow)
     assert caught.value.execution_id == "execution0"
     notes = getattr(caught.value, "__notes__", caplog.messages)
-    address = f"{server.url}/ui/executions/company.team/my_flow/execution0"
-    assert any(f"Execution execution0: {address}" in note for note in notes)
+    address = "/executions/company.team/my_flow/execution0"
+    assert any(f"Execution execution0: {server.url}/ui" in x and address in x for x in notes)
 
 
 @pytest.mark.parametrize(
@@ -823,11 +824,27 @@ def test_a_wait_that_cannot_go_on_tells_the_execution(server, flow, caplog):
 )
 def test_a_status_that_makes_no_sense_is_an_error(server, flow, body, what):
     """It names what is wrong, and which execution it was."""
-    server.upset("GET /api/v1/executions", answer(200, body))
+    server.upset("GET /api/v1/executions", *[answer(200, body)] * 5)
     with pytest.raises(MalformedResponse, match=what) as caught:
         run(flow)
     assert caught.value.execution_id == "execution0"
     assert caught.value.path == "/api/v1/executions/execution0"
+
+
+@pytest.mark.parametrize("pages", [1, 4])
+def test_a_page_among_the_polls_does_not_end_a_wait(server, flow, slept, pages):
+    """A proxy shows one while its server restarts, with the status 200 as well as with 504."""
+    server.upset("GET /api/v1/executions", *[answer(200, b"<html>")] * pages)
+    assert run(flow).status == "SUCCESS"
+    assert {1.0, 2.0, 4.0, 8.0} & set(slept) == set([1.0, 2.0, 4.0, 8.0][:pages])
+
+
+def test_a_page_in_the_place_of_the_server_is_an_error_at_once(server, flow, slept):
+    """Where nothing was ever heard of a server of Kestra's, there is none to wait for."""
+    server.upset("GET /api/v1/executions", answer(200, b"<html>"))
+    with pytest.raises(MalformedResponse, match="is not a JSON object"):
+        flow.wait("execution0")
+    assert server.count("GET") == 1
 
 
 def test_an_execution_may_take_a_moment_to_be_seen(server, flow):
@@ -929,14 +946,14 @@ def test_a_timeout_may_kill(server, flow, path):
     """`kill_on_timeout=True` kills it, on every version."""
     server.engine.states = ["RUNNING"]
     if path != "/kill":
-        server.upset("DELETE", answer(404), answer(200, b"{}"))
+        server.upset("DELETE", answer(200, b"{}"))
     with pytest.raises(ExecutionTimeout, match="it is being killed") as caught:
         run(flow, timeout=1, kill_on_timeout=True)
     assert caught.value.killed
     assert server.requests[-1].path.endswith(f"/execution0{path}")
 
 
-@pytest.mark.parametrize("faults", [[answer(409)], [answer(403)], [reset] * 5, [answer(405)] * 2])
+@pytest.mark.parametrize("faults", [[answer(409)], [answer(403)] * 2, [reset] * 5, [answer(405)] * 2])
 def test_a_kill_that_fails_does_not_hide_the_timeout(server, flow, faults):
     """The timeout is what is raised."""
     server.engine.states = ["RUNNING"]
@@ -974,8 +991,8 @@ def test_ctrl_c_tells_the_execution(server, flow, monkeypatch, caplog):
     with pytest.raises(KeyboardInterrupt) as caught:
         run(flow)
     notes = getattr(caught.value, "__notes__", caplog.messages)
-    address = f"{server.url}/ui/executions/company.team/my_flow/execution0"
-    assert [note for note in notes if note.endswith(f"Execution execution0: {address}")]
+    (note,) = [note for note in notes if f"Execution execution0: {server.url}/ui/" in note]
+    assert note.endswith("/executions/company.team/my_flow/execution0")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
@@ -1005,7 +1022,8 @@ def test_ctrl_c_in_a_terminal_shows_the_execution(server):
         finally:
             process.kill()
     assert process.returncode != 0
-    assert f"Execution execution0: {server.url}/ui/executions/n/f/execution0" in errors
+    assert f"Execution execution0: {server.url}/ui/" in errors
+    assert "/executions/n/f/execution0" in errors
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["0.21", "1.3"])
@@ -1037,40 +1055,13 @@ def lines(count):
     return "2026-01-01T00:00:00.000Z INFO a line\n" * count
 
 
-@pytest.mark.parametrize(
-    ("logs", "downloads"),
-    [
-        ([lines(1)], 1),
-        ([lines(100)], 1),
-        (["", "", lines(3)], 3),
-        ([lines(200), lines(200)], 2),
-        ([lines(101), lines(500), lines(1001), lines(1001)], 4),
-        ([lines(200), lines(50)], 2),
-    ],
-)
-def test_the_log_is_fetched_until_it_is_all_there(server, flow, slept, logs, downloads):
-    """Empty, or long and still growing: again every half second."""
-    server.engine.logs = list(logs)
-    assert run(flow).log == logs[-1]
-    assert server.count("/download") == downloads
-    assert slept[-downloads:] == [0.3, *[0.5] * (downloads - 1)]
-
-
-@pytest.mark.parametrize(("log_settle", "downloads"), [(5, 10), (1, 2), (0, 1)])
-def test_a_log_that_stays_empty_is_given_up(server, flow, slept, log_settle, downloads):
-    """After `log_settle` seconds it is taken as it is; with 0 it is fetched once, and at once."""
-    server.engine.logs = [""]
-    flow.log_settle = log_settle
-    assert run(flow).log == ""
-    assert server.count("/download") == downloads
-    assert (0.3 in slept) == (log_settle > 0)
-
-
-def test_the_first_download_waits_no_longer_than_the_poll_interval(server, flow, slept):
-    """Whoever polls every 0.1 s gets the log after 0.1 s."""
-    flow.poll_interval = 0.1
-    run(flow)
-    assert slept[-1] == 0.1
+@pytest.mark.parametrize("log", ["", lines(1), lines(200)])
+def test_the_log_is_fetched_once_where_nothing_tells_that_it_is_complete(server, flow, slept, log):
+    """As of a mock, whose response has no task runs: no count is asked for, and nothing warns."""
+    server.engine.logs = [log]
+    result = run(flow)
+    assert (result.log, result.log_complete) == (log, None)
+    assert (server.count("/download"), server.count("logs/search")) == (1, 0)
 
 
 def test_without_the_log_nothing_is_downloaded(server, flow):
@@ -1090,28 +1081,11 @@ def test_a_log_that_cannot_be_had_does_not_cost_the_result(server, flow, caplog,
 
 def test_a_log_that_does_not_come_is_given_up(server, flow, monkeypatch):
     """The result comes soon after `log_settle`, whatever the timeout of a request is."""
-    monkeypatch.setattr(kestra._rules.waiting, "_LOG_GRACE", 0.2)
+    monkeypatch.setattr(kestra._rules.log, "_FETCH", 0.2)
     flow.log_settle = 0.1
     server.upset("/download", hang)
     assert run(flow) == FlowExecution("execution0", "SUCCESS", None, None)
     assert server.count("/download") == 1
-
-
-def test_a_log_that_was_there_before_is_kept(server, flow, caplog):
-    """If only a later download fails, what there was is better than nothing."""
-    server.engine.logs = [lines(200)]
-    server.upset("/download", fine, answer(403))
-    assert run(flow).log == lines(200)
-    assert "could not be fetched again" in caplog.text
-
-
-def test_a_large_log_is_not_kept_while_it_is_downloaded_again(server, flow, caplog):
-    """Twice the log would be too much memory; if the second download fails, there is none."""
-    server.engine.logs = [lines(200)]
-    server.upset("/download", fine, answer(403))
-    with patch.object(kestra._rules.waiting, "_LARGE_LOG", 1000):
-        assert run(flow).log is None
-    assert "could not be fetched: " in caplog.text
 
 
 def test_an_error_of_the_callers_own_does_not_cost_the_result(flow, caplog):
@@ -1132,13 +1106,13 @@ def test_the_log_is_utf8(server, flow):
 
 
 def test_nothing_that_is_logged_holds_an_input_or_credentials(server, flow, caplog):
-    """Whatever happens, and at every level; and nothing goes to the root logger itself."""
+    """Of our own accord, at every level; and nothing goes to the root logger itself."""
     caplog.set_level(logging.DEBUG)
     flow.api_token = "t0psecret"
-    server.upset("POST", answer(503, b"inputvalue t0psecret"))
+    server.upset("POST", answer(503, b"t0psecret"))
     server.engine.states = ["PAUSED", "FAILED"]
     run(flow, {"i": "inputvalue"})
-    server.upset("POST", answer(422, b"inputvalue t0psecret"))
+    server.upset("POST", answer(422, b"t0psecret"))
     with pytest.raises(KestraError) as caught:
         run(flow, {"i": "inputvalue"})
     shown = (
@@ -1241,11 +1215,41 @@ def test_a_tenant_can_be_assigned(server, flow):
     assert flow.API_ENDPOINT_EXECUTION_STATUS == "/api/v1/executions/{execution_id}"
 
 
-def test_the_policy_has_to_be_one(mocked):
-    """A number of retries is not taken for a policy."""
-    with pytest.raises(TypeError, match=r"^retries must be a urllib3.Retry, not int"):
-        run(Flow(retries=3))
+def test_a_number_of_retries_is_the_number_of_attempts(server, flow, slept):
+    """With the pauses of the default policy."""
+    flow.retries = 3
+    server.upset("GET /api/v1/executions", *[answer(503)] * 3)
+    with pytest.raises(FailedExponentialBackoff) as caught:
+        flow.get_execution("execution0")
+    assert (caught.value.attempts, slept) == (3, [1, 2, 4])
+
+
+@pytest.mark.parametrize(
+    ("retries", "error", "words"),
+    [
+        (True, TypeError, "the number of attempts or a urllib3.Retry, not bool"),
+        (False, TypeError, "the number of attempts or a urllib3.Retry, not bool"),
+        ("3", TypeError, "the number of attempts or a urllib3.Retry, not str"),
+        (0, ValueError, "1 or more"),
+        (-1, ValueError, "1 or more"),
+    ],
+)
+def test_retries_that_cannot_be_are_refused(mocked, retries, error, words):
+    """Before anything is sent."""
+    with pytest.raises(error, match=f"^retries must be {words}"):
+        run(Flow(retries=retries))
     assert mocked.request_history == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("host", "hostname"), ("token", "api_token"), ("time_out", "request_timeout"),
+     ("pol_interval", "poll_interval")],
+)  # fmt: skip
+def test_an_unknown_argument_is_refused_with_what_may_be_meant(name, meant):
+    """By the name of the class that was called."""
+    with pytest.raises(TypeError, match=rf"^Flow\(\) has no argument '{name}'.*\b{meant}\b"):
+        Flow(**{name: "x"})
 
 
 def test_an_address_under_main_is_shown_with_it(server, flow, caplog):

@@ -256,7 +256,7 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
     except Exception as error:  # noqa: BLE001  # whatever a caller's own `get_logs` raises
         # Only the texts of our own errors are known to hold no secret.
         why = str(error) if isinstance(error, KestraError) else type(error).__name__
-        warn(execution_id, f"it could not be fetched: {why}")
+        logger.warning("The log of execution %s could not be fetched: %s", execution_id, why)
         return log, False
     if settling.complete is False:
         warn(execution_id, settling.why)

@@ -13,8 +13,6 @@ from types import MappingProxyType
 import pytest
 import requests
 import urllib3
-from kestra._http.session import Access, Sessions
-from kestra._http.transport import request
 from loopback import (
     Loopback,
     Proxy,
@@ -27,11 +25,14 @@ from loopback import (
     pass_on,
     stream,
 )
+from sending import request
 
 from kestra import Flow
 from kestra._api.credentials import credentials
 from kestra._api.models import CORRELATION
+from kestra._http.sessions import Sessions
 from kestra._http.streams import Stream
+from kestra._rules.io import Settings
 from kestra.exceptions import ConnectionFailed, ConnectTimeout, RequestTimeout
 
 pytestmark = pytest.mark.usefixtures("environment", "no_proxy", "slept")
@@ -75,14 +76,14 @@ def either(request, tls):
 @pytest.fixture
 def access(certificate):
     """How to reach a server over TLS."""
-    return Access(credentials=TOKEN, verify=str(certificate), timeout=(5, 5))
+    return Settings(credentials=TOKEN, verify=str(certificate), timeout=(5, 5))
 
 
 @pytest.fixture
 def through_proxy(certificate, proxy):
     """The same through a proxy."""
     proxies = {"https": proxy.url, "http": proxy.url}
-    return Access(credentials=TOKEN, verify=str(certificate), proxies=proxies, timeout=(5, 5))
+    return Settings(credentials=TOKEN, verify=str(certificate), proxies=proxies, timeout=(5, 5))
 
 
 def search(sessions, server, access, **arguments):
@@ -161,7 +162,7 @@ def test_a_proxy_gets_its_own_credentials_and_the_server_its_own(
 ):
     """Neither sees those of the other."""
     url = proxy.url.replace("://", "://jane:hunter2@")
-    access = Access(credentials=TOKEN, verify=str(certificate), proxies={"https": url})
+    access = Settings(credentials=TOKEN, verify=str(certificate), proxies={"https": url})
     search(sessions, tls_server, access)
     assert proxy.requests[0].headers["proxy-authorization"] == "Basic amFuZTpodW50ZXIy"
     assert "authorization" not in proxy.requests[0].headers
@@ -174,7 +175,7 @@ def test_a_proxy_is_asked_in_clear_for_what_is_in_clear(sessions):
     with Proxy() as proxy:
         proxies = {"http": proxy.url.replace("://", "://jane:hunter2@")}
         for _ in range(2):
-            request(sessions, "GET", url, Access(credentials=TOKEN, proxies=proxies), {})
+            request(sessions, "GET", url, Settings(credentials=TOKEN, proxies=proxies), {})
         assert [each.target for each in proxy.requests] == [url] * 2
         assert proxy.requests[0].headers["proxy-authorization"] == "Basic amFuZTpodW50ZXIy"
         assert proxy.requests[0].headers["authorization"] == "Bearer t0ken"
@@ -222,7 +223,7 @@ def test_a_proxy_that_is_not_there_is_told_from_a_server(sessions, scheme):
     with pytest.raises(
         ConnectionFailed, match=r"no connection through the proxy: .*refused"
     ) as got:
-        request(sessions, "GET", "https://kestra.invalid/", Access(proxies=proxies), {})
+        request(sessions, "GET", "https://kestra.invalid/", Settings(proxies=proxies), {})
     assert not isinstance(got.value, ConnectTimeout)
     assert "hunter2" not in "".join(traceback.format_exception(got.value))
 
@@ -407,7 +408,7 @@ def test_a_server_may_pause_while_it_takes_a_body(sessions):
     """Longer than it may take to connect; as long as it may take to answer."""
     content = bytes(1 << 24)  # more than fits into the buffers of both ends
     with Busy() as server:
-        access = Access(timeout=(0.2, 10))
+        access = Settings(timeout=(0.2, 10))
         files = {"files": {"orders": ("orders.csv", content)}}
         request(sessions, "POST", server.url + CREATE, access, files)
         assert server.requests[0].parts[0] == {"orders": content}
@@ -418,7 +419,7 @@ def test_a_server_that_stops_taking_a_body_is_given_up(sessions):
     """A pause beyond the read timeout is a timeout; the request may have been carried out."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}{CREATE}"
-        access = Access(timeout=(5, 0.2), policy=urllib3.Retry(0))
+        access = Settings(timeout=(5, 0.2), policy=urllib3.Retry(0))
         files = {"files": {"orders": ("orders.csv", bytes(1 << 24))}}
         with pytest.raises(RequestTimeout, match="may exist"):
             request(sessions, "POST", url, access, files)

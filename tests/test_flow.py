@@ -953,7 +953,9 @@ def test_a_timeout_may_kill(server, flow, path):
     assert server.requests[-1].path.endswith(f"/execution0{path}")
 
 
-@pytest.mark.parametrize("faults", [[answer(409)], [answer(403)] * 2, [reset] * 5, [answer(405)] * 2])
+@pytest.mark.parametrize(
+    "faults", [[answer(409)], [answer(403)] * 2, [reset] * 5, [answer(405)] * 2]
+)
 def test_a_kill_that_fails_does_not_hide_the_timeout(server, flow, faults):
     """The timeout is what is raised."""
     server.engine.states = ["RUNNING"]

@@ -2,14 +2,12 @@
 
 import re
 import stat
-import time
 from unittest.mock import Mock, patch
 
 import pytest
 import requests
 import requests_mock
 import responses
-from kestra._http.session import within
 from loopback import (
     Loopback,
     Reply,
@@ -29,7 +27,6 @@ from kestra.exceptions import (
     ConnectionFailed,
     ExecutionFailed,
     ExecutionTimeout,
-    FailedExponentialBackoff,
     InvalidInput,
     KestraError,
     MalformedResponse,
@@ -128,7 +125,9 @@ def test_a_failure_tells_which_task_failed_and_why(server, flow, routes):
     routes["GET /api/v1/logs/id1"] = as_json([BOOM])
     result = flow.wait("id1")
     assert result.error == "task load ended in the state FAILED: boom"
-    assert server.requests[-1].query == {"minLevel": ["ERROR"]}
+    assert {"filters[level][GREATER_THAN_OR_EQUAL_TO]": ["ERROR"]} in [
+        request.query for request in server.requests
+    ]
     with pytest.raises(ExecutionFailed, match="boom"):
         result.raise_for_status()
 
@@ -171,7 +170,7 @@ def test_a_mock_of_requests_mock_without_error_entries(slept, more):
         result = run(Flow(poll_interval=0))
     assert (result.status, result.log) == ("FAILED", "a log\n")
     assert result.error == ("task load ended in the state FAILED" if more else None)
-    assert mocker.call_count == 3 + bool(more)
+    assert mocker.call_count == 3 + 2 * bool(more)  # what was logged as ERROR, and the outputs
     assert sum(slept) < 1
 
 
@@ -184,7 +183,7 @@ def test_a_mock_of_responses_without_error_entries(slept, more):
     responses.get(f"{LOG}/download", body="a log\n")
     result = run(Flow(poll_interval=0))
     assert (result.status, result.log) == ("FAILED", "a log\n")
-    assert len(responses.calls) == 3 + bool(more)
+    assert len(responses.calls) == 3 + 2 * bool(more)
     assert sum(slept) < 1
 
 
@@ -211,7 +210,8 @@ def test_nobody_waited_and_the_address_is_there(server, flow):
     """A result that says STARTED says where to look."""
     flow.wait_for_completion = False
     result = run(flow)
-    assert result.url == f"{server.url}/ui/executions/company.team/my_flow/execution0"
+    assert result.url.startswith(f"{server.url}/ui/")
+    assert result.url.endswith("/executions/company.team/my_flow/execution0")
     assert result.state is None
 
 
@@ -262,7 +262,7 @@ def test_a_recorded_execution_is_read(engine):
     execution_id, body = engine("exec_get")
     result = engine.flow.get_execution(execution_id)
     assert (result.execution_id, result.status) == (execution_id, body["state"]["current"])
-    assert (result.log, result.error, result.outputs) == (None, None, None)
+    assert (result.log, result.error, result.outputs) == (None, None, {})
     assert result.url.endswith(f"/executions/lab/filer/{execution_id}")
     assert result.duration > 0
     assert engine.flow.get_outputs(execution_id, task_id="w")["vars"] == {"a": 1}
@@ -320,21 +320,50 @@ def test_outputs_of_the_flow(server, flow, routes):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("place", ["outputs/id1", "outputs/executions/id1"])
-def test_outputs_of_the_flow_on_the_newest_servers(server, flow, routes, place):
-    """They are at a place of their own, which has moved; a list there is not the flow's."""
+def test_outputs_of_the_flow_on_2_0(server, flow, routes):
+    """They have a place of their own, and the first thing that is asked is that."""
     routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
-    routes["GET /api/v1/outputs/id1"] = as_json([{"taskId": "load"}])
-    routes[f"GET {API}/{place}"] = as_json({"rows": 3})
+    routes[f"GET {API}/outputs/executions/id1"] = as_json({"rows": 3})
     assert flow.get_outputs("id1") == {"rows": 3}
+    assert flow.get_execution("id1").outputs == {"rows": 3}
+    assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize("place", ["outputs/id1/run1", "outputs/tasks/id1/run1"])
-def test_outputs_of_a_task_on_the_newest_servers(server, flow, routes, place):
+def test_outputs_of_a_task_on_2_0(server, flow, routes):
     """They are asked for by the id of the task run."""
     routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
-    routes[f"GET {API}/{place}"] = as_json({"vars": {"rows": 3}})
+    routes[f"GET {API}/outputs/tasks/id1/run1"] = as_json({"vars": {"rows": 3}})
     assert flow.get_outputs("id1", task_id="load") == {"vars": {"rows": 3}}
+
+
+def test_outputs_of_a_task_in_a_loop_of_2_0_are_by_value(server, flow, routes):
+    """Each iteration is an execution of its own; where there is no value, the index is it."""
+    routes["GET /api/v1/executions/id1"] = as_json(
+        execution("SUCCESS", taskRunList=[{"id": "run0", "taskId": "each", "state": {}}])
+    )
+    children = []
+    for index, value in enumerate(["a", None]):
+        loop = {"index": index} | ({"value": value} if value else {})
+        run_ = {"id": f"run{index}", "taskId": "inner", "state": {"current": "SUCCESS"}}
+        child = {"id": f"child{index}", "parentId": "id1", "kind": "LOOP", "loopRun": loop}
+        children.append(child)
+        shown = execution("SUCCESS", taskRunList=[run_]) | child
+        routes[f"GET /api/v1/executions/child{index}"] = as_json(shown)
+        place = f"outputs/tasks/child{index}/run{index}"
+        routes[f"GET {API}/{place}"] = as_json({"n": index})
+    routes[f"GET {API}/executions/search"] = as_json({"results": children, "total": 2})
+    assert flow.get_outputs("id1", task_id="inner") == {"a": {"n": 0}, "1": {"n": 1}}
+    (search,) = [request for request in server.requests if request.path.endswith("/search")]
+    assert search.query["filters[parentId][EQUALS]"] == ["id1"]
+    assert search.query["filters[kind][EQUALS]"] == ["LOOP"]
+
+
+def test_outputs_that_cannot_be_had_do_not_cost_the_result(server, flow, routes, caplog):
+    """They are `None`, and the log says why."""
+    routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
+    routes[f"GET {API}/outputs/executions/id1"] = Reply(403)
+    assert flow.get_execution("id1").outputs is None
+    assert "The outputs of execution id1 could not be fetched: GET" in caplog.text
 
 
 def test_no_outputs_anywhere_are_none(server, flow, routes):
@@ -362,9 +391,9 @@ def test_outputs_of_a_task_that_has_not_run(server, flow, routes):
 
 
 def test_outputs_that_may_not_be_seen_are_an_error(server, flow, routes):
-    """Only where nothing is found the next place is tried."""
-    routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS"))
-    routes["GET /api/v1/outputs/id1"] = Reply(403)
+    """Who asks for nothing else is told why there are none."""
+    routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
+    routes["GET /api/v1/outputs/executions/id1"] = Reply(403)
     with pytest.raises(PermissionDenied) as caught:
         flow.get_outputs("id1")
     assert caught.value.execution_id == "id1"
@@ -516,20 +545,6 @@ def test_a_download_that_begins_again_says_why(server, flow, tmp_path, caplog):
     assert re.fullmatch(r"GET /api/v1/executions/id1/file: .*; continuing in 1 s", message)
 
 
-@pytest.mark.usefixtures("stored")
-def test_a_download_begins_again_only_while_there_is_time(server, flow, tmp_path, monkeypatch):
-    """Pauses are cut to what is left of it."""
-    slept, real = [], time.monotonic
-    monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(time, "monotonic", lambda: real() + sum(slept))
-    server.upset(FILE, *[truncate] * 5)
-    with within(5), pytest.raises(FailedExponentialBackoff):
-        flow.download("id1", URI, tmp_path / "out")
-    assert slept[:2] == [1, 2]
-    assert 0 < slept[2] <= 2
-    assert len(slept) == 3
-
-
 @pytest.fixture
 def impatient(monkeypatch):
     """Downloads have to be fast, so that a slow one is given up soon."""
@@ -618,6 +633,7 @@ def test_without_a_tenant_main_is_found_for_every_path(server, flow, routes):
     assert [request.path for request in server.requests] == [
         "/api/v1/metrics/id1",
         "/api/v1/main/metrics/id1",
+        "/api/v1/main/executions/id1",
         "/api/v1/main/logs/id1",
     ]
 

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 import os
 import pickle
 import ssl
@@ -13,8 +14,6 @@ from contextlib import contextmanager
 import pytest
 import requests
 import urllib3
-from kestra._http.session import Access, Sessions, within
-from kestra._http.transport import annotate, request
 from loopback import (
     Loopback,
     answer,
@@ -30,9 +29,13 @@ from loopback import (
     truncate,
 )
 from rest import exchanges
+from sending import request
 
 from kestra._api.credentials import credentials
 from kestra._api.models import CORRELATION
+from kestra._http.sessions import Sessions
+from kestra._rules.attempts import annotate
+from kestra._rules.io import Settings
 from kestra.exceptions import (
     APIError,
     AuthenticationError,
@@ -48,7 +51,7 @@ from kestra.exceptions import (
     ServerError,
 )
 
-QUICK = Access(timeout=(5, 0.2))
+QUICK = Settings(timeout=(5, 0.2))
 CREATE = f"/api/v1/executions/n/f?labels={CORRELATION}:c"
 
 
@@ -66,8 +69,14 @@ def sessions():
 def send(server, sessions):
     """Send a request to the server and return the answer."""
 
-    def send(method="GET", path="/api/v1/executions/search?labels=a:b", access=QUICK, **arguments):
-        return request(sessions, method, server.url + path, access, arguments)[0]
+    def send(
+        method="GET",
+        path="/api/v1/executions/search?labels=a:b",
+        access=QUICK,
+        within=math.inf,
+        **arguments,
+    ):
+        return request(sessions, method, server.url + path, access, arguments, within=within)[0]
 
     return send
 
@@ -106,7 +115,7 @@ def test_reading_that_keeps_failing_ends_in_an_error(server, send, slept, fault,
     """After five attempts the error says how often, and why; `requests` has the same kind."""
     server.upset("GET", *[fault] * 5)
     with pytest.raises(error, match="GET /api/v1/executions/search failed after 5 attempts") as got:
-        send(access=Access(timeout=(5, 0.05)))
+        send(access=Settings(timeout=(5, 0.05)))
     assert slept == [1, 2, 4, 8, 16]
     assert (got.value.attempts, got.value.status, got.value.correlation_id) == (5, None, None)
     assert isinstance(got.value.cause, urllib3.exceptions.HTTPError)
@@ -161,12 +170,12 @@ def test_a_policy_of_the_caller_is_followed(server, send, slept):
     policy = urllib3.Retry(total=2, backoff_factor=3, status_forcelist=[418])
     server.upset("GET", *[answer(418)] * 3)
     with pytest.raises(FailedExponentialBackoff):
-        send(access=Access(policy=policy))
+        send(access=Settings(policy=policy))
     assert slept == [6]
     assert server.count("GET") == 3
     server.upset("GET", answer(503))
     with pytest.raises(ServerError):
-        send(access=Access(policy=policy))
+        send(access=Settings(policy=policy))
 
 
 def test_a_status_without_a_name_is_shown_as_its_number(send, server):
@@ -177,10 +186,10 @@ def test_a_status_without_a_name_is_shown_as_its_number(send, server):
 
 
 def test_no_request_goes_on_past_its_end(server, send, slept):
-    """Inside of `within`, attempts and pauses are cut to what is left of the time."""
+    """With a limit, attempts and pauses are cut to what is left of the time."""
     server.upset("GET", *[hang] * 5)
-    with within(0.3), pytest.raises(RequestTimeout):
-        send(access=Access(timeout=(10, 60)))
+    with pytest.raises(RequestTimeout):
+        send(access=Settings(timeout=(10, 60)), within=0.3)
     assert server.count("GET") == 1
     assert all(pause <= 0.3 for pause in slept)
 
@@ -296,10 +305,10 @@ def test_without_a_search_a_post_that_was_not_answered_ends_in_an_error(server, 
 
 
 def test_a_server_that_ignores_the_question_is_asked_in_its_own_words(server, send):
-    """A version that does not know `labels` shows everything; then `filters` is tried."""
+    """A version that does not know `filters` shows everything; then `labels` is tried."""
     everything = as_json({"results": [{"id": "x", "labels": []}], "total": 1})
 
-    def of_2_0(exchange):
+    def of_0_21(exchange):
         exchange.carry_out = lambda: everything
         return fine(exchange)
 
@@ -309,9 +318,10 @@ def test_a_server_that_ignores_the_question_is_asked_in_its_own_words(server, se
         return fine(exchange)
 
     server.upset("POST", carried_out(answer(504)))
-    server.upset("/search", of_2_0, filtered)
+    server.upset("/search", of_0_21, filtered)
     assert send("POST", CREATE).json()["id"] == "execution0"
-    assert "filters%5B" in server.requests[-1].target
+    assert "filters%5B" in server.requests[-2].target
+    assert server.requests[-1].query["labels"] == [f"{CORRELATION}:c"]
     assert len(server.engine.executions) == 1
 
 
@@ -490,7 +500,7 @@ def test_a_large_file_arrives(server, send, tmp_path):
     path.write_bytes(os.urandom(3_000_000))
     server.upset("POST", answer(503))
     with path.open("rb") as file:
-        send("POST", CREATE, Access(timeout=(5, 5)), files=files(file))
+        send("POST", CREATE, Settings(timeout=(5, 5)), files=files(file))
     posts = [each for each in server.requests if each.method == "POST"]
     assert [each.parts[0]["f"] == path.read_bytes() for each in posts] == [True, True]
 
@@ -643,7 +653,7 @@ def test_another_host_gets_no_credentials(server, sessions):
         server.upset(
             "GET", answer(302, Location=f"{other.url}/api/v1/executions/search?labels=a:b")
         )
-        access = Access(credentials=credentials("t0ken", None, None), headers={"X-Own": "key"})
+        access = Settings(credentials=credentials("t0ken", None, None), headers={"X-Own": "key"})
         url = f"{server.url}/api/v1/x"
         request(sessions, "GET", url, access, {"headers": {"Authorization": "given"}})
         assert server.requests[0].headers["authorization"] == "Bearer t0ken"
@@ -655,7 +665,7 @@ def test_another_host_gets_no_credentials(server, sessions):
 def test_the_same_host_gets_the_credentials_again(server, send):
     """A redirect on the same host keeps them."""
     server.upset("GET", answer(302, Location="/api/v1/executions/search?labels=a:b"))
-    send(access=Access(credentials=credentials("t0ken", None, None)))
+    send(access=Settings(credentials=credentials("t0ken", None, None)))
     assert [each.headers["authorization"] for each in server.requests] == ["Bearer t0ken"] * 2
 
 
@@ -673,12 +683,12 @@ def netrc(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("access", "arguments", "sent"),
     [
-        (Access(credentials=credentials("t", None, None)), {}, "Bearer t"),
-        (Access(credentials=credentials(None, "u", "€")), {}, "Basic dTrigqw="),
-        (Access(headers={"authorization": "Own x"}), {}, "Own x"),
-        (Access(), {"headers": {"Authorization": "Own y"}}, "Own y"),
-        (Access(), {"auth": ("a", "b")}, "Basic YTpi"),
-        (Access(), {}, "Basic bmV0cmM6bmV0cmM="),
+        (Settings(credentials=credentials("t", None, None)), {}, "Bearer t"),
+        (Settings(credentials=credentials(None, "u", "€")), {}, "Basic dTrigqw="),
+        (Settings(headers={"authorization": "Own x"}), {}, "Own x"),
+        (Settings(), {"headers": {"Authorization": "Own y"}}, "Own y"),
+        (Settings(), {"auth": ("a", "b")}, "Basic YTpi"),
+        (Settings(), {}, "Basic bmV0cmM6bmV0cmM="),
     ],
 )  # fmt: skip
 def test_netrc_never_overrides_what_was_given(send, server, access, arguments, sent):
@@ -690,14 +700,14 @@ def test_netrc_never_overrides_what_was_given(send, server, access, arguments, s
 
 def test_headers_of_the_caller_are_sent(send, server):
     """Headers for every request, and those of one request, go together."""
-    send(access=Access(headers={"X-A": "1", "X-B": "1"}), headers={"X-B": "2"})
+    send(access=Settings(headers={"X-A": "1", "X-B": "1"}), headers={"X-B": "2"})
     headers = server.requests[0].headers
     assert (headers["x-a"], headers["x-b"]) == ("1", "2")
 
 
 def test_proxies_and_verification_are_those_of_the_caller(server, sessions):
     """`proxies` and `verify` go to `requests`; an argument goes before them."""
-    access = Access(proxies={"http": server.url}, verify=False)
+    access = Settings(proxies={"http": server.url}, verify=False)
     url = "http://kestra.invalid/api/v1/executions/search?labels=a:b"
     request(sessions, "GET", url, access, {})
     assert server.requests[0].target == url
@@ -783,29 +793,79 @@ def test_a_message_is_taken_from_what_is_one(server, send, body, message):
 def test_a_401_says_what_was_sent(server, send, given, kind):
     """The kind of credentials is named, their value never shown, though the server repeats it."""
     server.upset("GET", answer(401, b"unknown: t0psecret"))
-    with pytest.raises(AuthenticationError, match=rf"\(sent: {kind}\)") as caught:
-        send(access=Access(credentials=given))
+    with pytest.raises(AuthenticationError, match=rf"\(sent: {kind}; server: http://127") as caught:
+        send(access=Settings(credentials=given))
     assert given.secrets == () or "t0psecret" not in repr(caught.value)
 
 
-def test_input_values_are_masked_in_refusals(server, send, caplog):
-    """What the server repeats of an input is not in the error, nor in its parts."""
+def test_the_servers_sentence_is_shown_as_it_is(server, send):
+    """What it says of a value helps whoever sent it; only credentials are masked."""
     for _, _, response in exchanges("exec_int_bad"):
         server.upset("POST", answer(422, json.dumps(response["body"]).encode()))
         with pytest.raises(InvalidInput) as caught:
             send("POST", CREATE, files={"i": (None, "abc")})
-        assert "`i`" in str(caught.value)
-        assert "abc" not in repr(caught.value) + repr(vars(caught.value)["errors"])
-    assert "abc" not in caplog.text
+        assert response["body"]["message"] in str(caught.value)
+
+
+@pytest.mark.parametrize("action", ["", "/actions"])
+def test_a_401_after_a_redirect_names_it(server, sessions, action):
+    """Another origin gets no credentials: that is why it refuses, and hostname is the remedy."""
+    with Loopback() as elsewhere:
+        server.upset("GET", answer(307, Location=f"{elsewhere.url}/api/v1/x{action}"))
+        elsewhere.upset("GET", answer(401))
+        access = Settings(credentials=credentials("t0ken", None, None))
+        with pytest.raises(AuthenticationError) as caught:
+            request(sessions, "GET", f"{server.url}/api/v1/x", access, {})
+    told = f"redirected to {elsewhere.url}, which gets no credentials"
+    assert told in str(caught.value)
+    assert "set hostname to it" in str(caught.value)
+
+
+def test_what_is_not_found_names_the_server(send, server):
+    """The most frequent cause is another server."""
+    server.upset("GET", answer(404))
+    with pytest.raises(NotFound, match=rf"\(server: {server.url}\)"):
+        send()
+
+
+def test_a_server_that_speaks_no_tls_is_asked_about(server, sessions):
+    """https:// for http:// is a mistake of everybody's."""
+    url = server.url.replace("http://", "https://")
+    with pytest.raises(ConnectionFailed, match="is it http://, and not https"):
+        request(sessions, "GET", f"{url}/api/v1/x", QUICK, {})
+
+
+def test_a_host_that_does_not_resolve_logs_a_line_at_once(sessions, slept, caplog):
+    """Before the first pause, with the name of the host."""
+    with pytest.raises(ConnectionFailed, match="nowhere.invalid"):
+        request(sessions, "GET", "http://nowhere.invalid/api/v1/x", QUICK, {})
+    assert "nowhere.invalid" in caplog.messages[0]
+    assert caplog.messages[0].endswith("continuing in 1 s")
+
+
+@pytest.mark.parametrize(("status", "again"), [(503, True), (404, False)])
+def test_a_hook_that_raises_for_the_status_changes_nothing(server, slept, status, again):
+    """The response is in its error: repeated, or refused in the words of the server."""
+    with requests.Session() as own:
+        own.hooks["response"].append(lambda response, *_, **__: response.raise_for_status())
+        server.upset("GET", answer(status, b'{"message": "not now"}'))
+        sent = lambda: request(Sessions(own), "GET", f"{server.url}/api/v1/executions/search?labels=a:b",  # noqa: E731
+                               QUICK, {})  # fmt: skip
+        if again:
+            assert sent()[0].status_code == 200
+        else:
+            with pytest.raises(NotFound, match="not now"):
+                sent()
+    assert slept == [1] * again
 
 
 def test_nothing_that_is_logged_or_chained_shows_a_secret(server, sessions, caplog):
-    """Neither log lines nor the causes of an error hold an input, a label or credentials."""
+    """Neither log lines nor the causes of an error hold credentials, nor an input of our own."""
     caplog.set_level(logging.DEBUG, logger="kestra")
-    access = Access(credentials=credentials("t0psecret", None, None), timeout=(5, 0.1))
+    access = Settings(credentials=credentials("t0psecret", None, None), timeout=(5, 0.1))
     arguments = {"files": {"i": (None, "inputvalue")}}
     url = f"{server.url}{CREATE}&labels=i:inputvalue"
-    server.upset("POST", answer(503, b'"got inputvalue with t0psecret"'), hang)
+    server.upset("POST", answer(503, b'"got it with t0psecret"'), hang)
     with pytest.raises(RequestTimeout) as caught:
         request(sessions, "POST", url, access, arguments)
     shown, error = [], caught.value
@@ -880,7 +940,7 @@ def test_a_file_is_rewound_for_the_other_address(server, sessions):
 
 def test_tls_answers_are_read_and_bounded(tls_server, sessions, certificate):
     """With the certificate that `verify` names; dripping ends here too."""
-    access = Access(verify=str(certificate), timeout=(5, 0.3))
+    access = Settings(verify=str(certificate), timeout=(5, 0.3))
     tls_server.upset("GET", drip)
     url = f"{tls_server.url}/api/v1/executions/search?labels=a:b"
     assert request(sessions, "GET", url, access, {})[0].json()["total"] == 0
@@ -890,7 +950,7 @@ def test_tls_answers_are_read_and_bounded(tls_server, sessions, certificate):
 def test_a_certificate_that_is_not_trusted_is_refused_at_once(tls_server, sessions, slept):
     """It is not tried again, and nothing was sent."""
     with pytest.raises(ConnectionFailed, match=r"after 1 attempt: no connection: .*CERTIFICATE"):
-        request(sessions, "POST", tls_server.url + CREATE, Access(), {})
+        request(sessions, "POST", tls_server.url + CREATE, Settings(), {})
     assert slept == []
     assert tls_server.requests == []
 
@@ -929,7 +989,7 @@ def test_a_hundred_threads_share_a_session(server, sessions):
     def look():
         start.wait(30)
         url = f"{server.url}/api/v1/executions/search?labels=a:b"
-        results.append(request(sessions, "GET", url, Access(), {})[0].json()["total"])
+        results.append(request(sessions, "GET", url, Settings(), {})[0].json()["total"])
 
     threads = [threading.Thread(target=look) for _ in range(100)]
     for thread in threads:
@@ -965,16 +1025,16 @@ def test_a_forked_process_has_connections_of_its_own(server, given):
     own = given()
     sessions = Sessions(own)
     url = f"{server.url}/api/v1/executions/search?labels=a:b"
-    request(sessions, "GET", url, Access(), {})
+    request(sessions, "GET", url, Settings(), {})
     child = os.fork()
     if child == 0:
         ok = False
         try:
-            ok = request(sessions, "GET", url, Access(), {})[0].ok
+            ok = request(sessions, "GET", url, Settings(), {})[0].ok
         finally:
             os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert request(sessions, "GET", url, Access(), {})[0].ok
+    assert request(sessions, "GET", url, Settings(), {})[0].ok
     assert server.connections == 2
     assert [each.connection for each in server.requests] == [1, 2, 1]
     sessions.close()
@@ -988,9 +1048,9 @@ def test_a_session_that_was_given_is_used_and_left_open(server):
         own.headers["X-Own"] = "1"
         sessions = Sessions(own)
         url = f"{server.url}/api/v1/executions/search?labels=a:b"
-        request(sessions, "GET", url, Access(), {})
+        request(sessions, "GET", url, Settings(), {})
         sessions.close()
-        request(sessions, "GET", url, Access(), {})
+        request(sessions, "GET", url, Settings(), {})
     assert [each.headers["x-own"] for each in server.requests] == ["1", "1"]
     assert server.connections == 1
 

@@ -84,12 +84,14 @@ class Server:
         names = [execution.get(key) for key in ("namespace", "flowId", "id")]
         if not all(names):
             return None
-        if self.ui is not None:
-            return ui_url(self.ui, *map(str, names))
-        tenant = self.root_tenant or execution.get("tenantId")
-        if tenant is None and _has_microseconds(execution):
-            tenant = MAIN  # from 1.x on, the user interface has it
-        return ui_url(ui_root(self.base, tenant), *map(str, names))
+        if self.ui is None:
+            tenant = self.root_tenant or execution.get("tenantId")
+            if tenant is None and _has_microseconds(execution):
+                tenant = MAIN  # from 1.x on, the user interface has it
+            if tenant is None:
+                return ui_url(ui_root(self.base, None), *map(str, names))
+            self.ui = ui_root(self.base, tenant)
+        return ui_url(self.ui, *map(str, names))
 
     # --- what responses show ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import requests
@@ -88,11 +89,11 @@ def _late(*, unsent: bool) -> str:
 
 def _broken(reason: Exception, *, unsent: bool) -> str:
     inner = _cause(_cause(reason))  # behind an error of a proxy there are two more
-    if isinstance(reason, NameResolutionError) and not isinstance(inner, OSError):
-        inner = reason
     words = str(inner) if isinstance(inner, OSError) else repr(inner)
-    if "WRONG_VERSION_NUMBER" in words or "RECORD_LAYER_FAILURE" in words:
-        words += "; the port does not speak TLS: does hostname begin with https:// for http://?"
+    if isinstance(reason, NameResolutionError):
+        words = str(reason).rpartition("): ")[2] or words  # it names the host
+    elif isinstance(inner, ssl.SSLError) and not isinstance(inner, ssl.SSLCertVerificationError):
+        words += "; is it http://, and not https://?"
     what = "no connection" if unsent else "the connection broke"
     through = " through the proxy" if isinstance(reason, ProxyError) else ""
     return f"{what}{through}: {words}"

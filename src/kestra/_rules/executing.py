@@ -57,7 +57,9 @@ async def _wait(
             )
         else:
             execution = await waiting.until_ended(io, execution_id, options, exists=exists)
-        return await ended(io, execution_id, execution, options, name=name, settling=settling)
+        return await ended(
+            io, execution_id, execution, options, name=name, url=url, settling=settling
+        )
     except BaseException as error:  # that says which execution it has left behind
         if isinstance(error, KestraError):
             error.execution_id = execution_id
@@ -101,6 +103,7 @@ async def ended(
     options: Options,
     *,
     name: str,
+    url: str | None = None,
     settling: logs.Settling | None = None,
 ) -> FlowExecution:
     """Return the result of an execution that has ended, as it was shown last.
@@ -111,6 +114,7 @@ async def ended(
         execution: How the server shows it.
         options: Whether to fetch its log, and how long to wait for that.
         name: What it is called in the log.
+        url: Where the user interface shows it, if that is known already.
         settling: What is known of its log.
     """
     state = execution["state"]["current"]
@@ -128,6 +132,7 @@ async def ended(
         io,
         execution_id,
         execution,
+        url=url,
         log=log,
         log_complete=complete,
         wait_for_errors=min(options.log_settle, _ERRORS_SETTLE) if wait_for_errors else 0,

@@ -79,7 +79,7 @@ async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -
     try:
         execution = await poll(io, execution_id)
     except NotFound:
-        return []
+        execution = {}
     settling = None
     if state_of(execution) in TERMINAL_STATES:
         settling = logs.Settling(io, execution_id, execution, options.log_settle)

@@ -92,7 +92,12 @@ async def finish(
     """Return the result of an execution that was shown to have ended."""
     with naming(execution.execution_id):
         return await executing.ended(
-            io, execution.execution_id, shown, options, name=execution.name
+            io,
+            execution.execution_id,
+            shown,
+            options,
+            name=execution.name,
+            url=execution.url,
         )
 
 

@@ -82,6 +82,7 @@ async def result(
     execution_id: str,
     execution: dict[str, Any],
     *,
+    url: str | None = None,
     log: str | None = None,
     log_complete: bool | None = None,
     wait_for_errors: float = 0,
@@ -95,6 +96,7 @@ async def result(
         io: What asks.
         execution_id: Its id.
         execution: How the server shows it.
+        url: Where the user interface shows it, if that is known already.
         log: Its log.
         log_complete: Whether that is all of it.
         wait_for_errors: How long to wait for an ERROR to be stored, in seconds.
@@ -114,7 +116,7 @@ async def result(
         log,
         error,
         outputs=outputs,
-        url=io.server.address(execution),
+        url=url or io.server.address(execution),
         state=state,
         duration=state.duration,
         task_runs=runs,
@@ -209,7 +211,11 @@ async def _children(io: IO, execution_id: str) -> list[dict[str, Any]]:
         ((_, query),) = search_queries(
             io.server, asked, sort="state.startDate:asc", size=_PAGE, page=page
         )
-        body = json_of(await io.request("get", url, params=query), dict, "get", url)
+        try:
+            response = await io.request("get", url, params=query)
+        except NotFound:
+            break
+        body = json_of(response, dict, "get", url)
         results, total = body.get("results"), body.get("total")
         if not isinstance(results, list) or not isinstance(total, int) or not results:
             break

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import pickle
+import socket
 import ssl
 import threading
 import time
@@ -835,8 +836,13 @@ def test_a_server_that_speaks_no_tls_is_asked_about(server, sessions):
         request(sessions, "GET", f"{url}/api/v1/x", QUICK, {})
 
 
-def test_a_host_that_does_not_resolve_logs_a_line_at_once(sessions, slept, caplog):
+def test_a_host_that_does_not_resolve_logs_a_line_at_once(sessions, slept, caplog, monkeypatch):
     """Before the first pause, with the name of the host."""
+
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(ConnectionFailed, match="nowhere.invalid"):
         request(sessions, "GET", "http://nowhere.invalid/api/v1/x", QUICK, {})
     assert "nowhere.invalid" in caplog.messages[0]

@@ -30,7 +30,9 @@ from kestra._values.text import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    Rules: TypeAlias = Mapping[str, Callable[[Any], Any]]
 
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 METRIC_TYPES = ("counter", "timer", "gauge")
@@ -56,10 +58,9 @@ def encode(map_: Mapping[str, Any]) -> str:
             'such as {"outputs": {"rows": 42}}'
         )
     message = _members(map_, "")
-    for name, part in message.items():
-        check = _PARTS.get(name)
-        if check is not None:
-            message[name] = check(part, name)
+    for name, check in _PARTS.items():
+        if name in message:
+            message[name] = check(message[name], name)
     return f"::{json_text(message, '', 0)}::"
 
 
@@ -126,7 +127,6 @@ def usual_metric_frame(name: Any, metric_type: Any, value: Any, tags: Any) -> st
     return None
 
 
-# A script sends few metrics and tags, and each often.
 _heads: dict[tuple[str, str], str] = {}
 _tag_members: dict[tuple[str, str], str] = {}
 
@@ -230,7 +230,7 @@ def _metric(metric: Any, path: str, value_name: str = "value") -> dict[str, Any]
         "tags": _tags,
         "timestamp": numbers.instant,
     }
-    _check(fields, path, rules, {"value": value_name})
+    _check(fields, path, rules, value_name)
     for key in ("name", "type", "value"):
         if key not in fields:
             raise ValueError(f"{path}.{key} is missing: a metric has a name, a type and a value")
@@ -239,7 +239,7 @@ def _metric(metric: Any, path: str, value_name: str = "value") -> dict[str, Any]
 
 def _log(entry: Any, path: str) -> dict[str, Any]:
     fields = _fields(entry, path)
-    _check(fields, path, _LOG_RULES, {})
+    _check(fields, path, _LOG_RULES)
     if "level" not in fields:
         raise ValueError(f"{path}.level is missing: it must be one of {', '.join(LOG_LEVELS)}")
     return fields
@@ -251,20 +251,15 @@ def _fields(item: object, path: str) -> dict[str, Any]:
     return _members(item, path)
 
 
-def _check(
-    fields: dict[str, Any],
-    path: str,
-    rules: Mapping[str, Callable[[Any], Any]],
-    names: Mapping[str, str],
-) -> None:
+def _check(fields: dict[str, Any], path: str, rules: Rules, value_name: str = "value") -> None:
     """Put what a value stands for in its place; fields without a rule are carried along."""
-    for name, value in fields.items():
-        rule = rules.get(name)
-        if rule is not None:
+    for name, rule in rules.items():
+        if name in fields:
             try:
-                fields[name] = rule(value)
+                fields[name] = rule(fields[name])
             except RefusedError as refusal:
-                raise refusal.at(f"{path}.{names.get(name, name)}") from None
+                shown = value_name if name == "value" else name
+                raise refusal.at(f"{path}.{shown}") from None
 
 
 # --- the rules: what a value stands for, or `RefusedError` ------------------------------------
@@ -345,7 +340,7 @@ def _message(message: object) -> object:
     return plain
 
 
-_LOG_RULES: dict[str, Callable[[Any], Any]] = {"level": _one_of(LOG_LEVELS), "message": _message}
+_LOG_RULES: Rules = {"level": _one_of(LOG_LEVELS), "message": _message}
 _PARTS: dict[str, Callable[[Any, str], object]] = {
     "outputs": _mapping,
     "assets": _mapping,

@@ -110,7 +110,7 @@ class _InputJSON(Walk):
 
 def _readable_again(value: object) -> object:
     if isinstance(value, Iterator):
-        raise RefusedError(TypeError, "can be read only once")
+        raise RefusedError(TypeError, "")  # read by nobody: the label is left out
     return _stands_for(value)
 
 

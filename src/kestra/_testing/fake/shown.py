@@ -6,9 +6,9 @@ import math
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from kestra._values.times import iso_duration
 from kestra._api.models import TERMINAL_STATES
 from kestra._testing.fake.inputs import SentFile
+from kestra._values.times import iso_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ ELSEWHERE = re.compile(
     r"""(?:src=["']?|<link[^>]+href=["']?|url\(["']?|@import ["'])((?:https?:)?//[^"' )>]+)"""
 )
 EXAMPLES = {".csv", ".json", ".py", ".yaml"}  # __pycache__ may be there too
-REFUSALS = {"RefusedError", "RuntimeError", "TypeError", "ValueError", "_refused"}
+REFUSALS = {"RefusedError", "RuntimeError", "TypeError", "ValueError", "_unreadable"}
 ERRORS = (DOCS / "errors.md").read_text("utf-8")
 
 

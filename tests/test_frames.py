@@ -440,6 +440,30 @@ def test_an_enum_of_text():
     assert refusal({Named.METRICS: [{Named.NAME: ""}]})[1].startswith("metrics[0].name is 0 char")
 
 
+@pytest.mark.parametrize(
+    ("call", "start"),
+    [
+        (lambda: Kestra.counter("rows", None), "value is of type NoneType: it must be a finite"),
+        (lambda: Kestra.gauge("rows", math.nan), "value is not finite"),
+        (lambda: Kestra.timer("rows", None), "duration is of type NoneType"),
+        (lambda: Kestra.counter("", 1), "name is 0 characters long"),
+        (lambda: Kestra.counter("rows", 1, {"a b": []}), 'tags["a b"] is of type list'),
+        (lambda: Kestra.counter("rows", 1, [SECRET]), "tags is of type list"),
+        (lambda: Kestra.counter("rows", 1, {b"": 1}), "tags has a key of type bytes"),
+        (lambda: Kestra.metrics("rows", "sum", 1), "type must be one of counter, timer, gauge"),
+        (Kestra.timer(None).__enter__, "name is of type NoneType"),
+        (lambda: Kestra.send(metric(None)), "metrics[0].value is of type NoneType"),
+    ],
+)
+def test_errors_name_the_arguments(capsys, call, start):
+    """By the names that the caller knows: those of the call, or the path in the message."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert str(caught.value).startswith(start)
+    assert SECRET not in str(caught.value)
+    assert capsys.readouterr().out == ""
+
+
 # Tags.
 
 

@@ -31,6 +31,8 @@ FROM_LIBRARIES = [
     ("pandas.Timedelta('1.5s')", "PT1.5S"),
     ("pandas.NaT", None),
     ("pandas.NA", None),
+    ("pandas.array([1, None])", [1, None]),
+    ("polars.Series([1, 2])", [1, 2]),
     ("pydantic.create_model('Order', day=dt.date)(day=dt.date(2026, 1, 2))", {"day": "2026-01-02"}),
 ]
 

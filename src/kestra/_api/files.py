@@ -40,8 +40,8 @@ def file_part(path: str, value: Part, opened: ExitStack) -> Part:
         and isinstance(headers, Mapping | None)
     ):
         raise TypeError(
-            f"{path} must be a tuple of filename, file, and perhaps content type and headers; "
-            "values for a list are sent as a list"
+            f"{path} must be a tuple of filename, file, and perhaps content type and headers: "
+            "where several values are meant, send a list"
         )
     if not _is_content(content):
         raise TypeError(

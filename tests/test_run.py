@@ -658,6 +658,23 @@ def test_a_task_of_a_flow(flow):
 
 
 @POSIX_ONLY
+@pytest.mark.parametrize(
+    ("name", "task", "shown"),
+    [
+        ("script_task", "greet", 'Outputs\n  greeting  "Hello World!"'),
+        ("output_files", "write", "Output files\n  squares.csv  26 bytes"),
+        ("outputs", "send", 'Outputs\n  day      "2026-01-31"'),
+    ],
+)
+def test_the_flows_of_the_examples(name, task, shown):
+    """They run as they are, where they install nothing."""
+    path = Path(__file__).parents[1] / "examples" / "in_task" / f"{name}.yaml"
+    run = kestra_run("--strict", "--flow", str(path), "--task", task, env=_environment())
+    assert run.returncode == 0
+    assert shown in run.stdout
+
+
+@POSIX_ONLY
 def test_the_commands_of_a_task(flow):
     """They run in one shell, which the first that fails ends, after those that come before."""
     run = flow("command")

@@ -35,8 +35,7 @@ def snapshot(folder: str) -> dict[str, tuple[int, int, int]] | None:
 
 def written(folder: str, before: dict[str, tuple[int, int, int]] | None) -> list[File]:
     """Return the files that are new or changed since `before`."""
-    after = snapshot(folder)
-    if before is None or after is None:
+    if before is None or (after := snapshot(folder)) is None:
         return []
     return sorted(File(path, it[1]) for path, it in after.items() if before.get(path) != it)
 

@@ -26,6 +26,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "run",
         help="run a script as a task would, and show what Kestra would keep",
+        usage="%(prog)s [options] (SCRIPT [ARGS ...] | --flow FILE --task ID)",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -90,13 +91,14 @@ def _add_what_is_run(parser: argparse.ArgumentParser) -> None:
         nargs=argparse.REMAINDER,
         help="all that follows the script is the script's, options too",
     )
+    arguments_action.required = False
 
     class FlowFile(argparse.Action):
         """With a flow, there is no script on the command line."""
 
         def __call__(self, _parser: Any, namespace: Any, value: Any, _option: Any = None) -> None:
             namespace.flow = value
-            script_action.required = arguments_action.required = False
+            script_action.required = False
 
     parser.add_argument(
         "--flow",

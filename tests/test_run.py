@@ -292,9 +292,14 @@ def test_output_files(script, tmp_path):
         ("?.{csv,txt}", {"a.csv", "e.txt"}),
         ("[a-d].csv", {"a.csv"}),
         ("[!a].txt", {"e.txt"}),
-        ("glob:e.txt", {"e.txt"}),
+        ("glob:e.txt", set()),
+        ("glob:/w/e.*", {"e.txt"}),
+        ("glob:**/e.txt", {"e.txt"}),
+        ("[^a].txt", set()),
         ("e,f.txt", {"e,f.txt"}),
-        (r"\[g\].txt", {"[g].txt"}),
+        ("*}.txt", set()),
+        (r"?g\].txt", {"[g].txt"}),
+        (r"\[g\].txt", set()),
         ("b", set()),
         ("regex:.*/d.csv", {"b/c/d.csv"}),
         ("[", set()),
@@ -303,7 +308,7 @@ def test_output_files(script, tmp_path):
 def test_patterns_of_output_files(pattern, matched):
     """They are Java's, from the working directory on: `*` stays in one directory."""
     paths = {"a.csv", "b/a.csv", "b/c/d.csv", "e.txt", "e,f.txt", "[g].txt"}
-    assert {path for path in paths if files.matches_glob(pattern, path)} == matched
+    assert {path for path in paths if files.matches(pattern, path, "/w")} == matched
 
 
 def test_line_by_line(script):

@@ -125,6 +125,7 @@ def _task(kind: str, properties: dict[str, Any], folder: Path) -> Task:
     included = []
     if isinstance(namespace_files, dict) and namespace_files.get("enabled", True):
         included = _texts(namespace_files, "include") or ["**"] * bool(namespace_files)
+        included += [f"**/{name}" for name in included]  # it is found in every folder
     return Task(
         commands,
         script,

@@ -387,6 +387,13 @@ def test_strict(code, status, script):
     assert kestra_run("--strict", script(code)).returncode == status
 
 
+def test_wrapped(script):
+    """A wrapper that makes a log record of each line keeps no frame, and the state is SUCCESS."""
+    run = kestra_run("--wrapped", script(f"print('text')\nprint({FRAME!r})"))
+    assert "stdout 2  kotlp, which wraps the task, turns the frame into a log entry" in run.stdout
+    assert "would keep 0 outputs, 0 metrics, 2 log entries; 1 loss; state SUCCESS" in run.stdout
+
+
 def test_crash(script):
     """A crash of the server is the state, whatever the script's exit status."""
     code = """print('::{"outputs": {"a": "\\\\ud800"}}::'); raise SystemExit(3)"""

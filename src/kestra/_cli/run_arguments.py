@@ -41,6 +41,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--enterprise", action="store_true", help="accept assets, as the Enterprise Edition does"
     )
     parser.add_argument(
+        "--wrapped",
+        action="store_true",
+        help="show what a task runner would keep that wraps the process in kotlp: no frames",
+    )
+    parser.add_argument(
         "--context",
         metavar="FILE",
         type=_context,
@@ -58,6 +63,19 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--output-files matches nothing",
     )
     parser.add_argument(
+        "--output-files",
+        metavar="PATTERN",
+        action="append",
+        help="run it in a directory of its own, and show which files outputFiles would keep "
+        "(repeatable)",
+    )
+    _add_kill(parser)
+    _add_what_is_run(parser)
+    parser.set_defaults(command=lambda options: _run(parser, options))
+
+
+def _add_kill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--kill-after",
         metavar="SECONDS",
         type=seconds,
@@ -70,15 +88,6 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=GRACE,
         help="from SIGTERM to SIGKILL (default: %(default)g)",
     )
-    parser.add_argument(
-        "--output-files",
-        metavar="PATTERN",
-        action="append",
-        help="run it in a directory of its own, and show which files outputFiles would keep "
-        "(repeatable)",
-    )
-    _add_what_is_run(parser)
-    parser.set_defaults(command=lambda options: _run(parser, options))
 
 
 def _add_what_is_run(parser: argparse.ArgumentParser) -> None:

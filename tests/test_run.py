@@ -217,10 +217,13 @@ os.mkdir("folder")
 open("folder/b.csv", "w").close()
 os.mkdir(".hidden")
 open(".hidden/c", "w").close()
+open(".hidden.txt", "w").close()
+os.symlink("nowhere", "link")
 open("same.txt").read()
 """
 
 
+@POSIX_ONLY
 def test_files_that_were_written(script, tmp_path):
     """They are named, since the engine keeps none without `outputFiles`."""
     for name in ("old.txt", "same.txt"):
@@ -236,6 +239,7 @@ def test_files_that_were_written(script, tmp_path):
     )
     for name in ("folder", ".hidden"):
         shutil.rmtree(tmp_path / name)
+    (tmp_path / "link").unlink()
     run = kestra_run("--json", script(WRITES), **options)
     assert {"path": "new \u00e9.txt", "size": 1234} not in json.loads(run.stdout)["output_files"]
     assert [file["path"] for file in json.loads(run.stdout)["written"]] == [
@@ -303,6 +307,7 @@ def test_output_files(script, tmp_path):
         ("b", set()),
         ("regex:.*/d.csv", {"b/c/d.csv"}),
         ("[", set()),
+        ("regex:(", set()),
     ],
 )
 def test_patterns_of_output_files(pattern, matched):
@@ -609,8 +614,11 @@ tasks:
         namespaceFiles:
           enabled: true
           include: ["*.py"]
+        inputFiles:
+          copied: helper.txt
+          text: "{{ inputs.word }}"
         beforeCommands:
-          - WORD=before
+          - WORD=$(cat copied text)
         commands:
           - python helper.py $WORD
           - exit 4
@@ -646,7 +654,7 @@ def flow(tmp_path):
     """Return a function that runs a task of the flow above."""
     (tmp_path / "flow.yaml").write_text(FLOW)
     (tmp_path / "helper.py").write_text("import sys; print(sys.argv[1:])")
-    (tmp_path / "helper.txt").write_text("not a namespace file of the task")
+    (tmp_path / "helper.txt").write_text("not a namespace file")
     context = {"inputs": {"day": "2026-01-31"}, "outputs": {"fetch": {"names": ["Ada"]}}}
     (tmp_path / "context.json").write_text(json.dumps(context))
 
@@ -690,7 +698,7 @@ def test_the_flows_of_the_examples(name, task, shown):
 def test_the_commands_of_a_task(flow):
     """They run in one shell, which the first that fails ends, after those that come before."""
     run = flow("command")
-    assert run.stdout.startswith("['before']\n")
+    assert run.stdout.startswith("['not', 'a', 'namespace', 'filehello']\n")
     assert "never" not in run.stdout
     assert run.returncode == 4
 
@@ -714,6 +722,35 @@ def test_a_task_that_needs_a_server(task, sentence, flow):
     assert run.returncode == 2
     assert run.stderr.startswith(f"error: {sentence}")
     assert run.stderr.count("\n") == 1
+
+
+@POSIX_ONLY
+def test_a_script_after_commands(tmp_path):
+    """They run in one shell with it; without `include`, all files beside the flow are there."""
+    (tmp_path / "helper.py").write_text("WORD = 'helped'")
+    (tmp_path / "flow.yaml").write_text("""
+tasks:
+  - id: a
+    type: io.kestra.plugin.scripts.python.Script
+    namespaceFiles: {enabled: true}
+    beforeCommands: [export OTHER=before]
+    script: |
+      import os, helper
+      print(os.environ["OTHER"], helper.WORD)
+""")
+    run = kestra_run("--flow", str(tmp_path / "flow.yaml"), "--task", "a")
+    assert run.stdout.startswith("before helped\n")
+
+
+def test_commands_need_a_shell(tmp_path, monkeypatch, capsys):
+    """Where there is none, that is the sentence."""
+    path = tmp_path / "flow.yaml"
+    path.write_text(
+        "tasks: [{id: a, type: io.kestra.plugin.scripts.shell.Commands, commands: [ls]}]"
+    )
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert main(["run", "--flow", str(path), "--task", "a"]) == 2
+    assert "its commands need a POSIX shell" in capsys.readouterr().err
 
 
 def test_flow_needs_yaml(flow, tmp_path, monkeypatch, capsys):

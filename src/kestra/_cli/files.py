@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_SKIPPED = {"__pycache__", "node_modules", "venv"}  # and hidden ones
+_SKIPPED = {"__pycache__", "node_modules", "venv"}  # and what is hidden
 _MOST_FILES = 20_000  # of a working directory in which changes are looked for
 _JAVA_GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", ",": "|", "}": ")"}
 _JAVA_GLOB_PART = re.compile(r"\*\*|\*|\?|\\.|\[(?:!|\^)?[^\]]*\]|.", re.DOTALL)
@@ -94,6 +94,8 @@ def _walk(folder: str, *, skip: bool) -> Iterator[tuple[str, os.stat_result]]:
         if skip:
             folders[:] = [it for it in folders if it not in _SKIPPED and not it.startswith(".")]
         for name in names:
+            if skip and name.startswith("."):
+                continue
             path = Path(parent, name)
             try:
                 status = path.stat()

@@ -117,6 +117,7 @@ def test_exported_names_are_pinned():
         assert getattr(kestra, name) is not None
     assert set(dir(kestra)) >= NAMES
     assert not {"TYPE_CHECKING", "annotations"} & set(dir(kestra))
+    assert set(dir(kestra.testing)) == set(kestra.testing.__all__)
 
 
 def test_every_name_that_is_listed_resolves(tmp_path, monkeypatch):

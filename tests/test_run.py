@@ -233,10 +233,13 @@ os.mkdir("folder")
 open("folder/b.csv", "w").close()
 os.mkdir(".hidden")
 open(".hidden/c", "w").close()
+open(".hidden.txt", "w").close()
+os.symlink("nowhere", "link")
 open("same.txt").read()
 """
 
 
+@POSIX_ONLY
 def test_files_that_were_written(script, tmp_path):
     """They are named, since the engine keeps none without `outputFiles`."""
     for name in ("old.txt", "same.txt"):
@@ -252,6 +255,7 @@ def test_files_that_were_written(script, tmp_path):
     )
     for name in ("folder", ".hidden"):
         shutil.rmtree(tmp_path / name)
+    (tmp_path / "link").unlink()
     run = kestra_run("--json", script(WRITES), **options)
     assert {"path": "new \u00e9.txt", "size": 1234} not in json.loads(run.stdout)["output_files"]
     assert [file["path"] for file in json.loads(run.stdout)["written"]] == [
@@ -308,18 +312,24 @@ def test_output_files(script, tmp_path):
         ("?.{csv,txt}", {"a.csv", "e.txt"}),
         ("[a-d].csv", {"a.csv"}),
         ("[!a].txt", {"e.txt"}),
-        ("glob:e.txt", {"e.txt"}),
+        ("glob:e.txt", set()),
+        ("glob:/w/e.*", {"e.txt"}),
+        ("glob:**/e.txt", {"e.txt"}),
+        ("[^a].txt", set()),
         ("e,f.txt", {"e,f.txt"}),
-        (r"\[g\].txt", {"[g].txt"}),
+        ("*}.txt", set()),
+        (r"?g\].txt", {"[g].txt"}),
+        (r"\[g\].txt", set()),
         ("b", set()),
         ("regex:.*/d.csv", {"b/c/d.csv"}),
         ("[", set()),
+        ("regex:(", set()),
     ],
 )
 def test_patterns_of_output_files(pattern, matched):
     """They are Java's, from the working directory on: `*` stays in one directory."""
     paths = {"a.csv", "b/a.csv", "b/c/d.csv", "e.txt", "e,f.txt", "[g].txt"}
-    assert {path for path in paths if files.matches_glob(pattern, path)} == matched
+    assert {path for path in paths if files.matches(pattern, path, "/w")} == matched
 
 
 def test_line_by_line(script):
@@ -396,6 +406,13 @@ def test_exit_status(code, status, script):
 def test_strict(code, status, script):
     """With --strict, a script that succeeds but loses something exits with 1."""
     assert kestra_run("--strict", script(code)).returncode == status
+
+
+def test_wrapped(script):
+    """A wrapper that makes a log record of each line keeps no frame, and the state is SUCCESS."""
+    run = kestra_run("--wrapped", script(f"print('text')\nprint({FRAME!r})"))
+    assert "stdout 2  kotlp, which wraps the task, turns the frame into a log entry" in run.stdout
+    assert "would keep 0 outputs, 0 metrics, 2 log entries; 1 loss; state SUCCESS" in run.stdout
 
 
 def test_crash(script):
@@ -613,8 +630,11 @@ tasks:
         namespaceFiles:
           enabled: true
           include: ["*.py"]
+        inputFiles:
+          copied: helper.txt
+          text: "{{ inputs.word }}"
         beforeCommands:
-          - WORD=before
+          - WORD=$(cat copied text)
         commands:
           - python helper.py $WORD
           - exit 4
@@ -650,7 +670,7 @@ def flow(tmp_path):
     """Return a function that runs a task of the flow above."""
     (tmp_path / "flow.yaml").write_text(FLOW)
     (tmp_path / "helper.py").write_text("import sys; print(sys.argv[1:])")
-    (tmp_path / "helper.txt").write_text("not a namespace file of the task")
+    (tmp_path / "helper.txt").write_text("not a namespace file")
     context = {"inputs": {"day": "2026-01-31"}, "outputs": {"fetch": {"names": ["Ada"]}}}
     (tmp_path / "context.json").write_text(json.dumps(context))
 
@@ -674,10 +694,27 @@ def test_a_task_of_a_flow(flow):
 
 
 @POSIX_ONLY
+@pytest.mark.parametrize(
+    ("name", "task", "shown"),
+    [
+        ("script_task", "greet", 'Outputs\n  greeting  "Hello World!"'),
+        ("output_files", "write", "Output files\n  squares.csv  26 bytes"),
+        ("outputs", "send", 'Outputs\n  day      "2026-01-31"'),
+    ],
+)
+def test_the_flows_of_the_examples(name, task, shown):
+    """They run as they are, where they install nothing."""
+    path = Path(__file__).parents[1] / "examples" / "in_task" / f"{name}.yaml"
+    run = kestra_run("--strict", "--flow", str(path), "--task", task, env=_environment())
+    assert run.returncode == 0
+    assert shown in run.stdout
+
+
+@POSIX_ONLY
 def test_the_commands_of_a_task(flow):
     """They run in one shell, which the first that fails ends, after those that come before."""
     run = flow("command")
-    assert run.stdout.startswith("['before']\n")
+    assert run.stdout.startswith("['not', 'a', 'namespace', 'filehello']\n")
     assert "never" not in run.stdout
     assert run.returncode == 4
 
@@ -701,6 +738,35 @@ def test_a_task_that_needs_a_server(task, sentence, flow):
     assert run.returncode == 2
     assert run.stderr.startswith(f"error: {sentence}")
     assert run.stderr.count("\n") == 1
+
+
+@POSIX_ONLY
+def test_a_script_after_commands(tmp_path):
+    """They run in one shell with it; without `include`, all files beside the flow are there."""
+    (tmp_path / "helper.py").write_text("WORD = 'helped'")
+    (tmp_path / "flow.yaml").write_text("""
+tasks:
+  - id: a
+    type: io.kestra.plugin.scripts.python.Script
+    namespaceFiles: {enabled: true}
+    beforeCommands: [export OTHER=before]
+    script: |
+      import os, helper
+      print(os.environ["OTHER"], helper.WORD)
+""")
+    run = kestra_run("--flow", str(tmp_path / "flow.yaml"), "--task", "a")
+    assert run.stdout.startswith("before helped\n")
+
+
+def test_commands_need_a_shell(tmp_path, monkeypatch, capsys):
+    """Where there is none, that is the sentence."""
+    path = tmp_path / "flow.yaml"
+    path.write_text(
+        "tasks: [{id: a, type: io.kestra.plugin.scripts.shell.Commands, commands: [ls]}]"
+    )
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert main(["run", "--flow", str(path), "--task", "a"]) == 2
+    assert "its commands need a POSIX shell" in capsys.readouterr().err
 
 
 def test_flow_needs_yaml(flow, tmp_path, monkeypatch, capsys):

@@ -81,6 +81,10 @@ def parse(
     return read(lines, stderr, TaskReader(engine, enterprise=enterprise))
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name != "FakeKestra":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

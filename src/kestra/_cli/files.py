@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_SKIPPED = {"__pycache__", "node_modules", "venv"}  # and hidden ones
+_SKIPPED = {"__pycache__", "node_modules", "venv"}  # and what is hidden
 _MOST_FILES = 20_000  # of a working directory in which changes are looked for
 _JAVA_GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", ",": "|", "}": ")"}
-_JAVA_GLOB_TOKEN = re.compile(r"\*\*|\*|\?|\\.|\[(?:!|\^)?[^\]]*\]|.", re.DOTALL)
+_JAVA_GLOB_PART = re.compile(r"\*\*|\*|\?|\\.|\[(?:!|\^)?[^\]]*\]|.", re.DOTALL)
 
 
 class File(NamedTuple):
@@ -35,8 +35,7 @@ def snapshot(folder: str) -> dict[str, tuple[int, int, int]] | None:
 
 def written(folder: str, before: dict[str, tuple[int, int, int]] | None) -> list[File]:
     """Return the files that are new or changed since `before`."""
-    after = snapshot(folder)
-    if before is None or after is None:
+    if before is None or (after := snapshot(folder)) is None:
         return []
     return sorted(File(path, it[1]) for path, it in after.items() if before.get(path) != it)
 
@@ -48,34 +47,46 @@ def matching(
     files = [File(path, status.st_size) for path, status in _walk(folder, skip=skip)]
     kept, unmatched = set(), []
     for pattern in patterns:
-        matches = {file for file in files if matches_glob(pattern, file.path)}
-        kept |= matches
-        if not matches:
+        found = {file for file in files if matches(pattern, file.path, folder)}
+        kept |= found
+        if not found:
             unmatched.append(pattern)
     return sorted(kept), unmatched
 
 
-def matches_glob(pattern: str, path: str) -> bool:
-    """Return True if Java's glob, which starts at the working directory, matches a path in it.
+def matches(pattern: str, path: str, folder: str) -> bool:
+    """Return True if Java's path matcher takes a path in a folder, as the engine asks it.
 
-    The engine puts the directory and a slash before the pattern; so `**/a` does not match `a`.
+    A plain pattern begins in the folder: `**/a` does not match `a`, since a slash comes before.
+    One that begins with `glob:` or `regex:` has to match the absolute path.
     """
+    if pattern.startswith("\\"):
+        return False
+    if pattern.startswith(("glob:", "regex:")):
+        path = f"{folder}/{path}"
     if pattern.startswith("regex:"):
-        return re.fullmatch(pattern.removeprefix("regex:"), path) is not None
-    pieces = _JAVA_GLOB_TOKEN.findall(pattern.removeprefix("glob:").removeprefix("/"))
+        regex = pattern.removeprefix("regex:")
+    elif pattern.startswith("glob:"):
+        regex = _regex_of_glob(pattern.removeprefix("glob:"))
+    else:
+        regex = _regex_of_glob(pattern.removeprefix("/"))
+    try:
+        return re.fullmatch(regex, path) is not None
+    except re.error:
+        return False
+
+
+def _regex_of_glob(glob: str) -> str:
     depth, found = 0, []
-    for part in pieces:
-        depth += (part == "{") - (part == "}")
+    for part in _JAVA_GLOB_PART.findall(glob):
         if part.startswith("[") and len(part) > 1:
-            found.append(f"(?!/){part.replace('[!', '[^', 1)}")
-        elif part in _JAVA_GLOB and not (part == "," and not depth):
+            found += ["(?!/)", part.replace("[^", r"[\^", 1).replace("[!", "[^", 1)]
+        elif part in _JAVA_GLOB and (depth or part not in ",}"):
+            depth += (part == "{") - (part == "}")
             found.append(_JAVA_GLOB[part])
         else:
             found.append(re.escape(part.removeprefix("\\") if len(part) > 1 else part))
-    try:
-        return re.fullmatch("".join(found), path) is not None
-    except re.error:
-        return False
+    return "".join(found)
 
 
 def _walk(folder: str, *, skip: bool) -> Iterator[tuple[str, os.stat_result]]:
@@ -83,6 +94,8 @@ def _walk(folder: str, *, skip: bool) -> Iterator[tuple[str, os.stat_result]]:
         if skip:
             folders[:] = [it for it in folders if it not in _SKIPPED and not it.startswith(".")]
         for name in names:
+            if skip and name.startswith("."):
+                continue
             path = Path(parent, name)
             try:
                 status = path.stat()

@@ -48,7 +48,7 @@ class Task:
         for path, content in self.input_files.items():
             target = Path(folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if "\n" not in content and len(content) < _LONGEST_PATH and Path(content).is_file():
+            if os.path.isfile(content):  # noqa: PTH113  # False too for text of any length
                 shutil.copy(content, target)
             else:
                 target.write_text(content, "utf-8")
@@ -70,7 +70,6 @@ class Task:
 
 
 _SCRIPT = "script.py"
-_LONGEST_PATH = 4096
 
 
 def read_task(file: str, task_id: str, context: str | None) -> Task:
@@ -123,8 +122,9 @@ def _task(kind: str, properties: dict[str, Any], folder: Path) -> Task:
             raise NeedsServer(f"inputFiles.{name} is a file of a server: {content}")
     namespace_files = properties.get("namespaceFiles") or {}
     included = []
-    if isinstance(namespace_files, dict) and namespace_files.get("enabled", True):
-        included = _texts(namespace_files, "include") or ["**"] * bool(namespace_files)
+    if isinstance(namespace_files, dict) and namespace_files.get("enabled"):
+        included = _texts(namespace_files, "include") or ["**"]
+        included += [f"**/{name}" for name in included]  # it is found in every folder
     return Task(
         commands,
         script,

@@ -87,7 +87,7 @@ def _task(options: argparse.Namespace, stack: ExitStack) -> _Task:
 
 
 def _run_to_end(task: _Task, options: argparse.Namespace, screen: _Screen) -> ScriptMessages:
-    reader = TaskReader(options.engine, enterprise=options.enterprise)
+    reader = TaskReader(options.engine, enterprise=options.enterprise, wrapped=options.wrapped)
     is_killed = options.kill_after is not None
     process = script.start(task.command, task.variables, task.folder, own_session=is_killed)
     with (

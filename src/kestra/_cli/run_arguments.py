@@ -26,6 +26,7 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "run",
         help="run a script as a task would, and show what Kestra would keep",
+        usage="%(prog)s [options] (SCRIPT [ARGS ...] | --flow FILE --task ID)",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -38,6 +39,11 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument(
         "--enterprise", action="store_true", help="accept assets, as the Enterprise Edition does"
+    )
+    parser.add_argument(
+        "--wrapped",
+        action="store_true",
+        help="show what a task runner would keep that wraps the process in kotlp: no frames",
     )
     parser.add_argument(
         "--context",
@@ -57,6 +63,19 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--output-files matches nothing",
     )
     parser.add_argument(
+        "--output-files",
+        metavar="PATTERN",
+        action="append",
+        help="run it in a directory of its own, and show which files outputFiles would keep "
+        "(repeatable)",
+    )
+    _add_kill(parser)
+    _add_what_is_run(parser)
+    parser.set_defaults(command=lambda options: _run(parser, options))
+
+
+def _add_kill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--kill-after",
         metavar="SECONDS",
         type=seconds,
@@ -69,15 +88,6 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=GRACE,
         help="from SIGTERM to SIGKILL (default: %(default)g)",
     )
-    parser.add_argument(
-        "--output-files",
-        metavar="PATTERN",
-        action="append",
-        help="run it in a directory of its own, and show which files outputFiles would keep "
-        "(repeatable)",
-    )
-    _add_what_is_run(parser)
-    parser.set_defaults(command=lambda options: _run(parser, options))
 
 
 def _add_what_is_run(parser: argparse.ArgumentParser) -> None:
@@ -90,13 +100,14 @@ def _add_what_is_run(parser: argparse.ArgumentParser) -> None:
         nargs=argparse.REMAINDER,
         help="all that follows the script is the script's, options too",
     )
+    arguments_action.required = False
 
     class FlowFile(argparse.Action):
         """With a flow, there is no script on the command line."""
 
         def __call__(self, _parser: Any, namespace: Any, value: Any, _option: Any = None) -> None:
             namespace.flow = value
-            script_action.required = arguments_action.required = False
+            script_action.required = False
 
     parser.add_argument(
         "--flow",

@@ -24,6 +24,11 @@ _DEBUG_MARKERS = {"##kestra:log:debug##": True, "##kestra:log:info##": False}
 
 Lines = str | bytes | Iterable[str | bytes]
 
+_WRAPPED = (
+    "kotlp, which wraps the task, turns the frame into a log entry: turn the wrapper off in the "
+    "task runner, or give it --log-dir"
+)
+
 
 class TaskReader:
     """Takes a task's lines one by one, in the order of their arrival.
@@ -32,18 +37,26 @@ class TaskReader:
         version: One of `RULES`.
         enterprise: The Enterprise Edition, which accepts assets.
         server: What a server keeps in the end; else what the side that runs the task hands on.
+        wrapped: The task runner wraps the process in `kotlp`, which turns each line, a frame too,
+            into a log record.
 
     Raises:
         ValueError: The version is not one of `RULES`.
     """
 
     def __init__(
-        self, version: str = "2.0", *, enterprise: bool = False, server: bool = True
+        self,
+        version: str = "2.0",
+        *,
+        enterprise: bool = False,
+        server: bool = True,
+        wrapped: bool = False,
     ) -> None:
         if version not in RULES:
             raise ValueError(f"engine must be one of {', '.join(RULES)}, not {version!r}")
         self._rules = RULES[version] if server else RULES[version].without_server()
         self._enterprise = enterprise
+        self._wrapped = wrapped
         self._outputs: dict[str, Any] = {}
         self._meters = Meters(as_server=self._rules.server)
         self._logs: list[TaskLog] = []
@@ -59,7 +72,10 @@ class TaskReader:
         self._lines[stream] += 1
         frame = frame_of(line)
         marker = self._rules.debug_markers and line in _DEBUG_MARKERS
-        if stream in self._died_at:
+        if self._wrapped:
+            self._log("INFO", line, stream)
+            losses = [_WRAPPED] if frame else []
+        elif stream in self._died_at:
             losses = [f"{stream} is not read after line {self._died_at[stream]}"]
         elif marker:
             self._debug = _DEBUG_MARKERS[line]

@@ -1,8 +1,12 @@
 """Libraries that not every machine can have, and why the tests that need them are skipped there."""
 
+import os
+import sys
 from importlib.util import find_spec
 
 import pytest
+
+UNDER_WINE = sys.platform == "win32" and "WINEPREFIX" in os.environ
 
 _REASONS = {
     "amazon": "needs the Ion library, of which there is no wheel for Python 3.14",

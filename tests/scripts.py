@@ -34,7 +34,11 @@ class Script:
             check=False,
         )
         self.status = process.returncode
-        self.stdout, self.stderr = process.stdout.decode(), process.stderr.decode()
+        # A text stream ends its lines as the platform does.
+        self.stdout, self.stderr = (
+            printed.decode().replace(os.linesep, "\n")
+            for printed in (process.stdout, process.stderr)
+        )
         messages = testing.parse(process.stdout, stderr=process.stderr)
         assert not messages.rejected
         self.logs = [(entry.level, entry.message) for entry in messages.logs]

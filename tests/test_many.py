@@ -910,6 +910,7 @@ def test_what_ends_the_iteration_has_a_note_of_what_is_left_running(
     assert told.count("execution") == 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_ctrl_c_in_a_terminal_ends_the_program(server):
     """It shows what goes on running, also while a server does not answer."""
     code = (  # a job in the background ignores SIGINT, and hands that on

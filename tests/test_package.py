@@ -1,12 +1,15 @@
 """The wheel: what it holds, and that it takes the place of the published package."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+from optional import UNDER_WINE
 
 import kestra
 
@@ -70,6 +73,7 @@ def old_package(folder):
     return path
 
 
+@pytest.mark.skipif(UNDER_WINE, reason="Wine 8 cannot copy what an environment is made of")
 def test_installing_over_the_published_package_replaces_it(wheel, tmp_path):
     """After `pip install` over 2.0.0 its modules are gone, and ours are found under their names."""
     environment = tmp_path / "venv"
@@ -89,3 +93,13 @@ def test_installing_over_the_published_package_replaces_it(wheel, tmp_path):
     assert not (Path(file).parent.parent / "kestra.py").exists()
     assert is_old == "False"
     assert version == kestra.__version__
+
+
+def test_every_python_is_verified_somewhere():
+    """The classifiers, the table of platforms and the workflow name the same versions."""
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    versions = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    table = (ROOT / "docs" / "reference" / "platforms.md").read_text("utf-8")
+    assert re.findall(r"^\| (3\.\d+) \|", table, re.MULTILINE) == versions
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")
+    assert yaml.safe_load(workflow)["jobs"]["tests"]["strategy"]["matrix"]["python"] == versions

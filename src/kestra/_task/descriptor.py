@@ -69,7 +69,7 @@ def expect_blocking(stream: Stream) -> None:
 
 def write_in_pieces(stream: Stream, write: Callable[[str], int], text: str) -> int:
     """Write text to a stream so that Python drops none of it where that has no buffer."""
-    if stream.is_buffered:
+    if stream.is_buffered or not stream.is_own:  # what somebody else has set gets it whole
         return write(text)
     text.encode(stream.stream.encoding, stream.stream.errors)  # all of it, or an error at once
     for start in range(0, len(text), stream.piece):

@@ -115,7 +115,7 @@ class Stream:
         self.has_broken_line = False  # by a frame: the line's own end would leave a blank line
         self.hook: Callable[[str], int] | None = None
         self.inner_write: Callable[[str], int] = stream.write
-        self._is_own = True  # nobody has replaced what the hook calls
+        self.is_own = True  # nobody has replaced what the hook calls
         self._gate = gate
         self.write_frame = write_frame
         self.flush: Callable[[], object] = stream.flush
@@ -154,13 +154,13 @@ class Stream:
         if self.hook is not None:  # it was taken off: who knows what was printed since
             self.leave_line_open()
         self.inner_write = self.stream.write
-        self._is_own = is_own
+        self.is_own = is_own
         self.hook = own["write"] = _noting_write(self, self._gate, self.inner_write)
         self._flush_hook = own["flush"] = _exclusive_flush(self, self._gate)
 
     def remove_hooks(self) -> None:
         """Take both off, where nobody has set others over them."""
-        self._is_own = False
+        self.is_own = False
         own = vars(self.stream)
         if own.get("write") is self.hook is not None:
             del own["write"]
@@ -171,7 +171,7 @@ class Stream:
 
     def takes_frames(self, write: object) -> bool:
         """Return True if a `write` that is set on the stream leads to nothing but the stream."""
-        return write is self.hook and self._is_own
+        return write is self.hook and self.is_own
 
     def flush_text(self) -> None:
         """Hand text that was printed before to the kernel."""
@@ -212,7 +212,7 @@ class Stream:
     def is_frame(self, text: str) -> bool:
         """Return True if a frame comes down through what stands in the stream's place."""
         is_frame = text.lstrip("\n")[:3] == "::{" and text.isascii()
-        return is_frame and self._is_own and "write" not in vars(self.stream.buffer)
+        return is_frame and self.is_own and "write" not in vars(self.stream.buffer)
 
     def write_with_care(self, write: Callable[[str], int], text: str, *, is_open: bool) -> int:
         """Write text that is too long for an unbuffered stream, or any once there was a fork."""

@@ -4,7 +4,7 @@ A frame counts only on a line of its own. What may come in its way, and what ans
 
 | scenario | function |
 |---|---|
-| printed text is still in the buffer, or has left a line open | `Sink._write_after_text` |
+| printed text is still in the buffer, or has left a line open | `Sink._after_text` |
 | another thread prints, or sends a frame | the lock of `hooks.Gate` |
 | another process sends a frame to the same pipe | `Sink.write_below`, `processes.alone` |
 | the pipe takes less than the whole line at once | `Sink._write_exclusively`, `hooks.write_all` |
@@ -19,11 +19,10 @@ A frame counts only on a line of its own. What may come in its way, and what ans
 | there is no `sys.stdout` | `_Place._bind` |
 | daemon threads at the end of the interpreter | `_at_exit` |
 
-**The side effect of this import.** To know of open lines, and to keep the text of other threads
-out of a frame, a hook is set on `write` and `flush` of `sys.stdout` and `sys.stderr`: on these two
-objects only. `KESTRA_STDOUT_HOOK=0` in the environment leaves it out. It cannot see text that was
-printed before it was set, that goes to `sys.stdout.buffer` or to the descriptor, or that another
-process writes; those that come of one by `fork` tell each other.
+This import sets hooks on `sys.stdout` and `sys.stderr` (see `hooks`), but with
+`KESTRA_STDOUT_HOOK=0` in the environment. They cannot see text that was printed before, that goes
+to `sys.stdout.buffer` or to the descriptor, or that another process writes; those that come of one
+by `fork` tell each other.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ class _Place:
             `kestra.testing.capture` and `FakeKestra` set theirs.
     """
 
-    def __init__(self, name: str, gate: Gate) -> None:
+    def __init__(self, name: str, gate: Gate, write_below: Callable[[str], None]) -> None:
         self.gate = gate
         self.twin = self  # the other one, where both are one pipe
         self.real: Stream | None = None
@@ -90,6 +89,7 @@ class _Place:
         self.metric_types: MetricTypes | None = None
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
         self._name = name
+        self._write_below = write_below
         self._stream: Any = _UNBOUND
         self._types: MetricTypes | None = None
         self._typed_place: Any = None
@@ -99,10 +99,6 @@ class _Place:
         stream = _streams.get(name)
         if stream is not None and not stream.closed:
             self._bind(stream)
-
-    def write_below(self, frame: str) -> None:
-        """Deliver a frame to the real stream, below all stand-ins."""
-        raise NotImplementedError
 
     def types(self) -> MetricTypes:
         """Return the types of the metrics that were sent to where the next frame goes."""
@@ -153,7 +149,7 @@ class _Place:
             # A stream that was not hooked before has printed who knows what, and a blank line is
             # better than a lost frame.
             is_open = real is not None
-            self.real = real = Stream(stream, self.gate, self.write_below, line_is_open=is_open)
+            self.real = real = Stream(stream, self.gate, self._write_below, line_is_open=is_open)
             self.gate.has_text = True
         if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
             real.set_hooks()
@@ -161,6 +157,9 @@ class _Place:
 
 class Sink(_Place):
     """One of the two standard streams, as what frames are written to."""
+
+    def __init__(self, name: str, gate: Gate) -> None:
+        super().__init__(name, gate, self.write_below)
 
     def write(self, frame: str) -> None:
         """Deliver a frame, on a line of its own, before this returns.
@@ -213,18 +212,18 @@ class Sink(_Place):
                 gate.deferred.append((self.write_below, (frame,)))
             else:
                 gate.stage = WHOLE  # before the look: what a signal handler prints has to wait
-                if gate.has_text:
-                    self._write_after_text(real, frame)
-                elif (
-                    len(frame) >= real.plain_below
+                has_text = gate.has_text
+                line = self._after_text(real, frame) if has_text else frame
+                if (
+                    len(line) >= real.plain_below
                     or gate.is_exclusive
                     or _other_threads()
                     or "_interpreters" in _modules
                 ):
-                    self._write_exclusively(real, frame)
+                    self._write_exclusively(real, line)
                 else:
                     descriptor = real.descriptor
-                    data = f"{frame}\n".encode()
+                    data = f"{line}\n".encode()
                     gate.is_exclusive = True
                     try:
                         _lock(descriptor, _TAKE)
@@ -234,6 +233,8 @@ class Sink(_Place):
                     finally:
                         gate.is_exclusive = False
                         _lock(descriptor, _GIVE_BACK)
+                if has_text:
+                    self._note_frame(real)
         except BaseException as error:
             if not _can_go_on(self, real, error):
                 raise
@@ -246,7 +247,8 @@ class Sink(_Place):
             if gate.deferred and not stage:
                 gate.catch_up()
 
-    def _write_after_text(self, real: Stream, frame: str) -> None:
+    def _after_text(self, real: Stream, frame: str) -> str:
+        """Deliver text that was printed; return the frame, after a line break where it needs one."""
         self.gate.stage = INSIDE
         real.flush_text()
         other = self.twin.real
@@ -259,12 +261,14 @@ class Sink(_Place):
                 if not is_ours(error):
                     raise
                 # It is closed.
+        self.gate.stage = WHOLE
         is_open = real.line_is_open or (other is not None and other.line_is_open)
-        self._write_exclusively(real, f"\n{frame}" if is_open else frame)
+        return f"\n{frame}" if is_open else frame
+
+    def _note_frame(self, real: Stream) -> None:
         self.gate.has_text = False
-        for stream in {real, other}:
-            if stream is not None:
-                stream.note_frame()
+        for stream in {real, self.twin.real or real}:
+            stream.note_frame()
 
     def _write_exclusively(self, real: Stream, line: str) -> None:
         """Write a line under a lock between processes."""

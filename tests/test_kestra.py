@@ -13,13 +13,14 @@ from unittest import mock
 import pytest
 
 from kestra import Kestra, testing
-from kestra._task import kestra as _kestra
+from kestra._task import sink
+from kestra._task.metric_types import MetricTypes
 
 
 @pytest.fixture(autouse=True)
 def no_metrics_yet(monkeypatch):
     """A process that has sent no metric."""
-    monkeypatch.setattr(_kestra, "_types", {})
+    monkeypatch.setattr(sink.stdout, "metric_types", MetricTypes())
 
 
 @pytest.fixture

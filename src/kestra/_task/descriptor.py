@@ -1,62 +1,41 @@
-"""What the system does with the bytes of a standard stream: whole writes, waiting, locks."""
+"""What is rarely needed of a standard stream's descriptor: to wait for a reader, or to lose it."""
 
 from __future__ import annotations
 
 import os
-from io import BufferedWriter, FileIO, TextIOWrapper
+from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-# One call for a line and its end; where there is none (Windows), one for each of them.
-_writev = getattr(os, "writev", lambda descriptor, pieces: os.write(descriptor, pieces[0]))
+    from kestra._task.hooks import Stream
+    from kestra._task.sink import Sink
 
-
-def descriptor_of(stream: Any) -> int | None:
-    """That of an ordinary standard stream; None for every stand-in (capsys, a notebook, …)."""
-    if type(stream) is not TextIOWrapper:
-        return None
-    buffer = stream.buffer
-    raw = buffer.raw if type(buffer) is BufferedWriter else buffer
-    return raw.fileno() if type(raw) is FileIO else None
+_NO_LOCK = frozenset({EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM})
 
 
-def is_blocking(descriptor: int) -> bool:
-    """Whether a write waits for the reader, as it usually does."""
-    try:
-        return os.get_blocking(descriptor)
-    except (AttributeError, OSError):  # on Windows there is none, or only for pipes
-        return True
+def is_ours(error: BaseException) -> bool:
+    """Return True if code of this package raised it, or a system call that it made.
+
+    What a signal handler raises inside such a call may be of the same type.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return str(name).startswith("kestra._task.")
 
 
-def bytes_at_once(descriptor: int) -> int:
-    """How many bytes a pipe takes as a whole, or not at all."""
-    try:
-        return os.fpathconf(descriptor, "PC_PIPE_BUF")
-    except (AttributeError, OSError):
-        return 512  # the least that POSIX allows
-
-
-def characters_at_once(descriptor: int) -> int:
-    """How many characters it takes as a whole: none has more than ten bytes."""
-    return bytes_at_once(descriptor) // 10
-
-
-def write_all(descriptor: int, *pieces: bytes) -> None:
-    """Write pieces, one after the other, however slow the reader is."""
-    rest = [memoryview(piece) for piece in pieces]
-    while rest:
+def write_patiently(descriptor: int, data: memoryview) -> None:
+    """Write bytes to a descriptor that does not block, however slow the reader is."""
+    while data:
         try:
-            written = _writev(descriptor, rest)
-        except BlockingIOError:  # a reader that is slow, not a loop that is hot
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError as error:  # a reader that is slow, not a loop that is hot
+            if not is_ours(error):
+                raise
             wait_until_writable(descriptor)
-            continue
-        while rest and written >= len(rest[0]):
-            written -= len(rest.pop(0))
-        if rest:
-            rest[0] = rest[0][written:]
 
 
 def wait_until_writable(descriptor: int) -> None:
@@ -66,42 +45,75 @@ def wait_until_writable(descriptor: int) -> None:
     select((), (descriptor,), ())
 
 
-def patient(flush: Callable[[], object], buffer: Any, descriptor: int) -> Callable[[], None]:
-    """The `flush` of a stream whose descriptor does not block, made to wait for the reader."""
+def expect_blocking(stream: Stream) -> None:
+    """Wait for the reader at each write from here on: the descriptor does not."""
+    stream.at_once = stream.plain_below = 0
+    if not stream.is_buffered:
+        stream.most_text = 0
+    flush = stream.flush
 
     def patient_flush() -> None:
         while True:
             try:
-                buffer.flush()  # first: the text layer drops what finds no room in there
+                stream.stream.buffer.flush()  # first: the text layer drops what finds no room there
                 flush()
-            except BlockingIOError:
-                wait_until_writable(descriptor)
+            except BlockingIOError as error:
+                if not is_ours(error):
+                    raise
+                wait_until_writable(stream.descriptor)
             else:
                 return
 
-    return patient_flush
+    stream.flush = patient_flush
 
 
-def lock(descriptor: int) -> None:
-    """Keep other processes out that take the same lock.
+def write_in_pieces(stream: Stream, write: Callable[[str], int], text: str) -> int:
+    """Write text to a stream so that Python drops none of it where that has no buffer."""
+    if stream.is_buffered or not stream.is_own:  # what somebody else has set gets it whole
+        return write(text)
+    text.encode(stream.stream.encoding, stream.stream.errors)  # all of it, or an error at once
+    for start in range(0, len(text), stream.piece):
+        if not stream.at_once:
+            wait_until_writable(stream.descriptor)
+        write(text[start : start + stream.piece])
+    return len(text)
 
-    `lockf`, because a process has it: `flock` is shared by all that inherited the descriptor.
+
+def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool) -> bool:
+    """Make the best of what has ended the write of a frame; return True if it can be made again.
+
+    Raises:
+        BrokenPipeError: The reader is gone, which Windows calls by another name.
     """
-    _lockf(descriptor, "LOCK_EX")
+    if is_ours(error):
+        if is_without_reader(error):
+            discard_from_now_on(real.descriptor)
+            if not isinstance(error, BrokenPipeError):
+                raise BrokenPipeError(*error.args) from None
+            return False
+        if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
+            if is_inside:  # but the flush may have cut a line of text short
+                real.leave_line_open()
+            for each in {sink, sink.twin}:
+                if each.real is not None:
+                    expect_blocking(each.real)
+            return True
+        if real.plain_below and says_no_lock(error):
+            real.plain_below = 0
+            return True
+    real.leave_line_open()  # a full disk, an exception of a signal handler: cut short, maybe
+    return False
 
 
-def unlock(descriptor: int) -> None:
-    """Let other processes in again; a lock that was not to be had is none to give back."""
-    _lockf(descriptor, "LOCK_UN")
+def is_without_reader(error: BaseException) -> bool:
+    """Return True if an error means that nobody reads a pipe any more."""
+    is_windows = os.name == "nt" and isinstance(error, OSError) and error.errno == EINVAL
+    return isinstance(error, BrokenPipeError) or is_windows
 
 
-def _lockf(descriptor: int, operation: str) -> None:
-    try:
-        import fcntl
-
-        fcntl.lockf(descriptor, getattr(fcntl, operation))
-    except (ImportError, OSError):
-        pass  # there is none on Windows, nor for every kind of file
+def says_no_lock(error: BaseException) -> bool:
+    """Return True if an error means that this kind of file, or its file system, has no locks."""
+    return isinstance(error, OSError) and error.errno in _NO_LOCK
 
 
 def discard_from_now_on(descriptor: int) -> None:
@@ -109,11 +121,3 @@ def discard_from_now_on(descriptor: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)
     os.close(null)
-
-
-def is_one_pipe() -> bool:
-    """Whether both streams lead to the same place, as by `2>&1`."""
-    try:
-        return os.path.sameopenfile(1, 2)
-    except OSError:  # one of them is closed
-        return False

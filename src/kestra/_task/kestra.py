@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
-from kestra._task import frames, sink
-from kestra._values.text import converted, key_text
+from kestra._task import frames
+from kestra._task.sink import stdout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,9 +13,10 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from logging import Logger
     from os import PathLike
-    from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
+    from typing import Any, TypeAlias, TypeVar, overload
 
-    P = ParamSpec("P")
+    from kestra._task.timing import Timing
+
     T = TypeVar("T")
     Number: TypeAlias = int | float | Decimal | Fraction | str
     Tags: TypeAlias = Mapping[str, Any] | None
@@ -30,11 +29,7 @@ else:
 
 _UNSET: Any = object()
 _print = print  # as it was when this was imported
-_write = sink.stdout.write  # looked up once, not for every frame
-# Of the metrics that this process has sent: the type by `name`, or `(name, {tag keys})`; and the
-# calls that agree with it, as `(name, type, tag key, …)`.
-_types: dict[object, str] = {}
-_NEVER_NULL = frozenset({str, int, bool})  # a tag of another type may be one that is left out
+_write = stdout.write  # looked up once, not for every frame
 
 
 class Kestra:
@@ -74,8 +69,9 @@ class Kestra:
         """
         frame = Kestra.format(map_)
         if "metrics" in map_:
+            types = stdout.types()
             for metric in map_["metrics"]:
-                _claim_type(metric["name"], metric["type"], metric.get("tags"))
+                types.claim(metric["name"], metric["type"], metric.get("tags"))
         if print is _print:
             _write(frame)
         else:  # a test has replaced it, and expects the frame there, as 2.0.0 did it
@@ -109,9 +105,7 @@ class Kestra:
         frame = frames.usual_metric_frame(name, type_, value, tags)
         if frame is None:
             frame = frames.metric_frame(name, type_, value, tags)
-        if tags or _types.get(name) != type_:
-            _claim_type(name, type_, tags)
-        _write(frame)
+        stdout.write_metric(frame, name, type_, tags)
 
     _metrics = metrics
 
@@ -175,7 +169,7 @@ class Kestra:
 
     @overload
     @staticmethod
-    def timer(name: str, *, tags: Tags = None) -> _Timing: ...
+    def timer(name: str, *, tags: Tags = None) -> Timing: ...
     @overload
     @staticmethod
     def timer(name: str, duration: Callable[[], T], tags: Tags = None) -> T: ...  # noqa: F811
@@ -209,14 +203,12 @@ class Kestra:
                 and not awaited here: such a call is over before any of the work is done.
             ValueError: As for `counter`; or beyond 9,223,372,036 seconds.
         """
-        if duration is _UNSET:
-            return _Timing(name, tags)
-        if callable(duration):
-            if kind := _kind_of(duration):
-                raise _works_later("duration", kind)
-            with _Timing(name, tags):
-                return duration()
-        return Kestra._metrics(name, "timer", duration, tags)
+        if duration is not _UNSET and not callable(duration):
+            return Kestra._metrics(name, "timer", duration, tags)
+        from kestra._task.timing import Timing
+
+        timing = Timing(name, tags, Kestra._metrics)
+        return timing if duration is _UNSET else timing.call(duration)
 
     @staticmethod
     def gauge(name: str, value: Number, tags: Tags = None) -> None:
@@ -318,60 +310,6 @@ class Kestra:
         return read_rows(path_)
 
 
-class _Timing:
-    """What `Kestra.timer(name)` returns: a context manager, and a decorator."""
-
-    def __init__(self, name: str, tags: Tags) -> None:
-        self._name = name
-        self._tags = tags
-        self._start = 0.0
-
-    def __enter__(self) -> None:
-        # Refused now, not after all the work.
-        frames.metric_frame(self._name, "timer", 0.0, self._tags or {})
-        _claim_type(self._name, "timer", self._tags)
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        seconds = time.perf_counter() - self._start
-        Kestra._metrics(self._name, "timer", seconds, self._tags)  # noqa: SLF001  # same module
-
-    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        from functools import wraps
-
-        kind = _kind_of(function)
-        if kind == "generator":
-            raise _works_later("the decorated function", kind)
-
-        @wraps(function)
-        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
-            with _Timing(self._name, self._tags):
-                return function(*args, **kwargs)
-
-        @wraps(function)
-        async def timed_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with _Timing(self._name, self._tags):
-                return await function(*args, **kwargs)  # type: ignore[misc]
-
-        return timed_coroutine if kind else timed  # type: ignore[return-value]
-
-
-def _kind_of(function: object) -> str | None:
-    """`generator` or `coroutine`, where a call does none of the work; None where it does it all."""
-    import inspect  # here: it takes longer to load than a script needs to send a number
-
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        return "generator"
-    return "coroutine" if inspect.iscoroutinefunction(function) else None
-
-
-def _works_later(what: str, kind: str) -> TypeError:
-    return TypeError(
-        f"{what} is a {kind} function: a call of it does none of the work; "
-        "put `with Kestra.timer(name):` around the code that runs it to its end"
-    )
-
-
 _send, _format = Kestra._send, Kestra.format  # noqa: SLF001  # same module
 
 
@@ -381,27 +319,3 @@ def _is_replaced() -> bool:
     Where nothing is, the usual outputs and metrics take fewer steps to the same line.
     """
     return not (Kestra._send is _send and Kestra.format is _format and print is _print)  # noqa: SLF001  # same module
-
-
-def _claim_type(name: str, type_: str, tags: Tags) -> None:
-    """Refuse a second type for the name and tag keys by which an engine registers a metric.
-
-    It keeps them until it is restarted: the clash outlives the execution.
-    """
-    tags = tags or {}
-    claim: tuple[object, ...] | None = (name, type_, *tags)
-    for tag in tags.values():
-        if type(tag) not in _NEVER_NULL:
-            claim = None  # it may be left out: then other keys are sent
-    if claim in _types:
-        return
-    keys = frozenset(key_text(key) for key, tag in tags.items() if converted(tag) is not None)
-    first = _types.setdefault((name, keys) if keys else name, type_)
-    if first != type_:
-        raise ValueError(
-            f'the metric "{name}" with the same tag names was sent as a {first} before, and now '
-            f"as a {type_}: the engine would lose every later line of the task, and of later "
-            "runs; give one of them another name"
-        )
-    if claim is not None:
-        _types[claim] = type_

@@ -1,15 +1,27 @@
 """Where frames go: a standard stream of this process, one line each, delivered at once.
 
-A frame counts only on a line of its own. So each is one write of a complete line, made before the
-call returns: under one lock with all text that this process prints to the same pipe, under a
-lock between processes where others may write there, and after a line break where printed text
-has left a line open (`print("…", end="")`).
+A frame counts only on a line of its own. What may come in its way, and what answers it:
 
-**The side effect of this import.** To know of open lines, and to keep the text of other threads
-out of a frame, a hook is set on `write` and `flush` of `sys.stdout` and `sys.stderr`: on these two
-objects only, and it comes off when the stream is replaced. `KESTRA_STDOUT_HOOK=0` in the
-environment leaves it out. It cannot see text that was printed before it was set, that goes to
-`sys.stdout.buffer` or to the descriptor, or that another process writes; those that come of one
+| scenario | function |
+|---|---|
+| printed text is still in the buffer, or has left a line open | `Sink._after_text` |
+| another thread prints, or sends a frame | the lock of `hooks.Gate` |
+| another process sends a frame to the same pipe | `Sink.write_below`, `processes.alone` |
+| the pipe takes less than the whole line at once | `Sink._write_exclusively`, `hooks.write_all` |
+| a fork: text in the buffer, open lines of the other process | `processes.before_fork` |
+| a signal handler or `__del__` sends a frame inside the write of another | `Gate.deferred` |
+| it does so while another thread is inside the other stream | `Gate.leaves` |
+| a signal handler raises inside a write | `descriptor.can_go_on`, `descriptor.is_ours` |
+| the descriptor does not block, and the pipe is full | `descriptor.expect_blocking` |
+| the reader is gone | `descriptor.can_go_on` |
+| both streams are one pipe (`2>&1`) | `Sink.twin` |
+| `sys.stdout`, or its `write`, is something else | `Sink._write_elsewhere`, `stand_ins` |
+| there is no `sys.stdout` | `_Place._bind` |
+| daemon threads at the end of the interpreter | `_at_exit` |
+
+This import sets hooks on `sys.stdout` and `sys.stderr` (see `hooks`), but with
+`KESTRA_STDOUT_HOOK=0` in the environment. They cannot see text that was printed before, that goes
+to `sys.stdout.buffer` or to the descriptor, or that another process writes; those that come of one
 by `fork` tell each other.
 """
 
@@ -18,139 +30,138 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from _thread import RLock, get_ident
-from io import BufferedWriter
+from _thread import RLock, _count, get_ident
 
-from kestra._task.descriptor import (
-    bytes_at_once,
-    characters_at_once,
+from kestra._task.hooks import (
+    IDLE,
+    INSIDE,
+    WHOLE,
+    Gate,
+    Stream,
     descriptor_of,
-    discard_from_now_on,
-    is_blocking,
-    is_one_pipe,
-    lock,
-    patient,
-    unlock,
-    wait_until_writable,
+    is_same_file,
     write_all,
 )
 
+try:
+    import fcntl
+except ImportError:  # Windows: one write is whole there
+    _lock: Callable[[int, int], object] = min  # of two numbers, which does nothing
+    _TAKE = _GIVE_BACK = 0
+else:
+    _lock, _TAKE, _GIVE_BACK = fcntl.lockf, fcntl.LOCK_EX, fcntl.LOCK_UN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from mmap import mmap
-    from typing import Any, TypeVar
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
-    T = TypeVar("T")
+    from kestra._task.metric_types import MetricTypes
 
 # Looked up once, not for every frame.
 _modules = sys.modules
 _streams = vars(sys)
 _write = os.write
-_has_forked = False  # or been forked
+_other_threads = _count
+_alone: list[Any] = []  # that of `processes`, once it is needed
 
-# What a signal handler or `__del__` finds that runs inside a write of the same thread:
-_IDLE = 0  # nothing is being written (and false)
-_WHOLE = 1  # a frame that the kernel takes as a whole: another may still go first, text may not
-_INSIDE = 2  # a line that may be out in part: all has to wait for its end
-
-_SHORT = 1_000  # characters that stay in any buffer
+_UNBOUND: Any = object()  # no stream, not even None
 
 
-class _Gate:
-    """What one line after the other passes on its way to a pipe.
+class _Place:
+    """What one of the two standard streams is at present.
 
     Attributes:
-        lock: Around every line; signal handlers and `__del__` re-enter it.
-        stage: What they find.
-        has_text: Text was printed since the last frame, or may have been.
-        is_exclusive: No other process writes, as far as it takes the same lock.
-        open_line: Whether the pipe's last line is open, as a byte that all processes share which
-            come of one by `fork`; None before the first of these.
-        deferred: The calls that wait for the end of the line.
-        other: The gate of the other stream; this one where both streams are one pipe.
+        real: What is below all stand-ins; None where there is nothing.
+        stand_in: What gets the frames, each in one `write`; None: the real stream.
+        base: Where frames go that a stand-in would send round in a circle; None: to `real`.
+            `kestra.testing.capture` puts its own there.
+        metric_types: Those of all metrics, whatever the stream; None: each place has its own.
+            `kestra.testing.capture` and `FakeKestra` set theirs.
     """
 
-    def __init__(self) -> None:
-        self.lock = RLock()
-        self.acquire: Callable[[], bool] = self.lock.acquire
-        self.release = self.lock.release
-        self.is_owned: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading` does
-        self.stage = _IDLE
-        self.has_text = True
-        self.is_exclusive = False
-        self.open_line: mmap | None = None
-        self.deferred: list[tuple[Callable[..., object], tuple[str, ...]]] = []
-        self.other = self
-        self._is_catching_up = False
-
-    def wait(self) -> bool:
-        """Take the lock, and say whether that was possible.
-
-        While the interpreter is torn down, a daemon thread that was stopped for good may hold it.
-        """
-        return self.lock.acquire(timeout=1 if sys.is_finalizing() else -1)
-
-    def release_if_just_taken(self) -> None:
-        """Release the lock where a signal handler raised before its taker could note it."""
-        if self.is_owned() and not self.stage:
-            self.release()
-
-    def leaves(self, call: Callable[..., object], *arguments: str) -> bool:
-        """Leave a call to the thread that holds this gate, if it must not be waited for.
-
-        That is so inside a line of the other stream, in a signal handler or `__del__`: the thread
-        that is waited for may wait for this one.
-        """
-        if self.is_owned() or not self.other.is_owned():
-            return False
-        self.deferred.append((call, arguments))
-        if self.lock.acquire(blocking=False):
-            self.release()
-            self.catch_up()
-        return True
-
-    def catch_up(self) -> None:
-        """Make the calls that were deferred."""
-        if self._is_catching_up or not self.acquire():
-            return
-        self._is_catching_up = True
-        try:
-            while self.deferred:
-                call, arguments = self.deferred.pop(0)
-                call(*arguments)
-        finally:
-            self._is_catching_up = False
-            self.release()
-
-
-class Sink:
-    """One of the two standard streams, as what it is when a frame is written.
-
-    Args:
-        name: `stdout` or `stderr`.
-        gate: Of its own, or shared with the other stream where both are one pipe.
-    """
-
-    def __init__(self, name: str, gate: _Gate) -> None:
+    def __init__(self, name: str, gate: Gate, write_below: Callable[[str], None]) -> None:
         self.gate = gate
-        self.twin = self  # the other stream, where both are one pipe
+        self.twin = self  # the other one, where both are one pipe
+        self.real: Stream | None = None
+        self.stand_in: Any = None
+        self.base: Any = None
+        self.metric_types: MetricTypes | None = None
+        self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
         self._name = name
-        self._stream: Any = None
-        self._descriptor: Any = None  # an integer; None: the stream has none, and takes text
-        self._at_once = 0  # the most bytes that the kernel takes as a whole
-        self._is_buffered = True
-        self._most_text = sys.maxsize  # characters of a text that is written as it comes
-        self._unflushed = 0  # characters, since a fork
-        self._flush: Callable[[], object] = lambda: None
-        self._hooks: dict[str, object] = {}
-        self.line_is_open = False
-        self.has_broken_line = False  # by a frame: the line's own end would leave a blank line
-        stream = getattr(sys, name)
+        self._write_below = write_below
+        self._stream: Any = _UNBOUND
+        self._types: MetricTypes | None = None
+        self._typed_place: Any = None
+        self._hook: Any = None
+        self._own: dict[str, Any] = {}
+        self._own_of_buffer: dict[str, Any] = {}
+        stream = _streams.get(name)
         if stream is not None and not stream.closed:
             self._bind(stream)
 
-    def write(self, frame: str) -> None:  # noqa: C901, PLR0912  # a call of each part takes longer
+    def types(self) -> MetricTypes:
+        """Return the types of the metrics that were sent to where the next frame goes."""
+        if self.metric_types is not None:
+            return self.metric_types
+        stream = _streams.get(self._name)
+        if stream is not self._stream:
+            self._bind(stream)
+        place = self.real if self.stand_in is None else self.stand_in
+        if self._types is None or place is not self._typed_place:
+            from kestra._task.metric_types import types_of
+
+            self._types, self._typed_place = types_of(place, self.real), place
+        return self._types
+
+    def _bind(self, stream: Any) -> None:
+        """Find out what a stream is that was not there before, or whose `write` is another now."""
+        if stream is None:
+            raise RuntimeError(f"sys.{self._name} is None: there is nowhere to send a frame to")
+        target = stream
+        if descriptor_of(stream) is None:
+            from kestra._task.stand_ins import below_reshapers
+
+            target = below_reshapers(stream)
+        if descriptor_of(target) is not None:
+            self._set_real(target)
+            own = vars(target)
+            takes_frames = self.real is not None and self.real.takes_frames(own.get("write"))
+            is_own = takes_frames and "write" not in vars(target.buffer)
+            self.stand_in = None if is_own else target
+        else:
+            self.stand_in = target
+            if self.real is None:
+                self._set_real(getattr(sys, f"__{self._name}__"))
+        self._own, self._hook, self._own_of_buffer = {}, _UNBOUND, {}
+        if self.stand_in is None and self.real is not None:
+            self._own, self._hook = own, self.real.hook
+            self._own_of_buffer = vars(target.buffer)
+        self._stream = stream
+
+    def _set_real(self, stream: Any) -> None:
+        real = self.real
+        if real is None or real.stream is not stream:
+            if stream is None or stream.closed or descriptor_of(stream) is None:
+                return
+            if real is not None:
+                real.remove_hooks()
+            # A stream that was not hooked before has printed who knows what, and a blank line is
+            # better than a lost frame.
+            is_open = real is not None
+            self.real = real = Stream(stream, self.gate, self._write_below, line_is_open=is_open)
+            self.gate.has_text = True
+        if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
+            real.set_hooks()
+
+
+class Sink(_Place):
+    """One of the two standard streams, as what frames are written to."""
+
+    def __init__(self, name: str, gate: Gate) -> None:
+        super().__init__(name, gate, self.write_below)
+
+    def write(self, frame: str) -> None:
         """Deliver a frame, on a line of its own, before this returns.
 
         One exception: where a signal handler, or `__del__`, runs inside the write of text or of
@@ -162,39 +173,73 @@ class Sink:
                 message follows at exit.
             RuntimeError: There is no such stream (`sys.stdout` is None).
         """
+        if (
+            _streams.get(self._name) is self._stream
+            and self._own.get("write") is self._hook
+            and "write" not in self._own_of_buffer
+        ):
+            self.write_below(frame)
+        else:
+            self._write_elsewhere(frame)
+
+    def write_metric(
+        self, frame: str, name: str, type_: str, tags: Mapping[str, Any] | None
+    ) -> None:
+        """Deliver the frame of one metric; a `ValueError` says that it had another type before."""
+        try:
+            types = self.types()
+        except ImportError:  # a signal handler, inside the import that this makes
+            self.gate.deferred.append((self.write_metric, (frame, name, type_, tags)))
+            return
+        if tags or types.known.get(name) != type_:
+            types.claim(name, type_, tags)
+        self.write(frame)
+
+    def write_below(self, frame: str) -> None:  # noqa: C901, PLR0912  # a call of each part takes longer
+        """Deliver a frame to the real stream, below all stand-ins."""
         gate = self.gate
-        if gate.other.stage and gate.leaves(self.write, frame):
+        if gate.other.stage and gate.leaves(self.write_below, frame):
             return
         try:
             is_locked = gate.acquire()
         except BaseException:
             gate.release_if_just_taken()
             raise
-        stage = gate.stage if is_locked else _IDLE
+        stage = gate.stage if is_locked else IDLE
+        real: Any = self.real
         try:
-            if stage == _INSIDE:
-                gate.deferred.append((self.write, (frame,)))
+            if stage == INSIDE:
+                gate.deferred.append((self.write_below, (frame,)))
             else:
-                gate.stage = _WHOLE  # before the look: what a signal handler prints has to wait
-                if gate.has_text or _streams.get(self._name) is not self._stream:
-                    self._write_after_text(frame)
-                elif (  # `_is_shared()`, without the call
-                    len(frame) >= self._at_once
-                    or _has_forked
-                    or "subprocess" in _modules
-                    or "multiprocessing" in _modules
+                gate.stage = WHOLE  # before the look: what a signal handler prints has to wait
+                has_text = gate.has_text
+                line = self._after_text(real, frame) if has_text else frame
+                if (
+                    len(line) >= real.plain_below
+                    or gate.is_exclusive
+                    or _other_threads()
+                    or "_interpreters" in _modules
                 ):
-                    self._write_exclusively(frame)
+                    self._write_exclusively(real, line)
                 else:
-                    data = f"{frame}\n".encode()
-                    written = _write(self._descriptor, data)  # a pipe takes all of it or nothing,
-                    if written < len(data):  # a file may take less
-                        write_all(self._descriptor, data[written:])
+                    descriptor = real.descriptor
+                    data = f"{line}\n".encode()
+                    gate.is_exclusive = True
+                    try:
+                        _lock(descriptor, _TAKE)
+                        written = _write(descriptor, data)  # a pipe takes all of it or nothing,
+                        if written < len(data):  # a file may take less
+                            write_all(descriptor, data[written:])
+                    finally:
+                        gate.is_exclusive = False
+                        _lock(descriptor, _GIVE_BACK)
+                if has_text:
+                    self._note_frame(real)
         except BaseException as error:
-            if not self._can_go_on(error):
+            if not _can_go_on(self, real, error):
                 raise
             gate.stage = stage
-            self.write(frame)
+            self.write_below(frame)
         finally:
             gate.stage = stage
             if is_locked:
@@ -202,313 +247,108 @@ class Sink:
             if gate.deferred and not stage:
                 gate.catch_up()
 
-    def flush(self) -> None:
-        """Hand text that was printed before to the kernel."""
-        if self._unflushed:
-            self._unflushed = 0
-            self._alone(self._flush, leaving_open=self.line_is_open)
-        else:
-            self._flush()
+    def _after_text(self, real: Stream, frame: str) -> str:
+        """Deliver text that was printed; return the frame, after a line break where it needs one."""
+        self.gate.stage = INSIDE
+        real.flush_text()
+        other = self.twin.real
+        if other is not None and other is not real:
+            try:
+                other.flush_text()
+            except ValueError as error:
+                from kestra._task.descriptor import is_ours
 
-    def _write_after_text(self, frame: str) -> None:
-        stream = getattr(sys, self._name)
-        if stream is not self._stream:
-            self._bind(stream)
-        if self._descriptor is None:
-            _write_to_stand_in(stream, frame)
-            return
-        self.gate.stage = _INSIDE
-        self.flush()
-        if self.twin is not self:
-            try:  # noqa: SIM105  # `contextlib` would take a part of every start
-                self.twin.flush()
-            except ValueError:
-                pass  # closed
-        is_open = self.line_is_open or self.twin.line_is_open
-        self._write_exclusively(f"\n{frame}" if is_open else frame)
+                if not is_ours(error):
+                    raise
+                # It is closed.
+        self.gate.stage = WHOLE
+        is_open = real.line_is_open or (other is not None and other.line_is_open)
+        return f"\n{frame}" if is_open else frame
+
+    def _note_frame(self, real: Stream) -> None:
         self.gate.has_text = False
-        for sink in {self, self.twin}:
-            sink.note_frame()
+        for stream in {real, self.twin.real or real}:
+            stream.note_frame()
 
-    def note_frame(self) -> None:
-        """Take note that a frame has ended the line."""
-        self.has_broken_line = self.line_is_open
-        self.line_is_open = False
-        if not self._hooks:
-            self.gate.has_text = True
-
-    def _write_exclusively(self, line: str) -> None:
-        """Write a line, under a lock between processes if it needs one."""
+    def _write_exclusively(self, real: Stream, line: str) -> None:
+        """Write a line under a lock between processes."""
         gate = self.gate
-        is_whole = len(line) + 1 < self._at_once
-        gate.stage = _WHOLE if is_whole else _INSIDE
+        if not _alone:
+            gate.stage = INSIDE  # no frame of a signal handler inside the import
+            try:
+                from kestra._task.processes import alone
+            except ImportError:  # the interpreter is nearly gone
+                write_all(real.descriptor, f"{line}\n".encode())
+                return
+            _alone.append(alone)
+        gate.stage = WHOLE if len(line) + 1 < real.at_once else INSIDE
 
         def write() -> None:
-            data = line.encode()
-            if gate.open_line is not None and gate.open_line[0] and line[0] != "\n":
-                data = b"\n" + data
-            write_all(self._descriptor, data, b"\n")
+            is_open = gate.open_line is not None and gate.open_line[0] and line[0] != "\n"
+            write_all(real.descriptor, f"\n{line}\n".encode() if is_open else f"{line}\n".encode())
 
-        if is_whole and not _is_shared():
-            write_all(self._descriptor, f"{line}\n".encode())
+        _alone[0](gate, real, write, leaving_open=False)
+
+    def _write_elsewhere(self, frame: str) -> None:
+        stream = _streams.get(self._name)
+        if stream is not self._stream or (self.real is not None and self.real.stream is stream):
+            self._bind(stream)
+        if self.stand_in is None:
+            self.write_below(frame)
         else:
-            self._alone(write, leaving_open=False)
+            from kestra._task.stand_ins import deliver
 
-    def _alone(self, write: Callable[[], T], *, leaving_open: bool) -> T:
-        """Write while no other process does, and let all know how that leaves the line."""
-        gate = self.gate
-        is_outer = not gate.is_exclusive  # or a whole line inside of one, whose lock has to stay
-        try:
-            gate.is_exclusive = True
-            lock(self._descriptor)
-            return write()
-        except BaseException:
-            leaving_open = True  # it may have been cut short
-            raise
-        finally:
-            if gate.open_line is not None:
-                gate.open_line[0] = leaving_open
-            if is_outer:
-                gate.is_exclusive = False
-                unlock(self._descriptor)
-
-    def _can_go_on(self, error: BaseException) -> bool:
-        """Make the best of what has interrupted a write; say whether it can be made again."""
-        if self._descriptor is None:
-            return False
-        if isinstance(error, BrokenPipeError):
-            discard_from_now_on(self._descriptor)
-            return False
-        if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
-            if self.gate.stage == _INSIDE:  # but the flush may have cut a line of text short
-                self._leave_line_open()
-            for sink in {self, self.twin}:
-                sink.expect_blocking()
-            return True
-        self._leave_line_open()  # a full disk, an exception of a signal handler: cut short, maybe
-        return False
-
-    def _leave_line_open(self) -> None:
-        self.line_is_open = self.gate.has_text = True
-
-    def _bind(self, stream: Any) -> None:
-        if stream is None:
-            raise RuntimeError(f"sys.{self._name} is None: there is nowhere to send a frame to")
-        self._unhook("write")
-        self._unhook("flush")
-        # A stream that was not hooked before has printed who knows what, and a blank line is better
-        # than a lost frame.
-        self.line_is_open = self._stream is not None
-        self.has_broken_line = False
-        self.gate.has_text = True
-        self._stream = stream
-        self._descriptor = descriptor_of(stream)
-        if self._descriptor is not None:
-            # A signal cuts short what is written to a terminal.
-            self._at_once = 0 if stream.isatty() else bytes_at_once(self._descriptor)
-            # Of an unbuffered stream, Python drops what a pipe does not take at once.
-            self._is_buffered = type(stream.buffer) is BufferedWriter
-            self._most_text = (
-                sys.maxsize if self._is_buffered else characters_at_once(self._descriptor)
-            )
-            self._unflushed = 0
-            if self.gate.open_line is not None:
-                self.mind_processes()
-            self._flush = stream.flush
-            if not is_blocking(self._descriptor):
-                self.expect_blocking()
-            if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
-                self._hook(stream)
-
-    def expect_blocking(self) -> None:
-        if self._descriptor is None:
-            return
-        self._at_once = 0
-        if not self._is_buffered:
-            self._most_text = 0
-        self._flush = patient(self._flush, self._stream.buffer, self._descriptor)
-
-    def _hook(self, stream: Any) -> None:
-        self._hooks = {
-            "write": self._noting_write(stream.write, _line_ends(stream.encoding)),
-            "flush": self._exclusive_flush(),
-        }
-        vars(stream).update(self._hooks)
-
-    def _noting_write(self, write: Callable[[str], int], ends: str) -> Callable[[str], int]:  # noqa: C901
-        gate = self.gate
-        other = gate.other
-
-        def noting_write(text: str, /) -> int:  # noqa: C901, PLR0912  # as above
-            if other.stage and gate.leaves(noting_write, text):
-                return len(text)
-            try:
-                is_locked = gate.acquire()
-            except BaseException:
-                gate.release_if_just_taken()
-                raise
-            stage = gate.stage if is_locked else _IDLE
-            try:
-                if stage:
-                    gate.deferred.append((noting_write, (text,)))
-                    return len(text)
-                if self.has_broken_line:
-                    self.has_broken_line = False
-                    if text == "\n":
-                        return 1
-                gate.stage = _INSIDE
-                gate.has_text = True
-                if len(text) <= self._most_text:
-                    count = write(text)
-                else:
-                    count = self._write_with_care(write, text, is_open=text[-1:] not in ends)
-            except BaseException:  # it may have been cut short
-                self.line_is_open = True
-                raise
-            else:
-                if text:
-                    self.line_is_open = text[-1] not in ends
-                return count
-            finally:
-                gate.stage = stage
-                if is_locked:
-                    gate.release()
-                if gate.deferred and not stage:
-                    gate.catch_up()
-
-        return noting_write
-
-    def mind_processes(self) -> None:
-        """Write text in whole lines from here on: others write to the same pipe."""
-        self._most_text = 0
-
-    def _write_with_care(self, write: Callable[[str], int], text: str, *, is_open: bool) -> int:
-        """Write text that is too long for an unbuffered stream, or any once there was a fork."""
-        if not text:
-            return 0
-        if self.gate.open_line is None:
-            return self._write_in_pieces(write, text)
-        self._unflushed += len(text)
-        if is_open and self._is_buffered and self._unflushed < _SHORT:
-            return write(text)
-
-        def write_and_flush() -> int:
-            written: int = self._write_in_pieces(write, text)
-            self._flush()
-            return written
-
-        self._unflushed = 0
-        return self._alone(write_and_flush, leaving_open=is_open)
-
-    def _write_in_pieces(self, write: Callable[[str], int], text: str) -> int:
-        if self._is_buffered:
-            return write(text)
-        size = characters_at_once(self._descriptor)
-        for start in range(0, len(text), size):
-            if not self._at_once:
-                wait_until_writable(self._descriptor)
-            write(text[start : start + size])
-        return len(text)
-
-    def _exclusive_flush(self) -> Callable[[], None]:
-        def exclusive_flush() -> None:
-            gate = self.gate
-            if gate.other.stage and gate.leaves(exclusive_flush):
-                return
-            with gate.lock:
-                stage, gate.stage = gate.stage, _INSIDE
-                try:
-                    if stage:
-                        gate.deferred.append((exclusive_flush, ()))
-                    else:
-                        self.flush()
-                except BaseException:
-                    self._leave_line_open()
-                    raise
-                finally:
-                    gate.stage = stage
-            if gate.deferred and not stage:
-                gate.catch_up()
-
-        return exclusive_flush
-
-    def _unhook(self, name: str) -> None:
-        hook = self._hooks.pop(name, None)
-        if hook is not None and vars(self._stream).get(name) is hook:
-            delattr(self._stream, name)
-
-    def leave_flushing_to(self, thread: int) -> None:
-        """From here on flush in one thread only.
-
-        A daemon thread that the interpreter stops inside a flush makes it abort.
-        """
-        flush = self._flush
-        self._flush = lambda: flush() if get_ident() == thread else None
-        self._unhook("flush")  # the last flush is by an interpreter that has lost most modules
+            deliver(self, frame, self.stand_in)
 
 
-def _is_shared() -> bool:
-    """Whether other processes may write to the same pipe: some that this one started, or forked."""
-    return _has_forked or "subprocess" in _modules or "multiprocessing" in _modules
+def _can_go_on(sink: Sink, real: Stream, error: BaseException) -> bool:
+    is_inside = sink.gate.stage == INSIDE
+    sink.gate.stage = INSIDE  # no frame of a signal handler inside the import
+    from kestra._task.descriptor import can_go_on
+
+    return can_go_on(sink, real, error, is_inside=is_inside)
 
 
-def _write_to_stand_in(stream: Any, frame: str) -> None:
-    # Of its type: a mock has every attribute.
-    write_frame = getattr(type(stream), "_kestra_write_frame", None)  # of `kestra.testing.capture`
-    if write_frame is not None:
-        write_frame(stream, frame)
-    else:
-        stream.write(f"{frame}\n")
-    if hasattr(stream, "flush"):
-        stream.flush()
-
-
-def _line_ends(encoding: str) -> str:
-    """The characters after which a frame can follow: none where zeros do, as in UTF-16."""
-    return "\r\n" if "\n".encode(encoding).endswith(b"\n") else ""
-
-
-_stdout_gate = _Gate()
-if is_one_pipe():
+_stdout_gate = Gate()
+try:
+    _is_one_pipe = is_same_file(1, 2)
+except OSError:  # one of them is closed
+    _is_one_pipe = False
+if _is_one_pipe:
     _stderr_gate = _stdout_gate
 else:
     # Two: a thread may pass on to one of them what it reads from the other.
-    _stderr_gate = _Gate()
+    _stderr_gate = Gate()
     _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
 stdout = Sink("stdout", _stdout_gate)
 stderr = Sink("stderr", _stderr_gate)
-if _stdout_gate is _stderr_gate:
+if _is_one_pipe:
     stdout.twin, stderr.twin = stderr, stdout
 
 
 def _before_fork() -> None:
-    from mmap import mmap
+    for gate in (_stdout_gate, _stderr_gate):
+        gate.wait()
+        gate.hold()
+    from kestra._task.processes import before_fork
 
-    for sink in (stdout, stderr):
-        sink.gate.wait()
-    for sink in (stdout, stderr):
-        try:  # noqa: SIM105  # `contextlib` would take a part of every start
-            sink.flush()  # else the child would print the parent's text once more
-        except (OSError, ValueError):
-            pass  # no reader, or closed: the next write says so
-        if sink.gate.open_line is None:
-            sink.gate.open_line = mmap(-1, 1)
-        sink.gate.open_line[0] |= sink.line_is_open
-        sink.mind_processes()
+    before_fork([(sink.gate, sink.real) for sink in (stdout, stderr)])
 
 
 def _after_fork_in_parent() -> None:
-    global _has_forked  # noqa: PLW0603  # a fact of the process
-    _has_forked = True
-    for sink in (stderr, stdout):
-        sink.gate.release()
+    for gate in (_stderr_gate, _stdout_gate):
+        if gate.is_owned():  # else a signal handler raised before it was taken
+            gate.go_on()
+            gate.release()
+            gate.catch_up()
 
 
 def _after_fork_in_child() -> None:
-    global _has_forked  # noqa: PLW0603  # a fact of the process
-    _has_forked = True
     for sink in (stderr, stdout):
-        sink.gate.lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading` does
+        sink.gate.go_on()
+        sink.gate.deferred.clear()  # the parent makes these calls
+        for lock in (sink.gate.lock, sink.stand_in_lock):
+            lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading` does
 
 
 def _at_exit() -> None:
@@ -516,7 +356,8 @@ def _at_exit() -> None:
         gate = sink.gate
         gate.acquire = gate.wait  # not from the start: it takes longer
         if gate.wait():  # now no other thread is inside a flush
-            sink.leave_flushing_to(get_ident())
+            if sink.real is not None:
+                sink.real.leave_flushing_to(get_ident())
             gate.release()
         gate.catch_up()
 

@@ -68,7 +68,7 @@ class Captured:
         self._is_attached = False
         self._streams = Tee(self._keep("stdout")), Tee(self._keep("stderr"))
         self._replaced: tuple[TextIO, TextIO] = sys.stdout, sys.stderr
-        self._types: dict[Any, str] = {}
+        self._below: list[tuple[Any, Any, Any]] = []
 
     def __repr__(self) -> str:
         return repr(self._messages())
@@ -116,20 +116,25 @@ class Captured:
     def attach(self) -> None:
         """Begin, or go on after `detach`."""
         from kestra._task import sink  # on use: it sets a hook on the standard streams
+        from kestra._task.metric_types import MetricTypes
 
         self._replaced = sys.stdout, sys.stderr
         sinks = (sink.stdout, sink.stderr)
         for tee, stream, target in zip(self._streams, self._replaced, sinks, strict=True):
             tee.stand_for(stream, target.gate.lock)  # around every line of this process
         sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self._streams)
-        self._types = _swap_metric_types({})
+        self._below = [(target, target.base, target.metric_types) for target in sinks]
+        types = MetricTypes()
+        for tee, target in zip(self._streams, sinks, strict=True):
+            target.base, target.metric_types = tee, types
         self._is_attached = True
 
     def detach(self) -> None:
         """Keep nothing from now on."""
         self._is_attached = False
         sys.stdout, sys.stderr = self._replaced
-        _swap_metric_types(self._types)
+        for target, base, types in self._below:
+            target.base, target.metric_types = base, types
 
     def _keep(self, stream: Stream) -> Callable[[bytes], None]:
         def keep(piece: bytes) -> None:
@@ -171,13 +176,3 @@ class _Block(Captured):
         losses = self.unseen_losses()
         if losses and kind is None:
             raise AssertionError(losses)
-
-
-def _swap_metric_types(types: dict[Any, str]) -> dict[Any, str]:
-    """Set the types of the metrics that this process has sent; return those it had."""
-    module = sys.modules.get("kestra._task.kestra")
-    known: dict[Any, str] = module._types if module else {}  # noqa: SLF001
-    previous = known.copy()
-    known.clear()
-    known.update(types)
-    return previous

@@ -13,6 +13,7 @@ from unittest import mock
 from kestra._engine.reader import TaskReader
 from kestra._task import frames, sink
 from kestra._task import kestra as _kestra
+from kestra._task.metric_types import MetricTypes
 from kestra._task.sink import Sink
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def catching() -> Iterator[None]:
     with (
         mock.patch.object(Sink, "write", _write_or_keep),
         mock.patch.object(_kestra, "_write", sink.stdout.write),  # it had got hold of the old one
-        mock.patch.object(_kestra, "_types", {}),  # of metrics: a server keeps them while it runs
+        # A server keeps them while it runs.
+        mock.patch.object(sink.stdout, "metric_types", MetricTypes()),
     ):
         yield
 

@@ -1,0 +1,162 @@
+"""What processes share that write to one pipe: a lock, and whether its line is open.
+
+The lock is of two kinds, which exclude each other. `lockf` costs least, and belongs to the process:
+all its interpreters have it together, and lose it when any of its threads closes a duplicate of the
+descriptor. So a long frame, and every frame of a process that has threads or other interpreters,
+takes one on an open file of its own, which is opened for this write (to keep it would keep the pipe
+open after the script has closed it). Where that cannot be had (macOS, a socket, another user's
+file), there is `lockf`; where there is none either, frames of one write are whole all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from errno import EDEADLK
+from stat import S_ISFIFO, S_ISREG
+
+from kestra._task.descriptor import is_ours, says_no_lock, write_in_pieces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
+
+    from kestra._task.hooks import Gate, Stream
+
+    T = TypeVar("T")
+
+try:
+    import fcntl
+except ImportError:  # Windows: one write is whole there
+    fcntl = None  # type: ignore[assignment]
+
+# Elsewhere `/dev/fd/1` is the same open file, not one of its own.
+_OFD_LOCK = getattr(fcntl, "F_OFD_SETLKW", None) if sys.platform == "linux" else None
+_SHORT = 1_000  # characters that stay in any buffer
+
+
+def alone(gate: Gate, stream: Stream, write: Callable[[], T], *, leaving_open: bool) -> T:
+    """Write while no other process does, and let all know how that leaves the line."""
+    is_outer, gate.is_exclusive = not gate.is_exclusive, True
+    has_begun = False
+    try:
+        if is_outer:
+            gate.own_descriptor = _reopened(stream)
+        _lock(gate, stream.descriptor)
+        has_begun = True
+        return write()
+    except BaseException:
+        leaving_open = True  # it may have been cut short
+        raise
+    finally:
+        if has_begun and gate.open_line is not None:
+            gate.open_line[0] = leaving_open
+        if is_outer:
+            gate.is_exclusive = False
+            try:
+                _unlock(gate, stream.descriptor)
+            except BaseException:  # of a signal handler, perhaps before anything was done
+                _unlock(gate, stream.descriptor)
+                raise
+
+
+def write_text(
+    gate: Gate, stream: Stream, write: Callable[[str], int], text: str, *, is_open: bool
+) -> int:
+    """Write text in whole lines, and what is left open soon after."""
+    if not text:
+        return 0
+    stream.unflushed += len(text)
+    if is_open and stream.is_buffered and stream.unflushed < _SHORT:
+        return write(text)
+
+    def write_and_flush() -> int:
+        written = write_in_pieces(stream, write, text)
+        stream.flush()
+        return written
+
+    stream.unflushed = 0
+    return alone(gate, stream, write_and_flush, leaving_open=is_open)
+
+
+def before_fork(gates: Iterable[tuple[Gate, Stream | None]]) -> None:
+    """Share what the processes have to know of each other; the gates are passed already."""
+    from mmap import mmap
+
+    for gate, stream in gates:
+        if gate.open_line is None:
+            gate.open_line = mmap(-1, 1)
+        if stream is None:
+            continue
+        try:
+            stream.flush_text()  # else the child would print the parent's text once more
+        except (OSError, ValueError) as error:
+            if not is_ours(error):
+                raise
+            # No reader, or closed: the next write says so.
+        finally:
+            gate.open_line[0] |= stream.line_is_open
+            stream.mind_processes()
+
+
+def _lock(gate: Gate, descriptor: int) -> None:
+    if fcntl is None:
+        return
+    while True:
+        try:
+            if gate.own_descriptor is not None and _OFD_LOCK is not None:
+                fcntl.fcntl(gate.own_descriptor, _OFD_LOCK, _range(fcntl.F_WRLCK))
+            else:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno == EDEADLK:  # so look two threads of each of two processes
+                time.sleep(0.001)
+                continue
+            if not says_no_lock(error):
+                raise
+            if gate.own_descriptor is not None:
+                _close_own(gate)
+                continue
+        return
+
+
+def _unlock(gate: Gate, descriptor: int) -> None:
+    if fcntl is None:
+        return
+    try:
+        if gate.own_descriptor is not None and _OFD_LOCK is not None:
+            # Closing it is not enough: a child that another thread has just started may have it.
+            fcntl.fcntl(gate.own_descriptor, _OFD_LOCK, _range(fcntl.F_UNLCK))
+            _close_own(gate)
+        else:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+    except OSError as error:
+        if not says_no_lock(error):
+            raise
+
+
+def _range(kind: int) -> bytes:
+    """Return a `struct flock` for the whole file, as long as that of any platform."""
+    return kind.to_bytes(2, sys.byteorder) + bytes(30)
+
+
+def _reopened(stream: Stream) -> int | None:
+    """Open the file of a stream once more; return None where that is not possible."""
+    mode = stream.kind.st_mode
+    if _OFD_LOCK is None or not (S_ISFIFO(mode) or S_ISREG(mode)):
+        return None
+    path = f"/proc/self/fd/{stream.descriptor}"
+    try:
+        return os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # a fifo without a reader would block
+    except OSError as error:
+        if error.errno is None:  # of a signal handler
+            raise
+        return None
+
+
+def _close_own(gate: Gate) -> None:
+    own, gate.own_descriptor = gate.own_descriptor, None
+    if own is not None:
+        os.close(own)

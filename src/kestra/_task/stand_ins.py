@@ -1,0 +1,171 @@
+"""What stands in the place of a standard stream, and how a frame gets through it.
+
+A class that redacts, a tee, a notebook, `capsys`, a replaced `write`: each gets the frame in one
+`write`, on a line of its own, and no frame goes past it. Two kinds are different:
+
+- What reshapes text, so that no frame survives: Rich while a live display is shown, tqdm's class
+  for prints beside a progress bar, colorama. They are known by their types, and passed by.
+- What logs the text it is given, and so sends a frame itself: that goes to the real stream. The
+  entry of a frame that was logged like that is the frame.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from kestra._task.sink import Sink
+
+# Module and name of the types that reshape text, and what they keep the stream below as. tqdm
+# has its class in its documentation too, for scripts to copy.
+_RESHAPERS = {
+    ("rich.file_proxy", "FileProxy"): ("rich_proxied_file",),
+    ("colorama.ansitowin32", "StreamWrapper"): ("_StreamWrapper__wrapped",),
+    (None, "DummyTqdmFile"): ("_wrapped", "file"),
+}
+_MOST_HANDED = 1_000
+_handed: list[int] = []  # hashes of the last frames that stand-ins were given
+_SECOND = 1  # for as long a frame of another thread is waited for, which may wait for this one
+
+
+def below_reshapers(stream: Any) -> Any:
+    """Return the stream below those that reshape text."""
+    for _ in range(9):  # one in another
+        below = _below(stream)
+        if below is None:
+            break
+        stream = below
+    return stream
+
+
+def _below(stream: Any) -> Any:
+    for kind in type(stream).__mro__:
+        for module in (kind.__module__, None):
+            for name in _RESHAPERS.get((module, kind.__name__), ()):
+                below = getattr(stream, name, None)
+                if hasattr(below, "write"):
+                    return below
+    return None
+
+
+def is_in_memory(stream: Any) -> bool:
+    """Return True if what is written to a stream stays in this process, as with `capsys`."""
+    return _memory(stream) is not None
+
+
+def _memory(stream: Any) -> io.StringIO | io.BytesIO | None:
+    if isinstance(stream, io.StringIO):
+        return stream
+    buffer = getattr(stream, "buffer", None) if isinstance(stream, io.TextIOWrapper) else None
+    return buffer if isinstance(buffer, io.BytesIO) else None
+
+
+def deliver(sink: Sink, frame: str, target: Any) -> None:
+    """Write a frame to a stand-in, or to the real stream where it is the stand-in that sends it."""
+    came_back = _frame_within(frame)
+    if _is_inside(sink, target):
+        _deliver_below(sink, came_back or frame)
+    elif came_back is not None and hash(came_back) in _handed:  # through another thread
+        _deliver_below(sink, came_back)
+    else:
+        _write(sink, frame, target)
+
+
+def _deliver_below(sink: Sink, frame: str) -> None:
+    if sink.base is not None:
+        sink.base._kestra_write_frame(frame)  # noqa: SLF001  # see `_write`
+    elif sink.real is not None:
+        sink.write_below(frame)
+    else:
+        raise RuntimeError("what stands for a standard stream sends to itself, and none is below")
+
+
+def _write(sink: Sink, frame: str, target: Any) -> None:
+    # Of its type: a mock has every attribute.
+    write_frame = getattr(type(target), "_kestra_write_frame", None)  # of `kestra.testing.capture`
+    if write_frame is not None:
+        write_frame(target, frame)
+        return
+    _handed.append(hash(frame))
+    del _handed[:-_MOST_HANDED]
+    is_locked = sink.stand_in_lock.acquire(timeout=_SECOND)
+    try:
+        target.write(f"\n{frame}\n" if _has_open_line(sink, target) else f"{frame}\n")
+        if hasattr(target, "flush"):
+            target.flush()
+    finally:
+        if is_locked:
+            sink.stand_in_lock.release()
+
+
+def _has_open_line(sink: Sink, target: Any) -> bool:
+    memory = _memory(target)
+    if memory is None:
+        return sink.real is not None and sink.real.line_is_open
+    if memory is not target:
+        target.flush()
+    end = memory.tell()
+    if not end:
+        return False
+    memory.seek(end - 1)
+    return memory.read(1) not in {"\n", "\r", b"\n", b"\r"}
+
+
+def _is_inside(sink: Sink, target: Any) -> bool:
+    """Return True if this thread is inside a `write` of a stand-in, and was called by it.
+
+    Not where that was interrupted, by a signal handler or `__del__`.
+    """
+    codes = _codes_of_writes(sink, target)
+    passed: set[Any] = set()
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # documented
+    while frame is not None:
+        code = frame.f_code
+        if code in codes or (code is _write.__code__ and frame.f_locals.get("target") is target):
+            return not any(it.co_name == "__del__" for it in passed) and not passed & _handlers()
+        passed.add(code)
+        frame = frame.f_back
+    return False
+
+
+def _codes_of_writes(sink: Sink, target: Any) -> set[Any]:
+    """Return the code that runs while a stand-in writes, as far as it is Python's."""
+    codes = set()
+    buffer = getattr(target, "buffer", None)
+    for stream in (target, buffer, getattr(buffer, "raw", None)):
+        write = getattr(stream, "write", None)
+        if sink.real is not None and write is sink.real.hook:
+            write = sink.real.inner_write
+        for function in (write, getattr(write, "__func__", None)):
+            code = getattr(function, "__code__", None)
+            if code is not None:
+                codes.add(code)
+    return codes
+
+
+def _handlers() -> set[Any]:
+    """Return the code of the signal handlers that are set."""
+    signal = sys.modules.get("signal")
+    if signal is None:
+        return set()
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    return {getattr(getattr(it, "__func__", it), "__code__", None) for it in handlers}
+
+
+def _frame_within(frame: str) -> str | None:
+    """Return the frame that is the message of a log frame, or part of it."""
+    start, end = frame.find("::{", 3), frame.rfind("}::", 0, -3) + 3
+    if start < 0 or end <= start or not frame.startswith('::{"logs"'):
+        return None
+    from json import loads
+
+    try:
+        text: str = loads(f'"{frame[start:end]}"')
+    except ValueError:
+        return None
+    return None if "\n" in text else text

@@ -112,7 +112,7 @@ class Engine:
             r"GET /metrics/([^/]+)": lambda *_: as_json({"results": self.metrics}),
             r"GET /logs/([^/]+)": lambda *_: as_json(self.entries),
             r"GET /logs/([^/]+)/download": self.log,
-            r"DELETE /executions/([^/]+)/kill": self.kill,
+            r"DELETE /executions/([^/]+)(?:/actions)?/kill": self.kill,
         }
         for pattern, route in routes.items():
             if match := re.fullmatch(pattern, f"{request.method} {path}"):
@@ -147,9 +147,7 @@ class Engine:
         if not self.searchable:
             return as_json({"message": "Not Found"}, 404)
         query = {key: values[0] for key, values in request.query.items()}
-        if "labels" in query:
-            key, _, value = query["labels"].partition(":")
-            label = {"key": key, "value": value}
+        if label := self.label_in(query):
             found = [x for x in self.executions.values() if label in x["labels"]]
             return as_json({"results": found, "total": len(found)})
         for name, value in query.items():
@@ -161,11 +159,19 @@ class Engine:
             return as_json({"message": "Legacy filter parameter(s)"}, 422)
         found = sorted(self.matching(query), key=lambda x: x["state"]["startDate"], reverse=True)
         size = int(query["size"])
-        start = (int(query["page"]) - 1) * size
+        start = (int(query.get("page", 1)) - 1) * size
         shown = [self.seen(execution) for execution in found[start : start + size]]
         hidden = {"taskRunList"} if self.light else set()
         results = [{k: v for k, v in each.items() if k not in hidden} for each in shown]
         return as_json({"results": results, "total": len(found)})
+
+    def label_in(self, query):
+        """Return the label that a search asks for, as far as its form is understood."""
+        for name, value in query.items():
+            if match := re.fullmatch(r"filters\[labels\]\[EQUALS\]\[(.*)\]", name):
+                return {"key": match[1], "value": value} if "filters" in self.forms else None
+        key, _, value = query.get("labels", "").partition(":")
+        return {"key": key, "value": value} if key and "plain" in self.forms else None
 
     def matching(self, query):
         """Return the executions that a search asks for, as far as its form is understood."""

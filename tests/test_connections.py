@@ -8,7 +8,7 @@ import time
 import traceback
 from dataclasses import replace
 from queue import Queue
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 import requests
@@ -25,14 +25,17 @@ from loopback import (
     pass_on,
     stream,
 )
-from sending import request
 
 from kestra import Flow
 from kestra._api.credentials import credentials
 from kestra._api.models import CORRELATION
+from kestra._api.servers import Server
+from kestra._http.blocking import BlockingIO, run
+from kestra._http.multipart import Upload
 from kestra._http.sessions import Sessions
 from kestra._http.streams import Stream
-from kestra._rules.io import Settings
+from kestra._rules import attempts
+from kestra._rules.io import Request, Settings
 from kestra.exceptions import ConnectionFailed, ConnectTimeout, RequestTimeout
 
 pytestmark = pytest.mark.usefixtures("environment", "no_proxy", "slept")
@@ -74,7 +77,7 @@ def either(request, tls):
 
 
 @pytest.fixture
-def access(certificate):
+def settings(certificate):
     """How to reach a server over TLS."""
     return Settings(credentials=TOKEN, verify=str(certificate), timeout=(5, 5))
 
@@ -86,17 +89,26 @@ def through_proxy(certificate, proxy):
     return Settings(credentials=TOKEN, verify=str(certificate), proxies=proxies, timeout=(5, 5))
 
 
-def search(sessions, server, access, **arguments):
-    return request(sessions, "GET", server.url + SEARCH, access, arguments)[0]
+def request(sessions, method, url, settings, arguments):
+    """Send a request with all its attempts."""
+    io = BlockingIO(
+        SimpleNamespace(_server=Server.at(url.partition("/api")[0], None), _sessions=sessions)
+    )
+    upload = Upload(arguments["files"]) if "files" in arguments else None
+    return run(attempts.send(io, Request(method, url, settings, arguments, upload)))
+
+
+def search(sessions, server, settings):
+    return request(sessions, "GET", server.url + SEARCH, settings, {})
 
 
 # --- how many ---
 
 
-def test_encrypted_requests_share_one_connection(tls_server, sessions, access):
+def test_encrypted_requests_share_one_connection(tls_server, sessions, settings):
     """It is made once, and kept."""
     for _ in range(3):
-        assert search(sessions, tls_server, access).json()["total"] == 0
+        assert search(sessions, tls_server, settings).json()["total"] == 0
     assert tls_server.connections == 1
 
 
@@ -115,13 +127,13 @@ IDLE = ((0, 1), (29, 1), (31, 2), (1, 2))
 
 
 def test_an_encrypted_connection_that_was_idle_for_long_is_not_used_again(
-    tls_server, sessions, access, monkeypatch
+    tls_server, sessions, settings, monkeypatch
 ):
     """After half a minute there is a new one, and only one."""
     for pause, connections in IDLE:
         later = time.monotonic() + pause
         monkeypatch.setattr(time, "monotonic", lambda later=later: later)
-        search(sessions, tls_server, access)
+        search(sessions, tls_server, settings)
         assert tls_server.connections == connections
 
 
@@ -136,7 +148,9 @@ def test_a_tunnel_that_was_idle_for_long_is_not_used_again(
         assert (proxy.count("CONNECT"), tls_server.connections) == (connections, connections)
 
 
-def test_a_connection_that_the_server_has_closed_is_not_used_again(either, sessions, access, slept):
+def test_a_connection_that_the_server_has_closed_is_not_used_again(
+    either, sessions, settings, slept
+):
     """There is a new one, and no attempt is lost with the old one."""
     closed = threading.Event()
 
@@ -147,9 +161,9 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again(either, sessi
         return True
 
     either.upset("GET", last)
-    search(sessions, either, access)
+    search(sessions, either, settings)
     assert closed.wait(10)
-    request(sessions, "POST", either.url + CREATE, access, {})
+    request(sessions, "POST", either.url + CREATE, settings, {})
     assert either.connections == 2
     assert slept == []
 
@@ -162,8 +176,8 @@ def test_a_proxy_gets_its_own_credentials_and_the_server_its_own(
 ):
     """Neither sees those of the other."""
     url = proxy.url.replace("://", "://jane:hunter2@")
-    access = Settings(credentials=TOKEN, verify=str(certificate), proxies={"https": url})
-    search(sessions, tls_server, access)
+    settings = Settings(credentials=TOKEN, verify=str(certificate), proxies={"https": url})
+    search(sessions, tls_server, settings)
     assert proxy.requests[0].headers["proxy-authorization"] == "Basic amFuZTpodW50ZXIy"
     assert "authorization" not in proxy.requests[0].headers
     assert "proxy-authorization" not in tls_server.requests[0].headers
@@ -182,27 +196,27 @@ def test_a_proxy_is_asked_in_clear_for_what_is_in_clear(sessions):
         assert proxy.connections == 1
 
 
-def test_the_environment_names_the_proxy(tls_server, sessions, access, proxy, monkeypatch):
+def test_the_environment_names_the_proxy(tls_server, sessions, settings, proxy, monkeypatch):
     """`NO_PROXY` leaves servers out."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    search(sessions, tls_server, access)
+    search(sessions, tls_server, settings)
     assert proxy.count("CONNECT") == 1
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    search(sessions, tls_server, access)
+    search(sessions, tls_server, settings)
     assert proxy.count("CONNECT") == 1
     assert tls_server.count("GET") == 2
 
 
 def test_the_environment_does_not_change_the_callers_proxies(
-    tls_server, sessions, access, proxy, monkeypatch
+    tls_server, sessions, settings, proxy, monkeypatch
 ):
     """What it adds counts for one request: later ones go by the environment as it is then."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    access = replace(access, proxies=MappingProxyType({"ftp": "http://127.0.0.1:1"}))
-    search(sessions, tls_server, access)
+    settings = replace(settings, proxies=MappingProxyType({"ftp": "http://127.0.0.1:1"}))
+    search(sessions, tls_server, settings)
     assert proxy.count("CONNECT") == 1
     monkeypatch.delenv("HTTPS_PROXY")
-    search(sessions, tls_server, access)
+    search(sessions, tls_server, settings)
     assert proxy.count("CONNECT") == 1
     assert tls_server.count("GET") == 2
 
@@ -223,7 +237,7 @@ def test_a_proxy_that_is_not_there_is_told_from_a_server(sessions, scheme):
     with pytest.raises(
         ConnectionFailed, match=r"no connection through the proxy: .*refused"
     ) as got:
-        request(sessions, "GET", "https://kestra.invalid/", Settings(proxies=proxies), {})
+        request(sessions, "GET", "https://kestra.invalid" + SEARCH, Settings(proxies=proxies), {})
     assert not isinstance(got.value, ConnectTimeout)
     assert "hunter2" not in "".join(traceback.format_exception(got.value))
 
@@ -245,17 +259,17 @@ def test_a_tunnel_that_leads_nowhere_leaves_no_doubt(sessions, through_proxy, pr
 def test_a_proxy_cannot_hold_a_request(sessions, through_proxy, proxy):
     """The time to open a tunnel is that for a connection."""
     proxy.upset("CONNECT", hang)
-    access = replace(through_proxy, timeout=(0.3, 5), policy=urllib3.Retry(0))
+    settings = replace(through_proxy, timeout=(0.3, 5), policy=urllib3.Retry(0))
     with pytest.raises(ConnectionFailed, match="no connection within the timeout"):
-        request(sessions, "GET", "https://kestra.invalid" + SEARCH, access, {})
+        request(sessions, "GET", "https://kestra.invalid" + SEARCH, settings, {})
 
 
 def test_answers_through_a_tunnel_are_bounded(tls_server, sessions, through_proxy):
     """A server that drips its answer is given up there, too."""
     tls_server.upset("GET", drip_body)
-    access = replace(through_proxy, timeout=(5, 0.3), policy=urllib3.Retry(0))
+    settings = replace(through_proxy, timeout=(5, 0.3), policy=urllib3.Retry(0))
     with pytest.raises(RequestTimeout):
-        search(sessions, tls_server, access)
+        search(sessions, tls_server, settings)
     assert tls_server.count("GET") == 1
 
 
@@ -283,7 +297,7 @@ def test_a_stream_of_events_comes_through_a_tunnel(tls_server, sessions, through
     inbox = Queue()
     tls_server.upset("GET", stream(event({"n": 1}), event({"n": 2}), then=hang))
     url = tls_server.url + "/api/v1/executions/x/follow"
-    response, _ = request(sessions, "GET", url, through_proxy, {"stream": True})
+    response = request(sessions, "GET", url, through_proxy, {"stream": True})
     read = Stream(response, inbox)
     assert [inbox.get(timeout=10)[1].data for _ in range(2)] == ['{"n": 1}', '{"n": 2}']
     read.close()
@@ -311,23 +325,23 @@ class Socks(Loopback):
                 pass_on(connection, server, self.stopped)
 
 
-def test_a_socks_proxy_is_used(either, sessions, access):
+def test_a_socks_proxy_is_used(either, sessions, settings):
     """As `requests` has it, where PySocks is installed; answers are bounded there, too."""
     pytest.importorskip("socks")
     with Socks(either.port) as socks:
-        access = replace(access, proxies={"http": socks.url, "https": socks.url})
+        settings = replace(settings, proxies={"http": socks.url, "https": socks.url})
         for _ in range(2):
-            assert search(sessions, either, access).json()["total"] == 0
+            assert search(sessions, either, settings).json()["total"] == 0
         assert (socks.connections, either.connections) == (1, 1)
         either.upset("GET", drip_body)
-        search(sessions, either, replace(access, timeout=(5, 0.3)))
+        search(sessions, either, replace(settings, timeout=(5, 0.3)))
         assert either.count("GET") == 4
 
 
 # --- servers ---
 
 
-def test_a_server_may_have_an_address_of_ipv6(tls, sessions, access):
+def test_a_server_may_have_an_address_of_ipv6(tls, sessions, settings):
     """With its brackets."""
     try:
         server = Loopback(tls=tls, host="::1")
@@ -335,7 +349,7 @@ def test_a_server_may_have_an_address_of_ipv6(tls, sessions, access):
         pytest.skip("needs IPv6")
     with server:
         assert server.url.startswith("https://[::1]:")
-        assert search(sessions, server, access).json()["total"] == 0
+        assert search(sessions, server, settings).json()["total"] == 0
 
 
 def test_a_certificate_may_go_unchecked(tls_server):
@@ -369,15 +383,15 @@ def of_http_1_0(exchange):
     return True
 
 
-def test_an_answer_may_end_with_its_connection(either, sessions, access):
+def test_an_answer_may_end_with_its_connection(either, sessions, settings):
     """The next request has a connection of its own."""
     either.upset("GET", of_http_1_0)
-    assert search(sessions, either, access).json()["total"] == 7
-    assert search(sessions, either, access).json()["total"] == 0
+    assert search(sessions, either, settings).json()["total"] == 7
+    assert search(sessions, either, settings).json()["total"] == 0
     assert either.connections == 2
 
 
-def test_an_answer_without_a_length_is_bounded(either, sessions, access):
+def test_an_answer_without_a_length_is_bounded(either, sessions, settings):
     """It has to end in time."""
 
     def endless(exchange):
@@ -387,8 +401,8 @@ def test_an_answer_without_a_length_is_bounded(either, sessions, access):
         return True
 
     either.upset("GET", endless)
-    access = replace(access, timeout=(5, 0.3))
-    assert search(sessions, either, access).json()["total"] == 0
+    settings = replace(settings, timeout=(5, 0.3))
+    assert search(sessions, either, settings).json()["total"] == 0
     assert either.count("GET") == 2
 
 
@@ -408,9 +422,9 @@ def test_a_server_may_pause_while_it_takes_a_body(sessions):
     """Longer than it may take to connect; as long as it may take to answer."""
     content = bytes(1 << 24)  # more than fits into the buffers of both ends
     with Busy() as server:
-        access = Settings(timeout=(0.2, 10))
+        settings = Settings(timeout=(0.2, 10))
         files = {"files": {"orders": ("orders.csv", content)}}
-        request(sessions, "POST", server.url + CREATE, access, files)
+        request(sessions, "POST", server.url + CREATE, settings, files)
         assert server.requests[0].parts[0] == {"orders": content}
     assert len(server.requests) == 1
 
@@ -419,7 +433,7 @@ def test_a_server_that_stops_taking_a_body_is_given_up(sessions):
     """A pause beyond the read timeout is a timeout; the request may have been carried out."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}{CREATE}"
-        access = Settings(timeout=(5, 0.2), policy=urllib3.Retry(0))
+        settings = Settings(timeout=(5, 0.2), policy=urllib3.Retry(0))
         files = {"files": {"orders": ("orders.csv", bytes(1 << 24))}}
         with pytest.raises(RequestTimeout, match="may exist"):
-            request(sessions, "POST", url, access, files)
+            request(sessions, "POST", url, settings, files)

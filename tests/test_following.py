@@ -5,13 +5,13 @@ import math
 import threading
 import time
 from contextlib import closing
+from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import pytest
 import requests
 import requests_mock
 import responses
-from kestra._http.session import remaining
 from loopback import (
     Gate,
     Gone,
@@ -29,10 +29,13 @@ from rest import exchanges
 
 from kestra import Flow, LogEntry
 from kestra._api.parsing import log_entries
+from kestra._api.servers import Server
 from kestra._http import streams as stream_module
+from kestra._http.blocking import run
 from kestra._http.sse import Event, events
 from kestra._rules import channels, following
 from kestra._rules.reported import ReportedEntries, ReportedStates
+from kestra._rules.waiting import Wait
 from kestra.exceptions import (
     ExecutionTimeout,
     FailedExponentialBackoff,
@@ -56,6 +59,7 @@ NAMES = {
 START = event({"attemptNumber": None}, "start")
 MOST_LOOKS = 200
 ENDS = ("CREATED", "RUNNING", "SUCCESS")
+NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 HTML = answer(200, b"<html>log in</html>", Content_Type="text/html")
 
 
@@ -90,12 +94,31 @@ def read(told, **gates):
     return read
 
 
-def followed_by(**arguments):
-    """An execution that is followed in this way, and for ever."""
-    nothing = {"connect": None, "look": None, "entries": None, "min_level": None}
-    return channels.Followed(
-        "id1", **{**nothing, "poll_interval": 1, "end": math.inf, "patience": 0, **arguments}
-    )
+class Scripted:
+    """Input and output that answers from a function, by a clock that stands still."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.time = 0.0
+        self.limits = []
+        self.clock = SimpleNamespace(now=lambda: self.time, utcnow=lambda: NOON)
+        self.server = Server("http://x")
+
+    async def poll(self, execution_id, *, within=math.inf, once=False):
+        return await self.request("get", execution_id, within=within)
+
+    async def request(self, method, url, *, within=math.inf, **_):
+        self.limits.append(within)
+        return SimpleNamespace(status_code=200, json=lambda: self.answer(url))
+
+    async def listen(self, url, **_):
+        raise FailedExponentialBackoff(url)
+
+
+def followed_by(io, *, poll_interval=1, end=math.inf):
+    """An execution that is followed in this way."""
+    wait = Wait("id1", end=end, known_by=0)
+    return channels.Followed(io, "id1", poll_interval, 0.0, end, wait)
 
 
 def threads():
@@ -146,9 +169,8 @@ class Story:
 
 @pytest.fixture
 def brief(monkeypatch):
-    """The log is quiet soon: what is told before the end is there by then, which was just now."""
-    monkeypatch.setattr(following, "_QUIET", 0.05)
-    monkeypatch.setattr(following, "_OLD", math.inf)
+    """The log is quiet soon: what is told before the end is there by then."""
+    monkeypatch.setattr(following, "_LAST_WORDS", 0.05)
 
 
 @pytest.fixture
@@ -187,12 +209,13 @@ def test_states_and_entries_are_told_as_they_happen(flow, story):
         gate.open()
         assert texts([next(told)]) == [text]
     assert list(told) == []
-    assert story.asked == ["look", "log", "states", "stored"]
+    # An event of 2.0 shows less of an execution than a look.
+    assert story.asked == ["look", "log", "states", "look", "stored"]
 
 
 def test_entries_after_the_end_come_before_the_terminal_state(flow, story, monkeypatch):
     """Nobody who stops at the terminal state loses an entry."""
-    monkeypatch.setattr(following, "_QUIET", 5)
+    monkeypatch.setattr(following, "_LAST_WORDS", 5)
     ended = Gate()
     story.states(stream(event(shown("CREATED")), event(shown("CREATED", "SUCCESS")), ended.open))
     story.log(stream(START, ended, event(entry("late"))))
@@ -204,7 +227,7 @@ def test_the_log_is_read_until_it_is_quiet(server, story, slept, monkeypatch):
     """Each entry after the end may be followed by another."""
     monotonic, passed = time.monotonic, [0]
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
-    monkeypatch.setattr(following, "_QUIET", 5)
+    monkeypatch.setattr(following, "_LAST_WORDS", 5)
     ended = Gate()
     story.states(stream(event(shown("CREATED")), event(shown("CREATED", "SUCCESS")), ended.open))
     story.log(stream(START, ended, *(event(entry(text)) for text in "abcd"), then=hang))
@@ -228,7 +251,7 @@ def test_the_streams_are_asked_for_as_events_with_credentials_and_tenant(server,
     with Flow(hostname=server.url, tenant="team", api_token="t0ken") as flow:
         told = read(flow.follow("id1", min_level="WARN"), a=gate)
     assert told == ["CREATED", "a", "RUNNING", "SUCCESS"]
-    _, log, states, _ = server.requests
+    _, log, states, _, _ = server.requests
     assert log.target == "/api/v1/team/logs/id1/follow?minLevel=WARN"
     assert states.target == "/api/v1/team/executions/id1/follow"
     for request in (log, states):
@@ -369,41 +392,44 @@ def test_between_two_streams_the_server_is_asked(flow, story):
     assert texts(flow.follow("id1")) == list(ENDS)
 
 
-def test_when_a_stream_has_broken_looks_are_frequent_again(monkeypatch):
+def test_when_a_stream_has_broken_looks_are_frequent_again():
     """They are seldom only while it works."""
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    states = channels.States(followed_by(look=lambda: shown("CREATED")))
+    io = Scripted(lambda _: shown("CREATED"))
+    states = channels.States(followed_by(io))
     states.take(Event("", json.dumps(shown("CREATED"))))
-    assert states.looks_at == 60
-    now[0] = 30.0
+    assert states.polls_at == 60
+    io.time = 30.0
     states.take(None)
     for _ in range(3):
-        now[0] = states.looks_at
-        states._opens_at = now[0] + 10
-        states.tend()
-    assert now[0] == 33
+        io.time = states.polls_at
+        states._opens_at = io.time + 10
+        run(states.tend())
+    assert io.time == 33
 
 
-def test_a_stream_that_always_breaks_is_opened_ever_less_often(monkeypatch):
+def test_a_stream_that_always_breaks_is_opened_ever_less_often():
     """The pauses double up to ten seconds, and begin anew once it has told something."""
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-
-    def connect(kind):
-        raise FailedExponentialBackoff(kind)
-
-    states = channels.States(followed_by(connect=connect, poll_interval=1e6))
+    io = Scripted(lambda _: shown("CREATED"))
+    states = channels.States(followed_by(io, poll_interval=1e6))
     pauses = []
     for _ in range(2000):
-        states.tend()
-        pauses.append(states.due - now[0])
-        now[0] = states.due
+        run(states.tend())
+        pauses.append(states.due - io.time)
+        io.time = states.due
     assert pauses[:9] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10])
     assert max(pauses) == pytest.approx(10)
     states.take(Event("", json.dumps(shown("CREATED"))))
     states.take(None)
-    assert states.due - now[0] == pytest.approx(0.1)
+    assert states.due - io.time == pytest.approx(0.1)
+
+
+def test_a_poll_of_the_log_does_not_outlast_the_timeout():
+    """After the end, it may."""
+    io = Scripted(lambda _: [])
+    log = channels.Log(followed_by(io, end=5), "TRACE")
+    run(log.poll())
+    run(log.stored())
+    assert io.limits[0] <= 5 < io.limits[1]
 
 
 def test_a_stream_that_has_worked_is_opened_again_whatever_comes(flow, story):
@@ -489,9 +515,8 @@ def test_a_stream_of_nothing_but_comments_is_not_trusted_for_ever(flow, story, m
     assert story.asked.count("states") == 1
 
 
-def test_of_an_execution_that_ended_long_ago_no_stream_is_opened(flow, story, slept, monkeypatch):
+def test_of_an_execution_that_has_ended_no_stream_is_opened(flow, story, slept):
     """One look, and what is stored."""
-    monkeypatch.setattr(following, "_OLD", 60)
     story.looks = [shown(*ENDS)]
     story.stored = [[entry("a")]]
     assert texts(flow.follow("id1")) == ["CREATED", "RUNNING", "a", "SUCCESS"]
@@ -501,20 +526,12 @@ def test_of_an_execution_that_ended_long_ago_no_stream_is_opened(flow, story, sl
 # --- the stored log ---
 
 
-def test_the_stored_log_is_waited_for_where_the_stream_may_lack_something(flow, story, slept):
-    """It is written in the two seconds after the end, and what was logged last comes last."""
-    story.looks = [shown(*ENDS)]
-    story.stored = [[], [entry("a")], [entry("a")], [entry("a"), entry("b")]]
-    assert texts(flow.follow("id1")) == ["CREATED", "RUNNING", "a", "b", "SUCCESS"]
-    assert sum(slept) == 2
-
-
 def test_a_stream_of_the_log_that_is_stuck_is_noticed(flow, story, slept):
     """Its connection holds, and nothing comes: what it lacks is stored."""
     gate = Gate()
     story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
     story.log(stream(START, event(entry("a")), then=hang))
-    story.stored = [[entry("a"), entry("b")], [entry("a"), entry("b"), entry("c")]]
+    story.stored = [[entry("a"), entry("b"), entry("c")]]
     assert read(flow.follow("id1"), a=gate) == ["CREATED", "a", "b", "c", "SUCCESS"]
 
 
@@ -525,7 +542,7 @@ def test_what_is_held_back_in_the_middle_of_an_event_is_looked_up(flow, story, l
     begins, cut = START + event(entry("a")), event(entry("b"))[:-1]
     story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
     story.log(stream((begins + cut).replace(b"\n", line_end), then=hang))
-    story.stored = [[entry("a")], [entry("a"), entry("b")]]
+    story.stored = [[entry("a"), entry("b")]]
     assert read(flow.follow("id1"), a=gate) == ["CREATED", "a", "b", "SUCCESS"]
 
 
@@ -541,16 +558,6 @@ def test_the_stored_log_is_not_waited_for_where_the_stream_was_whole(flow, story
     assert slept == []
 
 
-def test_a_long_log_is_not_read_a_second_time(flow, story, monkeypatch):
-    """Unless the stream may lack something."""
-    monkeypatch.setattr(following, "_LONG", 1)
-    gate = Gate()
-    story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
-    story.log(stream(START, event(entry("a")), event(entry("b")), then=hang))
-    assert read(flow.follow("id1"), b=gate) == ["CREATED", "a", "b", "SUCCESS"]
-    assert "stored" not in story.asked
-
-
 def test_a_stream_of_the_log_that_said_nothing_is_not_relied_on(flow, story):
     """The execution was over before it came out that the stream is held back."""
     story.states(stream(event(shown("CREATED")), event(shown("CREATED", "SUCCESS"))))
@@ -561,7 +568,7 @@ def test_a_stream_of_the_log_that_said_nothing_is_not_relied_on(flow, story):
 
 def test_a_log_that_goes_on_for_long_after_the_end_is_looked_up(server, story, monkeypatch):
     """The stream is left when `log_settle` is over."""
-    monkeypatch.setattr(following, "_QUIET", 0.2)
+    monkeypatch.setattr(following, "_LAST_WORDS", 0.2)
 
     def more(exchange):
         for number in range(1000):
@@ -576,33 +583,6 @@ def test_a_log_that_goes_on_for_long_after_the_end_is_looked_up(server, story, m
         told = texts(flow.follow("id1"))
     assert 2 < len(told) < 1000
     assert story.asked[-1] == "stored"
-
-
-def test_an_execution_that_has_logged_nothing_is_not_waited_for_long(flow, story, slept):
-    """By two seconds after the end, something would be stored."""
-    story.looks = [shown(*ENDS)]
-    assert texts(flow.follow("id1")) == list(ENDS)
-    assert sum(slept) <= 2
-
-
-def test_a_long_log_is_complete_when_it_stays_the_same(flow, story):
-    """It is stored in batches."""
-    lines = [entry(f"line {number}") for number in range(300)]
-    story.looks = [shown(*ENDS)]
-    story.stored = [lines[:150], lines[:250], lines, lines]
-    told = texts(flow.follow("id1"))
-    assert told[2:-1] == [line["message"] for line in lines]
-    assert story.asked.count("stored") == 5
-
-
-def test_what_the_stream_told_has_to_be_stored_before_the_log_is_complete(flow, story):
-    """A gap may be among what is stored later."""
-    gate = Gate()
-    story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
-    story.log(stream(START, event(entry("c")), event(entry("c")), then=hang))
-    story.stored = [[entry("a")], [entry("a"), entry("b"), entry("c")]]
-    told = read(flow.follow("id1"), c=gate)
-    assert told == ["CREATED", "c", "a", "b", "SUCCESS"]
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -621,7 +601,7 @@ def test_a_stored_log_that_cannot_be_read_costs_nothing_else(flow, story, caplog
     story.looks = [shown(*ENDS)]
     del story.server.engine.replies[STORED]
     assert texts(flow.follow("id1")) == list(ENDS)
-    assert "The log of execution id1 could not be fetched to its end" in caplog.text
+    assert "The log of execution id1 may be incomplete: it could not be fetched" in caplog.text
 
 
 # --- what goes wrong ---
@@ -758,36 +738,18 @@ def test_bad_arguments_are_refused_at_once(flow, server, arguments, error):
     assert not server.requests
 
 
-def test_a_look_at_the_log_does_not_outlast_the_timeout():
-    """After the end, it may."""
-    allowed = []
-    followed = followed_by(end=5, entries=lambda: allowed.append(remaining()) or [])
-    log = channels.Log(followed, "TRACE")
-    log.look()
-    log.stored()
-    assert allowed[0] <= 5 < allowed[1]
-
-
 # --- execute and wait ---
 
 
-def test_following_costs_three_requests_and_no_pause(flow, story, slept):
-    """To create, to follow, and for the log."""
+def test_following_costs_four_requests_and_no_pause(flow, story, slept):
+    """To create, to follow, for what events leave out, and for the log."""
     ended = shown(*ENDS, outputs={"rows": 3})
+    story.looks = [ended]
     story.states(stream(event(shown("CREATED")), event(ended), event(ended, "end")))
     result = flow.execute("company.team", "my_flow", follow=True)
-    assert story.asked == ["create", "states", "download"]
+    assert story.asked == ["create", "states", "look", "download"]
     assert (result.status, result.log, result.outputs) == ("SUCCESS", "a log\n", {"rows": 3})
     assert (result.duration, slept) == (2, [])
-
-
-def test_a_log_that_is_not_there_at_the_end_is_asked_for_again(flow, story, slept):
-    """As without following."""
-    logs = [Reply(200, b""), Reply(200, b"a log\n")]
-    story.server.engine.replies[DOWNLOAD] = lambda _: logs.pop(0)
-    story.states(stream(event(shown(*ENDS))))
-    assert flow.execute("company.team", "my_flow", follow=True).log == "a log\n"
-    assert slept == [0.5]
 
 
 @pytest.mark.parametrize("call", ["execute", "wait"])
@@ -957,9 +919,11 @@ def test_recorded_entries_are_the_same_in_the_stream_and_in_the_log(engine, requ
     seen = ReportedEntries()
     assert all(seen.is_new(each) for each in log_entries(entries))
     assert not any(seen.is_new(each) for each in log_entries(entries))
+    assert len(seen.not_stored) == len(entries)
+    assert seen.new_in(log_entries(response["body"][1:])) == []
+    assert seen.not_stored == log_entries(response["body"][:1])
     assert seen.new_in(log_entries(response["body"])) == []
-    assert seen.are_in(log_entries(response["body"]))
-    assert not seen.are_in(log_entries(response["body"][1:]))
+    assert seen.not_stored == []
 
 
 def states_of(*executions):

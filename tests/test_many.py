@@ -31,8 +31,11 @@ from rest import exchanges
 import kestra._rules.many
 import kestra._rules.waiting
 from kestra import ExecutionOutcome, ExecutionRequest, Flow
+from kestra._api.dialects import search_queries
 from kestra._api.requests import request_of
-from kestra._rules.batches import Batch
+from kestra._api.servers import Server
+from kestra._rules.batches import Batch, ResultPages, Running, Wanted
+from kestra._rules.waiting import Wait
 from kestra.exceptions import (
     Conflict,
     ExecutionFailed,
@@ -46,7 +49,6 @@ from kestra.exceptions import (
 
 pytestmark = pytest.mark.usefixtures("environment")
 
-PLAIN, FILTERS = FORMS
 START = datetime(2026, 1, 1, 12, 0, 0, 500_000, tzinfo=timezone.utc)
 RUN = {"id": "run1", "taskId": "load", "state": {"current": "SUCCESS"}}
 
@@ -106,79 +108,79 @@ def test_the_repr_of_an_outcome_shows_no_input_of_what_is_no_request(flow, given
 # --- what a search asks, and shows ---
 
 
-SEARCH = Search("company.team", "report", START, frozenset({"a", "b", "c"}))
+SEARCH = Wanted("company.team", "report", START, frozenset({"a", "b", "c"}))
 
 
 def shown(execution_id, state="RUNNING", namespace="company.team", flow="report"):
     return {"id": execution_id, "namespace": namespace, "flowId": flow, "state": {"current": state}}
 
 
-def test_a_search_is_written_for_old_and_for_new_servers():
+def test_a_search_is_written_for_new_and_for_old_servers():
     """The start is whole seconds, earlier than the execution's, and in a form that 0.21 reads."""
     page = {"sort": "state.startDate:desc", "page": 2, "size": 100}
-    assert SEARCH.query(PLAIN, 2) == {
-        "namespace": "company.team",
-        "flowId": "report",
-        "startDate": "2026-01-01T11:59:59.000Z",
-        **page,
-    }
-    assert SEARCH.query(FILTERS, 2) == {
-        "filters[namespace][EQUALS]": "company.team",
-        "filters[flowId][EQUALS]": "report",
-        "filters[startDate][GREATER_THAN_OR_EQUAL_TO]": "2026-01-01T11:59:59.000Z",
-        **page,
-    }
+    forms = search_queries(Server("http://x"), SEARCH.fields, **page)
+    assert [query for _, query in forms] == [
+        {
+            "filters[namespace][EQUALS]": "company.team",
+            "filters[flowId][EQUALS]": "report",
+            "filters[startDate][GREATER_THAN_OR_EQUAL_TO]": "2026-01-01T11:59:59.000Z",
+            **page,
+        },
+        {
+            "namespace": "company.team",
+            "flowId": "report",
+            "startDate": "2026-01-01T11:59:59.000Z",
+            **page,
+        },
+    ]
 
 
 def test_the_start_of_a_search_is_in_utc():
     """Whatever the offset of the server's times."""
     tokyo = START.astimezone(timezone(timedelta(hours=9)))
-    assert (
-        Search("n", "f", tokyo, frozenset())
-        .query(PLAIN, 1)["startDate"]
-        .startswith("2026-01-01T11:59:59")
-    )
+    fields = Wanted("n", "f", tokyo, frozenset()).fields
+    assert fields["startDate"][1].startswith("2026-01-01T11:59:59")
 
 
 def test_executions_are_matched_by_their_id():
     """Of one that runs, only its state is kept; others, and what makes no sense, are nothing."""
-    sightings = Sightings(SEARCH)
+    pages = ResultPages(SEARCH)
     ended = {**shown("b", "SUCCESS"), "taskRunList": [RUN]}
     listed = [{**shown("a"), "inputs": {}}, ended, shown("x"), shown("a"), None, {"id": "c"}]
-    assert not sightings.add(listed, 6)
-    assert sightings.shown == {"a": {"state": {"current": "RUNNING"}}, "b": ended}
-    assert sightings.understood
+    assert not pages.add(listed, 6)
+    assert pages.shown == {"a": {"state": {"current": "RUNNING"}}, "b": ended}
+    assert pages.understood
 
 
 def test_pages_are_read_until_all_is_found():
     """The next page is worth a request if there is one, and something is missing."""
-    sightings = Sightings(SEARCH)
-    assert sightings.add([shown("a"), shown("x")], 9)
-    assert sightings.add([shown("b"), shown("y")], 9)
-    assert not sightings.add([shown("c"), shown("z")], 9)
+    pages = ResultPages(SEARCH)
+    assert pages.add([shown("a"), shown("x")], 9)
+    assert pages.add([shown("b"), shown("y")], 9)
+    assert not pages.add([shown("c"), shown("z")], 9)
 
 
 def test_no_more_pages_are_read_in_vain_than_looks_would_take():
     """With two missing, the second page that shows neither is the last one."""
-    sightings = Sightings(SEARCH)
-    assert sightings.add([shown("a")], 999)
-    assert sightings.add([shown("x")], 999)
-    assert not sightings.add([shown("y")], 999)
+    pages = ResultPages(SEARCH)
+    assert pages.add([shown("a")], 999)
+    assert pages.add([shown("x")], 999)
+    assert not pages.add([shown("y")], 999)
 
 
 @pytest.mark.parametrize(("results", "total"), [([], 999), ([shown("a")], None), ([shown("a")], 1)])
 def test_pages_end(results, total):
     """Nothing more, no total that makes sense, or all seen."""
-    assert not Sightings(SEARCH).add(results, total)
+    assert not ResultPages(SEARCH).add(results, total)
 
 
 def test_servers_on_elasticsearch_are_not_asked_for_more_than_they_show():
     """They refuse what is beyond the ten thousandth result."""
     wanted = frozenset(map(str, range(20_000)))
-    sightings = Sightings(Search("company.team", "report", START, wanted))
-    pages = (map(str, range(n, n + 100)) for n in itertools.count(0, 100))
+    pages = ResultPages(Wanted("company.team", "report", START, wanted))
     turned = itertools.takewhile(
-        lambda page: sightings.add([shown(each) for each in page], 20_000), pages
+        lambda n: pages.add([shown(str(n + i)) for i in range(100)], 20_000),
+        itertools.count(0, 100),
     )
     assert sum(1 for _ in turned) == 99
 
@@ -197,9 +199,9 @@ def test_results_that_nobody_asked_for_tell_that_the_search_is_not_understood(
     namespace, flow, understood
 ):
     """But a namespace is a prefix on some versions."""
-    sightings = Sightings(SEARCH)
-    sightings.add([shown("x", namespace=namespace, flow=flow)], 1)
-    assert sightings.understood is understood
+    pages = ResultPages(SEARCH)
+    pages.add([shown("x", namespace=namespace, flow=flow)], 1)
+    assert pages.understood is understood
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["0.21", "1.3"])
@@ -208,10 +210,10 @@ def test_a_recorded_search_shows_executions_as_a_look_does(index):
     _, _, response = exchanges("exec_search")[index]
     results = response["body"]["results"]
     ids = frozenset(each["id"] for each in results)
-    sightings = Sightings(Search("lab", "filer", START, ids))
-    assert not sightings.add(results, response["body"]["total"])
-    assert sightings.understood
-    assert [sightings.shown[each["id"]] for each in results] == results
+    pages = ResultPages(Wanted("lab", "filer", START, ids))
+    assert not pages.add(results, response["body"]["total"])
+    assert pages.understood
+    assert [pages.shown[each["id"]] for each in results] == results
     assert all(each["taskRunList"][0]["outputs"] is not None for each in results)
 
 
@@ -219,14 +221,15 @@ def test_a_recorded_search_shows_executions_as_a_look_does(index):
 def test_a_recorded_search_for_another_flow_is_not_understood(index):
     """What an engine sends that ignores the question."""
     _, _, response = exchanges("exec_search")[index]
-    sightings = Sightings(Search("lab", "another", START, frozenset({"x"})))
-    assert not sightings.add(response["body"]["results"], response["body"]["total"])
-    assert not sightings.understood
+    pages = ResultPages(Wanted("lab", "another", START, frozenset({"x"})))
+    assert not pages.add(response["body"]["results"], response["body"]["total"])
+    assert not pages.understood
 
 
-def watched(created, execution_id="a"):
+def running(created, execution_id="a"):
     request = ExecutionRequest("company.team", "report")
-    return Watched(request, execution_id, None, START, created, math.inf, created)
+    wait = Wait(execution_id, end=math.inf, known_by=0)
+    return Running(request, execution_id, None, START, created, math.inf, created, wait)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +239,8 @@ def watched(created, execution_id="a"):
 def test_the_next_look_is_when_one_of_middle_age_needs_it(ages, pause):
     """Neither the youngest nor the oldest one decides."""
     batch = Batch(0)
-    batch.members = dict.fromkeys(watched(100 - age) for age in ages)
-    assert batch.next_look(1, 100) == pytest.approx(100 + pause)
+    batch.members = dict.fromkeys(running(100 - age) for age in ages)
+    assert batch.next_poll(1, 100) == pytest.approx(100 + pause)
 
 
 # --- a server whose executions take their time ---
@@ -368,8 +371,10 @@ def test_one_search_looks_at_all(server, flow, clock):
         assert server.count(LOOKED) == 0
     assert max(counts) <= 60
     query = server.requests[-1].query
-    assert (query["namespace"], query["flowId"]) == (["company.team"], ["report"])
-    assert query["startDate"][0].startswith("2026-01-01T12:00:")
+    assert query["filters[namespace][EQUALS]"] == ["company.team"]
+    assert query["filters[flowId][EQUALS]"] == ["report"]
+    (start,) = query["filters[startDate][GREATER_THAN_OR_EQUAL_TO]"]
+    assert start.startswith("2026-01-01T12:00:")
 
 
 def test_one_alone_is_looked_at_as_execute_does(server, flow):
@@ -384,7 +389,7 @@ def test_every_flow_has_its_search(server, flow):
     requests = [lasting(5, flow=name) for name in "abab"]
     assert all(outcome.ok for outcome in flow.execute_all(requests))
     searches = [each for each in server.requests if each.path.endswith("/search")]
-    assert {tuple(each.query["flowId"]) for each in searches} == {("a",), ("b",)}
+    assert {tuple(each.query["filters[flowId][EQUALS]"]) for each in searches} == {("a",), ("b",)}
 
 
 def test_a_thousand_executions_take_ten_connections_and_few_looks(server, flow):
@@ -430,7 +435,7 @@ def test_requests_are_read_as_places_become_free(flow):
 
 def test_nothing_is_kept_of_what_was_handed_out(flow):
     """Memory does not grow with the number of executions."""
-    kinds = (ExecutionRequest, ExecutionOutcome, Watched, Batch)
+    kinds = (ExecutionRequest, ExecutionOutcome, Running, Batch)
     requests = (lasting(1) for _ in range(120))
     kept = []
     for number, _ in enumerate(flow.execute_all(requests, max_concurrent=5)):
@@ -576,17 +581,17 @@ def test_a_creation_that_is_never_answered_is_an_outcome(server, flow):
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"),
+    ("faults", "error"),
     [
-        (answer(403), PermissionDenied),
-        (answer(200, b"<html>"), MalformedResponse),
-        (answer(200, b"{}"), MalformedResponse),
+        ([answer(403)], PermissionDenied),
+        ([answer(200, b"<html>")] * 5, MalformedResponse),
+        ([answer(200, b"{}")] * 5, MalformedResponse),
     ],
 )
-def test_a_look_that_fails_is_an_outcome(server, flow, fault, error):
-    """It says which execution it is about."""
+def test_a_look_that_fails_is_an_outcome(server, flow, faults, error):
+    """It says which execution it is about; a page that was there for a moment is none."""
     server.engine.searchable = False
-    server.upset(f"{LOOKED}0", fault)
+    server.upset(f"{LOOKED}0", *faults)
     outcome = one_of(list(flow.execute_all([*GOOD, lasting(4)])))
     assert isinstance(outcome.error, error)
     assert outcome.error.execution_id == outcome.execution_id == "execution0"
@@ -665,12 +670,12 @@ def test_without_a_search_executions_are_looked_at_singly(server, flow, caplog):
     assert sum(outcome.ok for outcome in outcomes) == 40
     assert server.connections <= 10
     assert server.count(SEARCHED) <= 2  # the second without a tenant
-    assert sum("looked at one by one" in each for each in caplog.messages) == 1
+    assert sum("polled one by one" in each for each in caplog.messages) == 1
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["ignored", "refused"])
 def test_the_newest_servers_are_asked_as_they_want_it(server, flow, strict):
-    """One search finds out; task runs, which searches there leave out, take a look each."""
+    """With filters; task runs, which searches there leave out, take a look each."""
     server.engine.forms = {"filters"}
     server.engine.strict = strict
     server.engine.light = True
@@ -681,9 +686,21 @@ def test_the_newest_servers_are_asked_as_they_want_it(server, flow, strict):
     server.requests.clear()
     outcomes = list(flow.execute_all([lasting(3)] * 8))
     assert all(outcome.ok and outcome.result.task_runs for outcome in outcomes)
-    assert server.count(f"{SEARCHED}?namespace") == 1
+    assert server.count(f"{SEARCHED}?namespace") == 0
     assert server.count(f"{SEARCHED}?filters") > 1
     assert server.count(LOOKED) == 8
+
+
+def test_old_servers_are_asked_as_they_want_it(server, flow):
+    """They ignore filters, and show everything: the first search finds out."""
+    server.engine.forms = {"plain"}
+    flow.wait_for_completion = False
+    assert len(list(flow.execute_all([("company.team", "other")] * 2))) == 2
+    flow.wait_for_completion = True
+    assert all(outcome.ok for outcome in flow.execute_all([lasting(3)] * 8))
+    assert server.count(f"{SEARCHED}?filters") == 1
+    assert server.count(f"{SEARCHED}?namespace") > 1
+    assert server.count(LOOKED) == 0
 
 
 def test_a_server_that_shows_everything_is_asked_singly(server, flow):
@@ -697,7 +714,9 @@ def test_a_server_that_shows_everything_is_asked_singly(server, flow):
     assert server.count(LOOKED) > 4
 
 
-@pytest.mark.parametrize("fault", [answer(503), answer(429), reset, garbage, hang])
+@pytest.mark.parametrize(
+    "fault", [answer(503), answer(429), answer(200, b"<html>"), reset, garbage, hang]
+)
 def test_a_search_that_fails_now_and_then_is_made_again(server, hasty, fault):
     """At its next time; nothing else is asked meanwhile."""
     server.upset(SEARCHED, fault, fault)
@@ -714,10 +733,9 @@ def test_while_searches_fail_executions_are_looked_at_singly(server, flow):
     assert server.count(SEARCHED) > 5
 
 
-@pytest.mark.parametrize("fault", [answer(403), answer(200, b"{}"), answer(200, b"<html>")])
-def test_searches_that_lead_nowhere_are_given_up(server, flow, fault):
+def test_searches_that_lead_nowhere_are_given_up(server, flow):
     """The executions are looked at instead."""
-    server.upset(SEARCHED, fault)
+    server.upset(SEARCHED, answer(403))
     assert all(outcome.ok for outcome in flow.execute_all([lasting(4)] * 5))
     assert server.count(SEARCHED) == 1
     assert server.count(LOOKED) > 5

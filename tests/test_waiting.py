@@ -1,11 +1,22 @@
-"""When to look again."""
+"""When to poll again, and what ends a wait."""
 
+import math
 import random
-import time
+from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import pytest
 
-from kestra._rules.waiting import Stopwatch, log_is_settled, next_pause
+from kestra._api.servers import Server
+from kestra._http.blocking import run
+from kestra._rules.waiting import Options, next_pause, until_ended
+from kestra.exceptions import (
+    ExecutionTimeout,
+    FailedExponentialBackoff,
+    MalformedResponse,
+    NotFound,
+    PermissionDenied,
+)
 
 LATENCY = 0.002
 
@@ -50,40 +61,125 @@ def test_pauses_grow_up_to_the_poll_interval(poll_interval):
     assert max(pauses) == max(poll_interval, 0.02)
 
 
-def test_slept_time_has_passed_even_if_sleep_returns_at_once(monkeypatch):
-    """A wait that is bounded by the stopwatch ends where a test has replaced `time.sleep`."""
-    slept = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    watch = Stopwatch()
-    watch.sleep(2)
-    watch.sleep(0)
-    watch.sleep(-1)
-    assert watch.elapsed >= 2
-    assert slept == [2]
+class Answers:
+    """Input and output that answers from a list; the last answer stays."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.slept = []
+        self.sent = []
+        self.server = Server("http://x")
+        now = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+        self.clock = SimpleNamespace(now=lambda: sum(self.slept), utcnow=lambda: now)
+
+    async def poll(self, execution_id, *, within=math.inf, once=False):
+        self.sent.append(within)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        body = {"state": {"current": answer}} if isinstance(answer, str) else answer
+        return SimpleNamespace(status_code=200, headers={}, text="<html>", json=lambda: body)
+
+    async def request(self, method, url, **_):
+        self.sent.append(f"{method} {url}")
+        return SimpleNamespace(status_code=200, headers={}, text="", json=dict)
+
+    async def sleep(self, seconds):
+        self.slept.append(seconds)
+
+    def describe(self, method, url):
+        return SimpleNamespace(method=method, url=url)
 
 
-def test_the_stopwatch_goes_by_the_monotonic_clock(monkeypatch):
-    """Time that passes outside of `sleep` counts."""
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watch = Stopwatch()
-    now[0] = 107.5
-    assert watch.elapsed == 7.5
+def wait(io, *, exists=True, poll_interval=1, **options):
+    options = Options(poll_interval=poll_interval, log_settle=0, **options)
+    return run(until_ended(io, "id1", options, exists=exists))["state"]["current"]
 
 
-@pytest.mark.parametrize(
-    ("log", "before", "settled"),
-    [
-        ("", None, False),
-        ("\n", None, False),
-        ("a line\n", None, True),
-        ("line\n" * 100, None, True),
-        ("line\n" * 100 + "line", None, False),
-        ("line\n" * 101, None, False),
-        ("line\n" * 101, "line\n" * 100, False),
-        ("line\n" * 101, "line\n" * 101, True),
-    ],
-)
-def test_a_log_is_settled_when_it_is_short_or_stays_the_same(log, before, settled):
-    """An empty log, and a long one that still grows, is worth another download."""
-    assert log_is_settled(log, before and hash(before)) is settled
+def test_a_wait_ends_with_the_execution():
+    """After as many polls as it takes."""
+    io = Answers("CREATED", "RUNNING", "RUNNING", "FAILED")
+    assert wait(io) == "FAILED"
+    assert len(io.sent) == len(io.slept) == 4
+
+
+def test_a_wait_without_a_timeout_has_no_limit():
+    """Not for a single poll either."""
+    io = Answers("RUNNING", "SUCCESS")
+    wait(io)
+    assert io.sent == [math.inf, math.inf]
+
+
+def test_a_timeout_ends_a_wait_with_a_last_poll():
+    """Which may take a second; the last pause ends with the timeout."""
+    io = Answers("RUNNING")
+    with pytest.raises(ExecutionTimeout, match=r"id1 has not ended after 10 s; .* RUNNING") as got:
+        wait(io, timeout=10)
+    assert (got.value.state, got.value.timeout, got.value.killed) == ("RUNNING", 10, False)
+    assert sum(io.slept) == pytest.approx(10)
+    assert io.sent[-1] == 1
+
+
+def test_what_has_ended_by_the_last_poll_is_no_timeout():
+    """However long ago the poll before was."""
+    assert wait(Answers("RUNNING", "SUCCESS"), timeout=0.06) == "SUCCESS"
+
+
+def test_a_new_execution_may_be_unknown_for_a_second():
+    """Or for `poll_interval`, if that is longer; then it is an error."""
+    missing = NotFound("404", status=404)
+    assert wait(Answers(missing, missing, missing, "SUCCESS")) == "SUCCESS"
+    io = Answers(missing)
+    with pytest.raises(NotFound):
+        wait(io)
+    assert 1 <= sum(io.slept) <= 2
+
+
+def test_a_page_among_the_polls_is_waited_out():
+    """A proxy may stand in the server's place for a moment; four in a row are none, five are."""
+    page = MalformedResponse("a page", status=200)
+    assert wait(Answers("RUNNING", *[page] * 4, "RUNNING", *[page] * 4, "SUCCESS")) == "SUCCESS"
+    with pytest.raises(MalformedResponse):
+        wait(Answers("RUNNING", *[page] * 5, "SUCCESS"))
+
+
+def test_a_page_at_the_first_poll_is_an_error_where_nothing_else_is_known():
+    """It may be no Kestra server at all."""
+    with pytest.raises(MalformedResponse):
+        wait(Answers(MalformedResponse("a page", status=200), "SUCCESS"), exists=False)
+
+
+@pytest.mark.parametrize("error", [PermissionDenied("403", status=403), KeyError("a mock")])
+def test_what_the_server_refuses_ends_a_wait(error):
+    """At once."""
+    with pytest.raises(type(error)):
+        wait(Answers("RUNNING", error, "SUCCESS"))
+
+
+def test_a_server_that_does_not_respond_is_no_error_once_the_time_is_over():
+    """It is a timeout then."""
+    lost = FailedExponentialBackoff("lost")
+    with pytest.raises(FailedExponentialBackoff):
+        wait(Answers(lost), timeout=10)
+    with pytest.raises(ExecutionTimeout) as caught:
+        wait(Answers(lost), timeout=0)
+    assert caught.value.state is None
+
+
+def test_what_outlasts_its_timeout_is_killed_on_demand():
+    """At the place where this server has that."""
+    io = Answers("RUNNING")
+    io.server.learn_from({"taskRunList": [{"id": "a"}]})
+    with pytest.raises(ExecutionTimeout, match="it is being killed") as caught:
+        wait(io, timeout=0, kill_on_timeout=True)
+    assert caught.value.killed
+    assert io.sent[-1] == "delete http://x/api/v1/executions/id1/actions/kill"
+
+
+def test_states_that_need_someone_are_logged_once(caplog):
+    """PAUSED, and those that are not known here."""
+    wait(Answers("PAUSED", "PAUSED", "STUCK", "PAUSED", "STUCK", "SUCCESS"))
+    assert [each.partition(" is ")[2] for each in caplog.messages] == [
+        "paused, until someone resumes it",
+        "in an unknown state: STUCK",
+    ]

@@ -237,6 +237,7 @@ class Follower:
         Where nothing tells when that is, the stream is heard until it is quiet.
         """
         clock = self._io.clock
+        end = clock.now() + max(settling.limit, _LAST_WORDS)
         while settling.pending:
             await settling.poll()
             next_poll = clock.now() + settling.pause
@@ -244,7 +245,7 @@ class Follower:
                 for change in await self._next(left):
                     yield change
         quiet = clock.now() + (0 if settling.is_known else _LAST_WORDS)
-        while log.stream is not None and (left := quiet - clock.now()) > 0:
+        while log.stream is not None and (left := min(quiet, end) - clock.now()) > 0:
             for change in await self._next(left):
                 quiet = clock.now() + _LAST_WORDS
                 yield change

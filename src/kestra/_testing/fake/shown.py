@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES
 from kestra._testing.fake.inputs import SentFile
-from kestra._values.times import iso_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""A server on the loopback that behaves like an engine, or misbehaves as it is told to."""
+"""A door to the routes of `FakeKestra`: a real socket, and what goes wrong on the way to it."""
 
 import email
 import json
@@ -9,8 +9,14 @@ import struct
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from kestra._testing.fake import engine as fake_engine
+from kestra._testing.fake import messages as fake_messages
+from kestra._testing.fake.api import Api
+from kestra._testing.fake.clock import VirtualClock
+from kestra._testing.fake.execution import FlowDefinition
+from kestra._testing.fake.refused import UnexpectedError
 
 # Everything that waits here gives up then, so that a test that goes wrong ends.
 DEADLINE = 10.0
@@ -53,6 +59,9 @@ class Reply:
     body: bytes = b""
     headers: dict = field(default_factory=dict)
 
+    def json(self):
+        return json.loads(self.body)
+
     def encode(self):
         headers = {"Content-Length": len(self.body), **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -65,27 +74,48 @@ def as_json(value, status=200, **headers):
     return Reply(status, body, {"Content-Type": "application/json", **headers})
 
 
+def as_text(text):
+    """Return a reply of plain text."""
+    return Reply(200, text.encode(), {"Content-Type": "text/plain"})
+
+
+class Store(fake_engine.Engine):
+    """Executions of any flow, which change only as a test says."""
+
+    def __init__(self, version):
+        super().__init__(version, VirtualClock())
+
+    def definition(self, namespace, flow, revision):
+        return FlowDefinition(namespace, flow, lambda _: None, revisions=(revision or 1,))
+
+    def new_id(self):
+        return f"execution{len(self.executions)}"
+
+    def play(self, execution):
+        """Nothing happens by itself."""
+
+
 class Engine:
-    """As much of an engine as `Flow` needs.
+    """A server: the routes of `FakeKestra`, and in front of them what a test scripts.
 
     Attributes:
-        executions: By id, as the API shows them.
-        states: What the looks at an execution see, one after the other; the last one stays.
+        executions: By id.
+        states: What the polls of an execution show, one after the other; the last one stays.
         logs: What the downloads of a log bring, likewise.
-        shown: What else the looks at an execution see.
+        shown: What else the polls of an execution show.
         metrics: The metrics of every execution.
         entries: The log entries of every execution.
         file: The content of every file.
         root: The beginning of every path.
         searchable: Whether there is a search.
-        forms: How the parameters of a search may be written: `plain` (up to 1.x), and `filters`
-            (from 1.x on). Others are ignored.
-        strict: Whether they are refused instead, as by the newest servers.
+        forms: Which parameters of a search are understood: `plain`, and `filters`.
+        strict: Whether the others are refused; if not, they are ignored.
         light: Whether a search leaves out the task runs, as from 2.0 on.
     """
 
-    def __init__(self):
-        self.executions = {}
+    def __init__(self, version="1.3"):
+        self.store = Store(version)
+        self.executions = self.store.executions
         self.states = ["SUCCESS"]
         self.logs = ["2026-01-01T00:00:00.000Z INFO done\n"]
         self.shown = {}
@@ -97,111 +127,96 @@ class Engine:
         self.forms = {"plain", "filters"}
         self.strict = False
         self.light = False
-        self.killed = []
         self._lock = threading.Lock()
+
+    @property
+    def killed(self):
+        """The ids of the executions that somebody has killed."""
+        return [each.id for each in self.executions.values() if each.state == "KILLING"]
 
     def __call__(self, request):
         path = request.path.removeprefix(self.root)
         if path == request.path:
             return as_json({"message": "Not Found"}, 404)
-        routes = {
+        scripted = {
             r"POST /executions/([^/]+)/([^/]+)": self.create,
             r"GET /executions/search": self.search,
             r"GET /executions/([^/]+)": self.status,
             r"GET /executions/([^/]+)/file": lambda *_: Reply(200, self.file),
             r"GET /metrics/([^/]+)": lambda *_: as_json({"results": self.metrics}),
             r"GET /logs/([^/]+)": lambda *_: as_json(self.entries),
-            r"GET /logs/([^/]+)/download": self.log,
-            r"DELETE /executions/([^/]+)(?:/actions)?/kill": self.kill,
+            r"GET /logs/([^/]+)/download": lambda *_: as_text(following(self.logs)),
         }
-        for pattern, route in routes.items():
-            if match := re.fullmatch(pattern, f"{request.method} {path}"):
-                with self._lock:
+        with self._lock:
+            self.store.clock.sleep(0.001)  # no two executions start at the same time
+            for pattern, route in scripted.items():
+                if match := re.fullmatch(pattern, f"{request.method} {path}"):
                     return route(request, *map(unquote, match.groups()))
-        return as_json({"message": "Not Found"}, 404)
+            return self.fake(request)
+
+    def fake(self, request, query=None):
+        """Return the reply of `FakeKestra`."""
+        asked = fake_messages.Request(
+            request.method,
+            f"/api/v1{request.path.removeprefix(self.root)}",
+            urlsplit(request.target).query if query is None else query,
+            request.headers.get("content-type", ""),
+            request.body,
+        )
+        base = f"http://{request.headers.get('host', '')}"
+        try:
+            reply = Api(self.store, base)(asked)
+        except UnexpectedError:
+            return as_json({"message": "Not Found"}, 404)
+        return Reply(reply.status, reply.body, reply.headers)
+
+    def add(self, execution_id):
+        """Let there be an execution of this id."""
+        execution = self.store.create(self.store.definition("ns", "flow", None), None, (), {}, None)
+        self.executions[execution_id] = self.executions.pop(execution.id)
+        execution.id = execution_id
 
     def create(self, request, namespace, flow):
-        number = len(self.executions)
-        labels = [label.partition(":") for label in request.query.get("labels", [])]
-        execution = {
-            "id": f"execution{number}",
-            "namespace": namespace,
-            "flowId": flow,
-            "labels": [{"key": key, "value": value} for key, _, value in labels],
-            "state": {"current": "CREATED", "startDate": self.start(number)},
-        }
-        self.executions[execution["id"]] = execution
-        return as_json(execution)
-
-    def start(self, number):
-        """Return when an execution was created."""
-        start = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=number + 0.5)
-        return start.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-    def seen(self, execution):
-        """Return an execution as a look sees it."""
-        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        return {**execution, **self.shown, "state": {"current": state}}
-
-    def search(self, request):
-        if not self.searchable:
-            return as_json({"message": "Not Found"}, 404)
-        query = {key: values[0] for key, values in request.query.items()}
-        if label := self.label_in(query):
-            found = [x for x in self.executions.values() if label in x["labels"]]
-            return as_json({"results": found, "total": len(found)})
-        for name, value in query.items():
-            if match := re.fullmatch(r"filters\[labels\]\[EQUALS\]\[(.+)\]", name):
-                label = {"key": match[1], "value": value}
-                found = [x for x in self.executions.values() if label in x["labels"]]
-                return as_json({"results": found, "total": len(found)})
-        if self.strict and "plain" not in self.forms and "namespace" in query:
-            return as_json({"message": "Legacy filter parameter(s)"}, 422)
-        found = sorted(self.matching(query), key=lambda x: x["state"]["startDate"], reverse=True)
-        size = int(query["size"])
-        start = (int(query.get("page", 1)) - 1) * size
-        shown = [self.seen(execution) for execution in found[start : start + size]]
-        hidden = {"taskRunList"} if self.light else set()
-        results = [{k: v for k, v in each.items() if k not in hidden} for each in shown]
-        return as_json({"results": results, "total": len(found)})
-
-    def label_in(self, query):
-        """Return the label that a search asks for, as far as its form is understood."""
-        for name, value in query.items():
-            if match := re.fullmatch(r"filters\[labels\]\[EQUALS\]\[(.*)\]", name):
-                return {"key": match[1], "value": value} if "filters" in self.forms else None
-        key, _, value = query.get("labels", "").partition(":")
-        return {"key": key, "value": value} if key and "plain" in self.forms else None
-
-    def matching(self, query):
-        """Return the executions that a search asks for, as far as its form is understood."""
-        asked = {}
-        if "plain" in self.forms:
-            known = ("namespace", "flowId", "startDate")
-            asked |= {name: query[name] for name in known if name in query}
-        if "filters" in self.forms:
-            filters = (re.fullmatch(r"filters\[(\w+)\]\[\w+\]", name) for name in query)
-            asked |= {match[1]: query[match[0]] for match in filters if match}
-        return [
-            execution
-            for execution in self.executions.values()
-            if execution["namespace"].startswith(asked.get("namespace", ""))
-            and execution["flowId"] == asked.get("flowId", execution["flowId"])
-            and execution["state"]["startDate"] >= asked.get("startDate", "")
-        ]
+        return self.fake(request)
 
     def status(self, request, execution_id):
-        if execution_id not in self.executions:
+        reply = self.fake(request)
+        return as_json(self.seen(reply.json())) if reply.status == 200 else reply
+
+    def seen(self, execution):
+        """Return an execution as a poll shows it."""
+        state = {**execution["state"], "current": following(self.states)}
+        return {**execution, **self.shown, "state": state}
+
+    def search(self, request):
+        """Search, as far as the form of the request is understood."""
+        if not self.searchable:
             return as_json({"message": "Not Found"}, 404)
-        return as_json(self.seen(self.executions[execution_id]))
+        known = {"page", "size", "sort"}
+        asked = [
+            (name, value)
+            for name, values in request.query.items()
+            for value in values
+            if name in known or ("filters" if "[" in name else "plain") in self.forms
+        ]
+        ignored = request.query.keys() - {name for name, _ in asked}
+        if self.strict and ignored:
+            return as_json({"message": "Legacy filter parameter(s)"}, 422)
+        reply = self.fake(request, urlencode(asked))
+        if reply.status != 200 or "labels" in request.target:
+            return reply
+        found = reply.json()
+        hidden = {"taskRunList"} if self.light else set()
+        results = [
+            {key: value for key, value in self.seen(each).items() if key not in hidden}
+            for each in found["results"]
+        ]
+        return as_json({**found, "results": results})
 
-    def log(self, request, execution_id):
-        log = self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
-        return Reply(200, log.encode(), {"Content-Type": "text/plain"})
 
-    def kill(self, request, execution_id):
-        self.killed.append(execution_id)
-        return Reply(202)
+def following(script):
+    """Return the next thing of a script, whose last one stays."""
+    return script.pop(0) if len(script) > 1 else script[0]
 
 
 class Routes:

@@ -1,5 +1,6 @@
 """`FakeKestra`: flows that are functions, on a clock of their own."""
 
+import json
 import logging
 import math
 import subprocess
@@ -906,6 +907,230 @@ def test_another_server_is_followed_as_ever(server):
         thread.start()
         thread.join(10)
     assert list(map(str, told)) == ["RUNNING", "FAILED"]
+
+
+# --- 2.0 ---
+
+
+def got(path, version="2.0"):
+    """The status and the JSON of an answer."""
+    root = "/api/v1" if version == "0.21" else "/api/v1/main"
+    answer = requests.get(f"{HOST}{root}/{path}", timeout=9)
+    return answer.status_code, answer.json()
+
+
+def test_where_2_0_has_outputs(fake, flow):
+    """They are not in the execution; where there are none, there is nothing."""
+    fake.flow("company.team", "etl", lambda _: {"rows": 3}, tasks=["prepare", "load"])
+    fake.flow("company.team", "empty")
+    run(flow)
+    flow.execute("company.team", "empty")
+    status, shown = got("executions/execution1")
+    assert (status, "outputs" in shown) == (200, False)
+    hidden = {"executionId", "namespace", "flowId", "outputs"}
+    assert [hidden & each.keys() for each in shown["taskRunList"]] == [set(), set()]
+    assert got("outputs/executions/execution1") == (200, {"rows": 3})
+    inline = {"vars": {"rows": 3}, "exitCode": 0}
+    listed = {"taskId": "load", "taskRunId": "execution1-load", "inline": inline}
+    assert got("outputs/tasks/execution1") == (200, [listed])
+    assert got("outputs/tasks/execution1/execution1-load") == (200, inline)
+    assert got("outputs/tasks/execution1/execution1-prepare") == (200, {})
+    for path in ("executions/execution2", "executions/nope", "execution1", "tasks/nope"):
+        assert got(f"outputs/{path}")[0] == 404
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nulls_in_outputs(version):
+    """Servers drop them from 1.x on, nested ones too."""
+    with FakeKestra(version=version) as fake, Flow() as flow:
+        fake.flow("company.team", "etl", lambda _: {"a": None, "b": [{"c": None}, None], "d": 1})
+        run(flow)
+        kept = {"a": None, "b": [{"c": None}, None], "d": 1}
+        dropped = {"b": [{}, None], "d": 1}
+        assert fake.executions[0].outputs == (kept if version == "0.21" else dropped)
+
+
+def test_a_loop(fake, flow):
+    """Each iteration is an execution of its own, which only a search for its kind shows."""
+
+    def load(value):
+        Kestra.logger().info("loads %s", value)
+        return {"name": value}
+
+    loops = {"each": (["a", {"b": 1}], "load", load)}
+    fake.flow("company.team", "etl", tasks=["each", "report"], loops=loops)
+    run(flow, labels={"day": "monday"})
+    assert [each.id for each in fake.executions] == ["execution1"]
+    assert got("executions/search")[1]["total"] == 1
+    assert got("logs/execution1") == (200, [])
+    asked = "filters[parentId][EQUALS]=execution1&filters[kind][EQUALS]=LOOP"
+    children = got(f"executions/search?{asked}&sort=id:asc")[1]["results"]
+    assert [each["kind"] for each in children] == ["LOOP", "LOOP"]
+    assert [each["parentId"] for each in children] == ["execution1"] * 2
+    assert [each["loopRun"]["value"] for each in children] == ["a", '{"b": 1}']
+    assert [each["loopRun"]["index"] for each in children] == [0, 1]
+    assert {"key": "day", "value": "monday"} in children[0]["labels"]
+    (first, second) = (each["id"] for each in children)
+    assert got(f"outputs/tasks/{first}")[1][0]["inline"]["vars"] == {"name": "a"}
+    assert got(f"logs/search?filters[executionId][IN]={first},{second}")[1]["total"] == 2
+    assert run(flow).execution_id == "execution2"
+
+
+@pytest.mark.parametrize(
+    ("version", "tasks", "message"),
+    [
+        ("2.0", ["each"], "loops: 'each' must be one of tasks, before the last one"),
+        ("1.3", ["each", "main"], "loops: 1.3 has no Loop, only 2.0 has"),
+    ],
+)
+def test_a_loop_that_cannot_be(version, tasks, message):
+    """It is refused at once."""
+    loops = {"each": ([1], "load", lambda _: None)}
+    with FakeKestra(version=version) as fake, pytest.raises(ValueError, match=message):
+        fake.flow("company.team", "etl", tasks=tasks, loops=loops)
+
+
+@pytest.mark.parametrize(
+    ("version", "declared", "sent", "read"),
+    [
+        ("2.0", {"type": "SELECT", "values": ["A"]}, "Z", None),
+        ("1.3", {"type": "SELECT", "values": ["A"]}, "Z", "Z"),
+        ("2.0", {"type": "ARRAY", "itemType": "INT"}, ["x"], None),
+        ("2.0", {"type": "ARRAY", "itemType": "INT"}, [1, "2"], [1, "2"]),
+        ("2.0", {"type": "FILE"}, b"", None),
+        ("2.0", "FLOAT", "16777217", 16777216.0),
+        ("2.0", "FLOAT", "0.1", 0.1),
+        ("2.0", "FLOAT", "-1e39", -math.inf),
+        ("2.0", {"type": "DATE", "defaults": date(2026, 1, 31)}, "", date(2026, 1, 31)),
+        ("2.0", {"type": "JSON", "defaults": {"a": 1}}, "", {"a": 1}),
+    ],
+)
+def test_what_servers_make_of_values(version, declared, sent, read):
+    """Without a value to read, they refuse."""
+    if isinstance(sent, bytes):
+        part = ("x", sent)
+    else:
+        part = (None, sent if isinstance(sent, str) else json.dumps(sent))
+    with FakeKestra(version=version) as fake:
+        fake.flow("company.team", "etl", inputs={"x": declared})
+        url = f"{HOST}/api/v1/main/executions/company.team/etl"
+        status = requests.post(url, files={"x": part}, timeout=9).status_code
+        if read is None:
+            assert (status, fake.executions) == (422, [])
+        else:
+            assert fake.executions[0].inputs == {"x": read}
+
+
+def test_a_type_that_2_0_has_no_more(fake):
+    """The error says what there is."""
+    with pytest.raises(ValueError, match=r"inputs\['x'\] must be a BOOL: 2\.0 has no BOOLEAN"):
+        fake.flow("company.team", "etl", inputs={"x": "BOOLEAN"})
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.3", 200), ("2.0", 500)])
+def test_inputs_that_are_too_large(version, status):
+    """2.0 cannot pass on more than a mebibyte; files do not count."""
+    url = f"{HOST}/api/v1/main/executions/company.team/etl"
+    with FakeKestra(version=version) as fake:
+        fake.flow("company.team", "etl")
+        large = {"a": (None, "x" * 600_000), "b": (None, "x" * 600_000)}
+        answer = requests.post(url, files=large, timeout=9)
+        assert answer.status_code == status
+        assert ("MessageTooBigException" in answer.text) == (status == 500)
+        file = {"a": ("a", b"x" * 1_200_000)}
+        assert requests.post(url, files=file, timeout=9).status_code == 200
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_log_that_comes_late(version):
+    """In steps of 100 entries, to the search, the log and the stream alike."""
+    with FakeKestra(version=version) as fake:
+
+        def talk(inputs):
+            for number in range(250):
+                Kestra.logger().info("line %d", number)
+
+        fake.log_delay = 30
+        fake.flow("company.team", "etl", talk)
+        run(Flow(wait_for_completion=False))
+        fake.sleep(1)
+        asked = "logs/search?filters[executionId][EQUALS]=execution1&size=1&sort=timestamp:desc"
+        totals = []
+        for _ in range(4):
+            totals.append(
+                (got(asked, version)[1]["total"], len(got("logs/execution1", version)[1]))
+            )
+            fake.sleep(10)
+        assert totals == [(0, 0), (100, 100), (200, 200), (250, 250)]
+        assert fake.log_delay == 30
+
+
+def test_the_last_entry_lies_at_the_end_of_its_task(fake, flow):
+    """So it is in scripts; entries are in order, and none comes before its time."""
+
+    def talk(inputs):
+        for number in range(50):
+            Kestra.logger().info("line %d", number)
+
+    fake.flow("company.team", "etl", talk, states=[("RUNNING", 100)])
+    run(Flow(wait_for_completion=False))
+    fake.sleep(50)
+    assert len(got("logs/execution1")[1]) in range(23, 27)
+    fake.sleep(60)
+    times = [each["timestamp"] for each in got("logs/execution1")[1]]
+    assert times == sorted(times)
+    assert len(set(times)) == 50
+    ended = flow.get_execution("execution1")
+    last = datetime.fromisoformat(times[-1].replace("Z", "+00:00"))
+    assert timedelta() < ended.task_runs[0].state.end - last < timedelta(milliseconds=20)
+
+
+def test_what_is_killed_logs_no_more(fake, flow):
+    """What it would have logged later never comes."""
+    fake.flow("company.team", "etl", emit, states=[("RUNNING", 100)])
+    run(Flow(wait_for_completion=False))
+    fake.sleep(50)
+    requests.delete(f"{HOST}/api/v1/main/executions/execution1/actions/kill", timeout=1)
+    fake.sleep(100)
+    assert got("logs/execution1") == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments", "status"),
+    [
+        ("POST execution1/pause", {}, 404),
+        ("POST execution1/labels", {"json": []}, 415),
+        ("DELETE execution1/kill", {}, 405),
+        ("POST execution1/actions/kill", {}, 405),
+        ("DELETE execution1/actions/kill", {}, 200),
+        ("POST execution1/actions/pause", {}, 409),
+        ("POST execution1/actions/resume", {}, 409),
+        ("POST execution1/actions/restart", {}, 409),
+        ("POST execution1/actions/replay?revision=99", {}, 404),
+        ("POST execution1/actions/replay?taskRunId=nope", {}, 422),
+        ("POST execution1/actions/replay-with-inputs", {"files": {"a": (None, "b")}}, 200),
+        ("POST nope/actions/replay", {}, 404),
+    ],
+)
+def test_the_places_of_actions(fake, flow, line, arguments, status):
+    """The old ones are creations, of a flow that is not there."""
+    method, path = line.split()
+    fake.flow("company.team", "etl")
+    run(flow)
+    for root in ("/api/v1/main", "/api/v1"):
+        url = f"{HOST}{root}/executions/{path}"
+        assert requests.request(method, url, timeout=9, **arguments).status_code == status
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_file_elsewhere(version):
+    """A URI that belongs to no execution is refused."""
+    with FakeKestra(version=version) as fake, Flow() as flow:
+        fake.flow("company.team", "etl")
+        run(flow)
+        for uri in ("kestra:///company/team/_files/a.txt", "s3://bucket/a.txt"):
+            status, _ = got(f"executions/execution1/file?path={uri}", version)
+            assert status == 422
 
 
 # --- who may ask, and where ---

@@ -36,6 +36,7 @@ from kestra._api.requests import request_of
 from kestra._api.servers import Server
 from kestra._rules.batches import Batch, ResultPages, Running, Wanted
 from kestra._rules.waiting import Wait
+from kestra._testing.fake.clock import VirtualClock
 from kestra.exceptions import (
     Conflict,
     ExecutionFailed,
@@ -271,27 +272,26 @@ class Busy(Engine):
         super().__init__()
         self.clock = clock
         self.hidden = set()
+        self.store.clock = self.virtual = VirtualClock()
+        self.origin = self.virtual.now()
 
-    def start(self, number):
-        start = START + timedelta(seconds=self.clock.now)
-        return start.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-    def create(self, request, namespace, flow):
-        reply = super().create(request, namespace, flow)
-        last = list(self.executions)[-1]
-        self.executions[last]["created"] = self.clock.now
-        return reply
+    def __call__(self, request):
+        late = self.origin + self.clock.now - self.virtual.now()
+        self.virtual.sleep(max(late, 0))
+        return super().__call__(request)
 
     def seen(self, execution):
         labels = {each["key"]: each["value"] for each in execution["labels"]}
-        lasts = execution["created"] + float(labels.get("lasts", 1))
-        ended = self.clock.now >= lasts
+        lasts = self.executions[execution["id"]].created + float(labels.get("lasts", 1))
+        ended = self.origin + self.clock.now >= lasts
         state = labels.get("ends", "SUCCESS") if ended else "RUNNING"
         now = {**execution["state"], "current": state}
         return {**execution, "state": now, "taskRunList": [RUN]}
 
-    def matching(self, query):
-        return [each for each in super().matching(query) if each["id"] not in self.hidden]
+    def search(self, request):
+        found = super().search(request)
+        shown = [each for each in found.json().get("results", ()) if each["id"] not in self.hidden]
+        return as_json({**found.json(), "results": shown}) if self.hidden else found
 
 
 def lasting(seconds, ends="SUCCESS", flow="report", **more):
@@ -613,7 +613,7 @@ def test_an_execution_that_vanishes_is_not_found(server, flow):
         gone = [
             execution_id
             for execution_id, each in server.engine.executions.items()
-            if {"key": "lasts", "value": "60"} in each["labels"]
+            if each.labels["lasts"] == "60"
         ]
         if gone:
             del server.engine.executions[gone[0]]
@@ -634,10 +634,11 @@ def test_one_execution_for_two_requests_is_the_outcome_of_both(server, flow):
     """It may be so where both bear the same correlation id of the caller's."""
     create = server.engine.create
 
+    replies = []
+
     def once(request, namespace, name):
-        if server.engine.executions:
-            return as_json(server.engine.executions["execution0"])
-        return create(request, namespace, name)
+        replies.append(replies[0] if replies else create(request, namespace, name))
+        return replies[-1]
 
     server.engine.create = once
     outcomes = list(flow.execute_all([lasting(2), lasting(2)]))

@@ -48,6 +48,7 @@ class Engine:
         self.courses: deque[list[Step]] = deque()
         self.log_delay = 0.0
         self.lock = threading.RLock()
+        self._iterations = 0
 
     # --- time ---
 
@@ -104,7 +105,9 @@ class Engine:
                     iteration=Iteration(task, index, value),
                 )
                 child.start([("CREATED", 0), ("RUNNING", 0)])
-                self.executions[child.id] = child
+                with self.lock:
+                    self.executions[child.id] = child
+                    self._iterations += 1
                 self.play(child)
 
     # --- creation ---
@@ -176,8 +179,7 @@ class Engine:
 
     def new_id(self) -> str:
         """Return the id of the next execution."""
-        own = sum(each.iteration is None for each in self.executions.values())
-        return f"execution{own + 1}"
+        return f"execution{len(self.executions) - self._iterations + 1}"
 
     def sent(self, parts: Iterable[_inputs.Part], place: str) -> dict[str, Any]:
         """Return what was sent, by the id of the input that it is for.
@@ -209,9 +211,7 @@ class Engine:
 
     def all(self) -> list[Execution]:
         """Return all executions as they are now, the latest first."""
-        for execution_id in list(self.executions):
-            self.get(execution_id)
-        return list(reversed(self.executions.values()))
+        return [self.get(each) for each in reversed(list(self.executions))]
 
     def log(self, execution: Execution) -> list[tuple[float, str, str]]:
         """Return what is stored of a log by now.

@@ -198,9 +198,9 @@ def _number(text: str, _: Input) -> float:
         packed = struct.pack("f", value)
     except OverflowError:
         return math.copysign(math.inf, value)
-    shortest = (float(f"{value:.{digits}g}") for digits in range(1, 10))
-    same = (each for each in shortest if struct.pack("f", each) == packed)
-    return next(same, struct.unpack("f", packed)[0])
+    (single,) = struct.unpack("f", packed)
+    shortest = (float(f"{single:.{digits}g}") for digits in range(1, 10))
+    return next(each for each in shortest if struct.pack("f", each) == packed)
 
 
 def _boolean(text: str, _: Input) -> bool:

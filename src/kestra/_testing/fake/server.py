@@ -147,7 +147,7 @@ class FakeKestra:
     @property
     def executions(self) -> list[Execution]:
         """What was asked for, in the order of creation, and what has become of it."""
-        return [each for each in self._engine.executions.values() if each.iteration is None]
+        return [each for each in list(self._engine.executions.values()) if each.iteration is None]
 
     @property
     def log_delay(self) -> float:

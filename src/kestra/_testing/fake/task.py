@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from kestra._engine.outputs import settle
 from kestra._engine.reader import TaskReader
 from kestra._task import frames, sink
 from kestra._task import kestra as _kestra
@@ -96,8 +95,6 @@ def call(
     for frame in emitted:
         engine.feed(frame)
     kept = engine.messages()
-    if version == "2.0":
-        settle(kept.outputs, as_server=True, drop_nulls=True)  # the server's part
     logs = [(entry.level, entry.message or "") for entry in kept.logs]
     if error is not None:
         logs.append(("ERROR", _trace(error)))

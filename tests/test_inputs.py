@@ -181,6 +181,10 @@ class Version:
         return f"v{self.major}"
 
 
+class Ratio(float, Enum):
+    HALF = 0.5
+
+
 class Url(NamedTuple):
     host: str
 
@@ -196,6 +200,7 @@ class Url(NamedTuple):
         (Version(3), "v3"),
         (Url("h"), "http://h"),
         (Fraction(1, 3), "1/3"),
+        (Ratio.HALF, "0.5"),
         ([Version(3), {"at": Url("h")}], '["v3", {"at": "http://h"}]'),
     ],
     ids=str,

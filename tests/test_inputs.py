@@ -181,6 +181,10 @@ class Version:
         return f"v{self.major}"
 
 
+class Ratio(float, Enum):
+    HALF = 0.5
+
+
 class Url(NamedTuple):
     host: str
 
@@ -196,6 +200,7 @@ class Url(NamedTuple):
         (Version(3), "v3"),
         (Url("h"), "http://h"),
         (Fraction(1, 3), "1/3"),
+        (Ratio.HALF, "0.5"),
         ([Version(3), {"at": Url("h")}], '["v3", {"at": "http://h"}]'),
     ],
     ids=str,
@@ -247,7 +252,7 @@ def test_values_are_read_as_in_outputs(value, text):
 
 
 @pytest.mark.parametrize(
-    "value", [np.datetime64("NaT"), np.timedelta64("NaT", "s"), np.ma.masked, Missing.VALUE]
+    "value", [np.datetime64("NaT", "s"), np.timedelta64("NaT", "s"), np.ma.masked, Missing.VALUE]
 )
 def test_what_is_missing_is_left_out(value):
     """An input without a value is not sent, so that its default applies."""
@@ -306,7 +311,8 @@ def test_pandas():
     ]:
         error, message = refusal(i=value)
         assert error is TypeError
-        assert message.startswith(f"inputs['i']{path} is of type pandas.DataFrame, which is too la")
+        assert message.startswith(f"inputs['i']{path} is of type pandas.")
+        assert "DataFrame, which is too large" in message
         assert message.endswith(": write it to a file and send its path")
     assert "value.tolist()" in refusal(i=frame["a"])[1]
 

@@ -56,7 +56,10 @@ def test_every_instant_is_read_back(moment):
     """What `isoformat` writes is read as the same instant, where the offset is in minutes."""
     text = moment.isoformat()
     read = parse_instant(text)
-    assert read == moment or moment.utcoffset() % timedelta(minutes=1)
+    if moment.utcoffset() % timedelta(minutes=1):
+        assert read is None
+    else:
+        assert read.isoformat() == text
 
 
 @given(st.integers(0, 2**63))

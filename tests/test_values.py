@@ -66,6 +66,17 @@ class Text(str, enum.Enum):
     A = "a"
 
 
+class Labelled(str, enum.Enum):
+    """An Enum of text whose value is not the text: `json.dumps` writes the text."""
+
+    def __new__(cls, text):
+        member = str.__new__(cls, text)
+        member._value_ = f"value {text}"
+        return member
+
+    A = "a"
+
+
 class Bits(enum.Flag):
     LOW = 1
     HIGH = 2
@@ -147,6 +158,9 @@ SAME = [
     {"x": "x" * 100_000},
     "😀" * 1_000,
     "\\ud800" * 1_000,
+    {"a": ["[{", {"}]": "["}]},
+    {"a": [np.float64(0.5), Text.A, Number.ONE, np.str_("é")], "b": {"c": [[], Words("[")]}},
+    Labelled.A,
 ]
 
 
@@ -154,6 +168,7 @@ SAME = [
 def test_same_bytes_as_json(value):
     """What `json.dumps` writes correctly is written the same, alone and inside."""
     assert encoded(value) == json.dumps(value)
+    assert text_module.json_text(value, "it") == json.dumps(value)
     assert encoded([value, {"inside": value}]) == json.dumps([value, {"inside": value}])
     if isinstance(value, dict):
         assert Kestra.format({"outputs": value}) == f"::{json.dumps({'outputs': value})}::"

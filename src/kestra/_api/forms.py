@@ -1,7 +1,7 @@
 """What a value becomes on its way to the server: a form field, a file part, a label, a query.
 
-Pure but for files, which `form` opens. Inputs are read by the same table as outputs
-(`kestra._values.table`); what differs stands at the top of this module.
+Pure but for files, which `form` opens. Values are read by the table of outputs
+(`kestra._values.table`); what inputs do otherwise stands first.
 """
 
 from __future__ import annotations
@@ -77,15 +77,17 @@ _READINGS: Readings = {
 def _stands_for(value: object) -> object:
     """What an input stands for: a value of a JSON type, a Decimal, or what will be refused."""
     if isinstance(value, tuple) or hasattr(type(value), "__dataclass_fields__"):
-        value = own_text(value) or value
+        text = own_text(value)
+        value = value if text is None else text
     plain = converted(value, _READINGS)
     if isinstance(plain, str | float | int | Decimal | Mapping | None) or is_list_like(plain):
         return plain
-    return own_text(plain) or plain
+    text = own_text(plain)
+    return plain if text is None else text
 
 
 def _number_text(number: float | Decimal) -> str:
-    text = str(number) if isinstance(number, float) else format(number, "f")
+    text = float.__repr__(number) if isinstance(number, float) else format(number, "f")
     if len(text) > MAX_DIGITS:
         raise RefusedError(
             ValueError, f"is a number of more than {MAX_DIGITS:,} digits: send it as text"

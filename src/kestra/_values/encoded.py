@@ -49,7 +49,7 @@ def is_plain(value: Any, text: str, levels: int) -> bool:
     return False
 
 
-def is_safe(value: Any, text: str, most_digits: int, most_text: int) -> bool:
+def is_safe(value: Any, text: str, most_digits: int, most_text: int, *, is_flat: bool) -> bool:
     """Return True if the engine reads this text: no lone surrogate, no over-long number or text.
 
     `_is_unicode` is quick on few texts, however long, and the search on many.
@@ -57,8 +57,7 @@ def is_safe(value: Any, text: str, most_digits: int, most_text: int) -> bool:
     if "\\" in text:
         import re
 
-        are_few = text.count("{") <= 2 and "[" not in text  # noqa: PLR2004  # message, outputs
-        if (are_few or re.search(r"\\ud[89a-f]", text)) and not _is_unicode(value):
+        if (is_flat or re.search(r"\\ud[89a-f]", text)) and not _is_unicode(value):
             return False
     if len(text) <= most_digits:
         return True

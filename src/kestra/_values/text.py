@@ -4,10 +4,8 @@
 for all that `json.dumps` writes correctly, carries out what has one obvious lossless reading (a
 datetime is ISO 8601, NaN is null), and refuses the rest, naming the path of the offending key.
 
-Two ways lead to the same text. Values of JSON types take the C encoder of the standard library,
-and the result is checked for what an engine would drop or die of. All others take `Walk`: it
-converts on the way, and knows where it is when it has to refuse. What a value of another type
-stands for is in `kestra._values.table`, which is loaded on first use.
+Values of JSON types take the C encoder of the standard library, and its text is checked. All
+others take `Walk`: it converts them by `kestra._values.table`, and knows where it is.
 
 A script waits for what is imported here. So it is what an interpreter has loaded already, or
 next to nothing: `json` and `collections` would take most of the start, through `re` and `enum`.
@@ -106,9 +104,11 @@ def json_text(value: object, path: str, depth: int = 1) -> str:
         except (_NotPlainError, TypeError, ValueError, RecursionError):
             pass  # the walk converts it, or says what is wrong with it
         else:
-            is_plain = _is_flat(value) or _is_plain(value, text, depth)
+            is_flat = _is_flat(value)
             is_short = len(text) <= MAX_DIGITS and "\\ud" not in text
-            if is_plain and (is_short or _is_safe(value, text)):
+            if (is_flat or _is_plain(value, text, depth)) and (
+                is_short or _is_safe(value, text, is_flat=is_flat)
+            ):
                 return text
     return Walk(path, depth).text(value)
 
@@ -131,10 +131,10 @@ def _is_plain(value: object, text: str, depth: int) -> bool:
     return is_plain(value, text, MAX_DEPTH - depth)
 
 
-def _is_safe(value: object, text: str) -> bool:
+def _is_safe(value: object, text: str, *, is_flat: bool) -> bool:
     from kestra._values.encoded import is_safe
 
-    return is_safe(value, text, MAX_DIGITS, MAX_TEXT)
+    return is_safe(value, text, MAX_DIGITS, MAX_TEXT, is_flat=is_flat)
 
 
 # --- any value, part by part ------------------------------------------------------------------

@@ -103,6 +103,9 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
     Raises:
         BrokenPipeError: The reader is gone, which Windows calls by another name.
     """
+    if real.plain_below and says_no_lock(error) and not is_without_reader(error):
+        real.plain_below = 0
+        return True
     if is_ours(error):
         if is_without_reader(error):
             discard_from_now_on(real.descriptor)
@@ -115,9 +118,6 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
             for each in {sink, sink.twin}:
                 if each.real is not None:
                     expect_blocking(each.real)
-            return True
-        if real.plain_below and says_no_lock(error):
-            real.plain_below = 0
             return True
     real.leave_line_open()  # a full disk, an exception of a signal handler: cut short, maybe
     return False

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections import Counter
+from itertools import combinations_with_replacement
 from multiprocessing import get_all_start_methods
 from pipes import lines
 
@@ -209,3 +210,93 @@ child.wait()
 """
     arrived = delivered(EMIT + code, [SMALL, LARGE], 3_000 // SCALE, path)
     assert arrived == frames(2, [SMALL, LARGE], 3_000 // SCALE)
+
+
+# Any two kinds of writers.
+
+WRITER = """
+import os, sys, warnings
+from kestra import Kestra
+
+sizes = [1_000_000 if number % 50 == 0 else 99 for number in range(300)]
+
+def emit(name):
+    for number, size in enumerate(sizes):
+        Kestra.outputs({f"{name} {number}": "x" * size})
+
+if __name__ == "__main__":
+    emit(sys.argv[1])
+"""
+STARTS = {
+    "fork": """
+def start(name):
+    warnings.simplefilter("ignore")  # of threads
+    child = os.fork()
+    if not child:
+        emit(name)
+        os._exit(0)
+    return lambda: os.waitpid(child, 0)
+""",
+    "spawn": """
+def start(name):
+    import multiprocessing
+    process = multiprocessing.get_context("spawn").Process(target=emit, args=(name,))
+    process.start()
+    return process.join
+""",
+    "subprocess": """
+def start(name):
+    import subprocess
+    return subprocess.Popen([sys.executable, "writer.py", name]).wait
+""",
+    "shell": """
+def start(name):
+    import subprocess
+    return subprocess.Popen(["sh", "-c", f"{sys.executable} writer.py {name} & wait"]).wait
+""",
+    "thread": """
+def start(name):
+    from threading import Thread
+    thread = Thread(target=emit, args=(name,))
+    thread.start()
+    return thread.join
+""",
+    "interpreter": """
+def start(name):
+    import _interpreters
+    from threading import Thread
+    code = f"import sys; sys.path = {sys.path!r}; from writer import emit; emit({name!r})"
+    thread = Thread(target=_interpreters.exec, args=(_interpreters.create(), code))
+    thread.start()
+    return thread.join
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [pytest.param(*it, id="-".join(it)) for it in combinations_with_replacement(STARTS, 2)],
+)
+def test_two_kinds_of_writers(one, other, tmp_path):
+    """Two that write small frames and large ones to one pipe lose none, whatever they are."""
+    if "interpreter" in {one, other} and sys.version_info < (3, 13):
+        pytest.skip("interpreters of their own, since 3.13")
+    (tmp_path / "writer.py").write_text(WRITER)
+    path = tmp_path / "script.py"
+    path.write_text(f"""
+import os, sys, warnings
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
+from writer import emit
+{STARTS[one].replace("def start(", "def start_one(")}
+{STARTS[other].replace("def start(", "def start_other(")}
+if __name__ == "__main__":
+    ends = [start_one("one"), start_other("other")]
+    for end in ends:
+        end()
+""")
+    whole = re.compile(rb'::{"outputs": {"([a-z]+ [0-9]+)": "(x+)"}}::\n')
+    found = [whole.fullmatch(line) for line in lines(path)]
+    assert {len(it[2]) for it in found} == {99, 1_000_000}
+    arrived = Counter(it[1] for it in found)
+    names = [f"{name} {number}".encode() for name in ("one", "other") for number in range(300)]
+    assert arrived == Counter(names)

@@ -91,10 +91,10 @@ def test_default_level(root, monkeypatch, variable):
 def test_unknown_level(root, monkeypatch, level):
     """What is no level is refused by the name of where it stands, and nothing is changed."""
     before = state()
-    with pytest.raises(ValueError, match=r"^level names no level: use TRACE, DEBUG"):
+    with pytest.raises(ValueError, match=r"^level is not a valid level: use TRACE, DEBUG"):
         Kestra.configure_logging(level)
     monkeypatch.setenv("KESTRA_LOGGING_LEVEL", str(level))
-    with pytest.raises(ValueError, match=r"^KESTRA_LOGGING_LEVEL names no level: use TRACE"):
+    with pytest.raises(ValueError, match=r"^KESTRA_LOGGING_LEVEL is not a valid level: use TRACE"):
         Kestra.configure_logging()
     assert state() == before
 

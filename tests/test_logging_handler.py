@@ -9,7 +9,8 @@ from logging.handlers import QueueHandler, QueueListener
 
 import pytest
 
-from kestra import JsonFormatter, KestraHandler, _logging, testing
+from kestra import JsonFormatter, KestraHandler, testing
+from kestra._task import logging as _logging
 from kestra._task.logging import MAX_MESSAGE
 
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         ExecutionContext,
         load_execution_context,
     )
+    from kestra._task.json_formatter import JsonFormatter
     from kestra._task.kestra import Kestra
-    from kestra._task.logging import JsonFormatter, KestraHandler, LogFormatter
+    from kestra._task.logging import KestraHandler, LogFormatter
     from kestra.exceptions import FailedExponentialBackoff
 
     context: ExecutionContext
@@ -63,7 +64,7 @@ _HOMES = {
     "FailedExponentialBackoff": "kestra.exceptions",
     "Flow": "kestra._client.flow",
     "FlowExecution": "kestra._api.models",
-    "JsonFormatter": "kestra._task.logging",
+    "JsonFormatter": "kestra._task.json_formatter",
     "Kestra": "kestra._task.kestra",
     "KestraHandler": "kestra._task.logging",
     "LogEntry": "kestra._api.models",

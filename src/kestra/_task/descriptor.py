@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kestra._task.hooks import Stream
     from kestra._task.sink import Sink
@@ -25,6 +27,22 @@ def is_ours(error: BaseException) -> bool:
         trace = trace.tb_next
     name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
     return str(name).startswith("kestra._task.")
+
+
+def signal_handlers() -> set[Any]:
+    """Return the code of the signal handlers that are set, as far as it is Python's."""
+    signal = sys.modules.get("signal")
+    codes: set[Any] = set()
+    if signal is None:
+        return codes
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        handler = getattr(handler, "func", handler)  # of a `partial`
+        for function in (handler, getattr(handler, "__func__", None), type(handler).__call__):
+            code = getattr(function, "__code__", None)
+            if code is not None:
+                codes.add(code)
+    return codes
 
 
 def write_patiently(descriptor: int, data: memoryview) -> None:
@@ -85,6 +103,9 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
     Raises:
         BrokenPipeError: The reader is gone, which Windows calls by another name.
     """
+    if real.plain_below and says_no_lock(error) and not is_without_reader(error):
+        real.plain_below = 0
+        return True
     if is_ours(error):
         if is_without_reader(error):
             discard_from_now_on(real.descriptor)
@@ -97,9 +118,6 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
             for each in {sink, sink.twin}:
                 if each.real is not None:
                     expect_blocking(each.real)
-            return True
-        if real.plain_below and says_no_lock(error):
-            real.plain_below = 0
             return True
     real.leave_line_open()  # a full disk, an exception of a signal handler: cut short, maybe
     return False

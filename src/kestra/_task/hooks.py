@@ -6,6 +6,7 @@ line open, and so that no text of another thread comes into the middle of a fram
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 from _thread import RLock, get_ident
@@ -125,7 +126,9 @@ class Stream:
         # The most bytes that the kernel takes as a whole. A signal cuts short what is written to a
         # terminal.
         self.at_once = 0 if stream.isatty() else bytes_at_once(self.descriptor)
-        self.plain_below = self.at_once  # frames that need no care but the lock
+        # Frames that need no care but the lock: none in a subinterpreter, whose process has others.
+        is_main = getattr(_thread, "_is_main_interpreter", lambda: True)()  # since 3.13
+        self.plain_below = self.at_once if is_main else 0
         # Of an unbuffered stream, Python drops what a pipe does not take at once.
         self.is_buffered = type(stream.buffer) is BufferedWriter
         self.piece = (

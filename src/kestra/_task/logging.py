@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 import traceback
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TextIO
-
-from pythonjsonlogger.json import JsonFormatter as _FieldsFormatter
 
 from kestra._task import frames, sink
+from kestra._task.hooks import is_same_file
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from logging import LogRecord
+    from typing import Any, TextIO
 
 MAX_MESSAGE = 5_000_000  # characters; the engine drops a frame with 20,000,000, and 5 MB are fine
 _KEPT_END = 100_000  # of a longer one: a traceback stands there
 _DELIVERED = "_kestra_delivered"  # marks a record that the engine has
-_PLAIN_ARGUMENTS = {"datefmt", "style", "validate"}  # what logging.config passes to any formatter
 
 
-def _level_name(levelno: int) -> str:
+def level_name(levelno: int) -> str:
     """The engine's name of a level: that of the highest threshold that it reaches."""
     if levelno >= logging.ERROR:
         return "ERROR"
@@ -35,12 +33,12 @@ def _level_name(levelno: int) -> str:
     return "DEBUG" if levelno >= logging.DEBUG else "TRACE"
 
 
-def _frame(record: LogRecord, message: str) -> str:
+def log_frame(record: LogRecord, message: str) -> str:
     """The log frame of a record; a message beyond `MAX_MESSAGE` is cut, and says so."""
     if len(message) > MAX_MESSAGE:
         cut = f"\n… (cut: {len(message):,} characters) …\n"
         message = f"{message[: MAX_MESSAGE - _KEPT_END]}{cut}{message[-_KEPT_END:]}"
-    return frames.log_frame(_level_name(record.levelno), message)
+    return frames.log_frame(level_name(record.levelno), message)
 
 
 @lru_cache(maxsize=1)
@@ -79,37 +77,14 @@ class LogFormatter(_Formatter):
         return _utc(record.created)
 
 
-_TIMED = LogFormatter("%(asctime)s - %(message)s")
+TIMED = LogFormatter("%(asctime)s - %(message)s")
 
 
-class JsonFormatter(_FieldsFormatter):
-    """Formats a record as a whole log frame: its level, and time and message as the text.
-
-    By default the text is `2026-11-21T08:57:36.549Z - message`, a traceback included. Given a
-    format, or another argument of `pythonjsonlogger.json.JsonFormatter`, it is the JSON object
-    that one makes of the record, the fields of `extra` among it::
-
-        JsonFormatter("%(message)s %(name)s", rename_fields={"name": "logger"})
-    """
-
-    _formatter: logging.Formatter = _TIMED
-
-    def __init__(self, fmt: str | Sequence[str] | None = None, *args: Any, **kwargs: Any) -> None:
-        # Escapes are the frame's own business; the text of an entry is read by people.
-        super().__init__(fmt, *args, **{"json_ensure_ascii": False, **kwargs})
-        self._has_fields = fmt is not None or bool(kwargs.keys() - _PLAIN_ARGUMENTS)
-
-    @staticmethod
-    def _logger_level(level: int) -> str:
-        return _level_name(level)
-
-    def format(self, record: LogRecord) -> str:
-        """The frame, without its line end."""
-        if self._has_fields:
-            return _frame(record, super().format(record))
-        if self._formatter is not _TIMED or record.exc_info or record.exc_text or record.stack_info:
-            return _frame(record, self._formatter.format(record))
-        return _frame(record, f"{_utc(record.created)} - {record.getMessage()}")  # the same, sooner
+def frame_of(record: LogRecord) -> str:
+    """Return the frame of a record as `Kestra.logger()` sends it: with the time."""
+    if record.exc_info or record.exc_text or record.stack_info:
+        return log_frame(record, TIMED.format(record))
+    return log_frame(record, f"{_utc(record.created)} - {record.getMessage()}")  # the same, sooner
 
 
 class KestraHandler(logging.Handler):
@@ -169,11 +144,15 @@ class KestraHandler(logging.Handler):
                 target = self._sinks[record.levelno >= logging.WARNING]
                 try:
                     target.write(line)
-                except (OSError, RuntimeError, ValueError):  # gone, never there, or closed
+                except (OSError, RuntimeError, ValueError) as error:  # gone, not there, or closed
+                    if _MESSAGE and _is_interruption(error):
+                        raise
                     (sink.stderr if target is sink.stdout else sink.stdout).write(line)
                 record.__dict__[_DELIVERED] = True
-        except Exception:  # noqa: BLE001  # a handler never raises into the script
-            self.handleError(record)
+        except Exception as error:
+            if _MESSAGE and _is_interruption(error):
+                raise
+            self.handleError(record)  # a handler never raises into the script
 
     def handleError(self, record: LogRecord) -> None:  # noqa: N802  # logging's
         """Report on standard error, as `logging` does, unless that is closed too."""
@@ -193,10 +172,26 @@ class KestraHandler(logging.Handler):
 
     def _line(self, record: LogRecord) -> str:
         try:
-            text = (self.formatter or _MESSAGE).format(record)
-            return text if isinstance(self.formatter, JsonFormatter) else _frame(record, text)
-        except Exception as error:  # noqa: BLE001  # whatever a record's arguments raise
-            return _frame(record, _what_went_wrong(record, error))
+            return self._text(record)
+        except Exception as error:  # whatever a record's arguments raise
+            if _MESSAGE and _is_interruption(error):
+                raise
+            return log_frame(record, _what_went_wrong(record, error))
+
+    def _text(self, record: LogRecord) -> str:
+        text = (self.formatter or _MESSAGE).format(record)
+        makes_frames = getattr(self.formatter, "_makes_frames", False)  # a `JsonFormatter`
+        return text if makes_frames else log_frame(record, text)
+
+
+def _is_interruption(error: BaseException) -> bool:
+    """Return True if a signal handler raised it, which is for the script to see."""
+    if "signal" not in sys.modules:
+        return False
+    from kestra._task.descriptor import signal_handlers
+
+    handlers = signal_handlers()
+    return any(it.f_code in handlers for it, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _what_went_wrong(record: LogRecord, error: Exception) -> str:
@@ -252,6 +247,31 @@ def _is_undelivered(record: LogRecord) -> bool:
     return _DELIVERED not in record.__dict__
 
 
+class TaskHandler(SoleHandler):
+    """That of `Kestra.logger()`: its `JsonFormatter` is made when somebody asks for it.
+
+    python-json-logger takes longer to load than all the rest of a process that logs.
+    """
+
+    _formatter: Any = None
+
+    @property
+    def formatter(self) -> Any:
+        """A `JsonFormatter`, unless another was set."""
+        if self._formatter is None:
+            from kestra._task.json_formatter import JsonFormatter
+
+            self._formatter = JsonFormatter()
+        return self._formatter
+
+    @formatter.setter
+    def formatter(self, formatter: Any) -> None:
+        self._formatter = formatter
+
+    def _text(self, record: LogRecord) -> str:
+        return frame_of(record) if self._formatter is None else super()._text(record)
+
+
 class _NeverDisabled:
     """`fileConfig` and `dictConfig` disable all loggers that exist; a task's is to be heard."""
 
@@ -275,9 +295,7 @@ def task_logger() -> logging.Logger:
         if isinstance(handler, SoleHandler):
             logger.removeHandler(handler)
     if not any(isinstance(it, KestraHandler) for it in logger.handlers):
-        handler = SoleHandler(logging.getLogger(), split=True)
-        handler.setFormatter(JsonFormatter())
-        logger.addHandler(handler)
+        logger.addHandler(TaskHandler(logging.getLogger(), split=True))
     return logger
 
 
@@ -308,7 +326,7 @@ def _is_standard(stream: Any) -> bool:
         return True
     try:  # another object for the same pipe: a wrapper, a file `/dev/stderr`
         descriptor = stream.fileno()
-        return any(os.path.sameopenfile(descriptor, it) for it in (1, 2))
+        return any(is_same_file(descriptor, it) for it in (1, 2))
     except Exception:  # noqa: BLE001  # no descriptor, or closed
         return False
 

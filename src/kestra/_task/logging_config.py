@@ -58,7 +58,8 @@ def _level(level: int | str | None) -> int:
         level = int(name) if name.isdecimal() else _NAMES.get(name, logging.getLevelName(name))
     if not isinstance(level, int):
         raise ValueError(  # noqa: TRY004  # a name that is none
-            f"{source} names no level: use TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number"
+            f"{source} is not a valid level: "
+            "use TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number"
         )
     return level
 
@@ -142,7 +143,7 @@ def _traceback_held_back() -> Iterator[None]:
     held: list[str] = []
 
     def hold(text: str, /) -> Any:
-        if get_ident() != thread or text.startswith("::{"):  # a frame, to what is no file
+        if get_ident() != thread or text.lstrip("\n").startswith("::{"):  # a frame
             return write(text)
         held.append(text)
         return len(text)

@@ -248,7 +248,7 @@ class Sink(_Place):
                 gate.catch_up()
 
     def _after_text(self, real: Stream, frame: str) -> str:
-        """Deliver text that was printed; return the frame, after a line break where it needs one."""
+        """Deliver printed text; return the frame, after a line break where it needs one."""
         self.gate.stage = INSIDE
         real.flush_text()
         other = self.twin.real

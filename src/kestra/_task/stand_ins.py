@@ -14,6 +14,8 @@ from __future__ import annotations
 import io
 import sys
 
+from kestra._task.descriptor import signal_handlers
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -127,7 +129,9 @@ def _is_inside(sink: Sink, target: Any) -> bool:
     while frame is not None:
         code = frame.f_code
         if code in codes or (code is _write.__code__ and frame.f_locals.get("target") is target):
-            return not any(it.co_name == "__del__" for it in passed) and not passed & _handlers()
+            return (
+                not any(it.co_name == "__del__" for it in passed) and not passed & signal_handlers()
+            )
         passed.add(code)
         frame = frame.f_back
     return False
@@ -146,15 +150,6 @@ def _codes_of_writes(sink: Sink, target: Any) -> set[Any]:
             if code is not None:
                 codes.add(code)
     return codes
-
-
-def _handlers() -> set[Any]:
-    """Return the code of the signal handlers that are set."""
-    signal = sys.modules.get("signal")
-    if signal is None:
-        return set()
-    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    return {getattr(getattr(it, "__func__", it), "__code__", None) for it in handlers}
 
 
 def _frame_within(frame: str) -> str | None:

@@ -1,0 +1,488 @@
+"""Frames, and what a script puts in the place of a standard stream, or of its `write`."""
+
+import io
+import sys
+from pipes import run, said
+from unittest import mock
+
+import pytest
+
+from kestra import Kestra, testing
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes of a POSIX system")
+
+UNBUFFERED = pytest.mark.parametrize("options", [(), ("-u",)], ids=["buffered", "unbuffered"])
+FRAME = '::{"outputs": {"a": 1}}::'
+
+
+def kept(script):
+    """What an engine keeps of a script of which nothing is lost."""
+    assert script.returncode == 0, script.stderr
+    messages = testing.parse(script.stdout, stderr=script.stderr)
+    assert not messages.rejected
+    return messages
+
+
+def logs(messages):
+    """Levels and texts, without the time that the logger puts before them."""
+    return [(entry.level, entry.message.rpartition("Z - ")[2]) for entry in messages.logs]
+
+
+# Streams that log what they are given.
+
+TO_LOG = {
+    "logger": """
+log = Kestra.logger()
+
+class ToLog:
+    def write(self, text):
+        if text.strip():
+            log.info(text.strip())
+    def flush(self):
+        pass
+""",
+    "configure_logging": """
+import logging
+Kestra.configure_logging()
+
+class ToLog:
+    def write(self, text):
+        if text.strip():
+            logging.info(text.strip())
+    def flush(self):
+        pass
+""",
+    "with a guard": """
+import threading
+log = Kestra.logger()
+
+class ToLog:
+    state = threading.local()
+    def write(self, text):
+        if getattr(self.state, "is_inside", False) or not text.strip():
+            return 0
+        self.state.is_inside = True
+        try:
+            log.info("%s", text.rstrip())
+        finally:
+            self.state.is_inside = False
+        return len(text)
+    def flush(self):
+        pass
+""",
+    "with a mark": """
+log = Kestra.logger()
+
+class ToLog:
+    def write(self, text):
+        for line in text.splitlines():
+            if line.strip():
+                log.info("stdout: " * line.startswith("::") + line)
+    def flush(self):
+        pass
+""",
+}
+PLACES = {
+    "replaced": 'sys.stdout = ToLog()\nprint("hello")\nKestra.outputs({"a": 1})',
+    "redirected": """
+import contextlib
+with contextlib.redirect_stdout(ToLog()):
+    print("hello")
+    Kestra.outputs({"a": 1})
+""",
+    "write": 'sys.stdout.write = ToLog().write\nprint("hello")\nKestra.outputs({"a": 1})',
+    "both": 'sys.stdout = ToLog()\nsys.stderr = ToLog()\nprint("hello")\nKestra.outputs({"a": 1})',
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("to_log", TO_LOG)
+def test_a_stream_that_logs_what_it_is_given(to_log, place):
+    """Each print is one entry, and a frame is a frame, though it is logged."""
+    messages = kept(run(TO_LOG[to_log] + PLACES[place]))
+    assert logs(messages) == [("INFO", "hello")]
+    assert messages.outputs == {"a": 1}
+
+
+def test_a_stream_that_logs_later():
+    """What is logged by a queue comes back once, and no more."""
+    code = """
+import collections, logging
+from kestra import KestraHandler
+lines = collections.deque()
+
+class ToLog:
+    def write(self, text):
+        if text.strip():
+            lines.append(logging.makeLogRecord({"msg": text.strip(), "levelno": logging.INFO}))
+    def flush(self):
+        pass
+
+sys.stdout = ToLog()
+print("hello")
+Kestra.outputs({"a": 1})
+handler = KestraHandler()
+while lines:
+    handler.handle(lines.popleft())
+"""
+    messages = kept(run(code))
+    assert logs(messages) == [("INFO", "hello")]
+    assert messages.outputs == {"a": 1}
+
+
+def test_standard_error_that_logs_what_it_is_given():
+    """So is each line of standard error, whose entries go there."""
+    code = TO_LOG["logger"].replace("info", "error")
+    messages = kept(run(code + 'sys.stderr = ToLog()\nprint("hello", file=sys.stderr)'))
+    assert logs(messages) == [("ERROR", "hello")]
+
+
+def test_text_that_looks_like_a_frame_stays_text():
+    """A log entry whose message is a frame says so, where no stream has logged that frame."""
+    messages = kept(run(f"Kestra.logger().info({FRAME!r})"))
+    assert messages.outputs == {}
+    assert logs(messages) == [("INFO", FRAME)]
+
+
+# A `write` that was replaced.
+
+REDACT = """
+import sys
+write = sys.stdout.write
+sys.stdout.write = lambda text: write(text.replace("s3cret", "***"))
+"""
+
+
+@UNBUFFERED
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_replaced_write(when, options, tmp_path):
+    """Whatever replaces `sys.stdout.write` gets every frame, in one call, on a line of its own."""
+    path = tmp_path / "script.py"
+    parts = [REDACT, "from kestra import Kestra\n"]
+    path.write_text(
+        "".join(parts if when == "before" else reversed(parts))
+        + """
+Kestra.outputs({"a": "s3cret"})
+Kestra.logger().info("s3cret")
+print("s3cret open", end="")
+Kestra.outputs({"b": "s3cret"})
+Kestra.outputs({"long": "s3cret" * 2_000})
+print("s3cret")
+"""
+    )
+    messages = kept(run(path, options=options))
+    assert messages.outputs == {"a": "***", "b": "***", "long": "***" * 2_000}
+    assert logs(messages) == [("INFO", "***"), ("INFO", "*** open"), ("INFO", "***")]
+
+
+def test_a_replaced_write_of_the_buffer():
+    """So does what replaces the `write` of the buffer below."""
+    code = """
+write = sys.stdout.buffer.write
+sys.stdout.buffer.write = lambda data: write(bytes(data).replace(b"s3cret", b"***"))
+Kestra.outputs({"a": "s3cret"})
+"""
+    assert kept(run(code)).outputs == {"a": "***"}
+
+
+def test_a_mocked_write():
+    """`mock.patch("sys.stdout.write")` sees the frame, and the next one is delivered as ever."""
+    code = """
+from unittest import mock
+with mock.patch("sys.stdout.write") as write:
+    Kestra.outputs({"a": 1})
+    Kestra.counter("n", 1)
+texts = [call.args[0] for call in write.call_args_list]
+Kestra.outputs({"texts": texts})
+"""
+    assert kept(run(code)).outputs["texts"] == [
+        f"{FRAME}\n",
+        '::{"metrics": [{"name": "n", "type": "counter", "value": 1, "tags": {}}]}::\n',
+    ]
+
+
+def test_a_write_that_is_mocked_in_a_test(capsys):
+    """So it does below pytest."""
+    with mock.patch("sys.stdout.write") as write:
+        Kestra.outputs({"a": 1})
+    write.assert_called_once_with(f"{FRAME}\n")
+    Kestra.outputs({"a": 1})
+    assert capsys.readouterr().out == f"{FRAME}\n"
+
+
+def test_a_write_that_was_put_back():
+    """After `del sys.stdout.write` frames are on lines of their own as before."""
+    code = """
+sys.stdout.write = lambda text: None
+Kestra.outputs({"lost": 1})
+del sys.stdout.write
+print("open", end="")
+Kestra.outputs({"a": 1})
+print("open", end="")
+Kestra.outputs({"b": 1})
+"""
+    assert kept(run(code)).outputs == {"a": 1, "b": 1}
+
+
+# Classes in the place of a stream.
+
+STAND_INS = {
+    "redactor": """
+class StandIn:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        return self.stream.write(text.replace("s3cret", "***"))
+    def flush(self):
+        self.stream.flush()
+""",
+    "tee with a lock": """
+import threading
+class StandIn:
+    def __init__(self, stream):
+        self.stream, self.lock, self.copy = stream, threading.Lock(), []
+    def write(self, text):
+        with self.lock:
+            text = text.replace("s3cret", "***")
+            self.copy.append(text)
+            return self.stream.write(text)
+    def flush(self):
+        with self.lock:
+            self.stream.flush()
+""",
+    "unbuffered": """
+class StandIn:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        self.stream.write(text.replace("s3cret", "***"))
+        self.stream.flush()
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+""",
+    "past the text layer": """
+class StandIn:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        self.stream.flush()
+        self.stream.buffer.write(text.replace("s3cret", "***").encode())
+        self.stream.buffer.flush()
+    def flush(self):
+        self.stream.flush()
+""",
+}
+
+
+@pytest.mark.parametrize("stand_in", STAND_INS)
+def test_a_stand_in_gets_every_frame(stand_in):
+    """What redacts, copies or flushes gets each frame, and so does its reader."""
+    code = f"""
+{STAND_INS[stand_in]}
+print("open", end="")
+sys.stdout = StandIn(sys.stdout)
+Kestra.outputs({{"a": "s3cret"}})
+Kestra.logger().info("s3cret")
+print("text")
+Kestra.outputs({{"long": "s3cret" * 2_000}})
+"""
+    messages = kept(run(code))
+    assert messages.outputs == {"a": "***", "long": "***" * 2_000}
+    entries = [entry for entry in logs(messages) if entry[1]]  # a blank line is no harm
+    assert entries == [("INFO", "open"), ("INFO", "***"), ("INFO", "text")]
+
+
+@pytest.mark.parametrize("stand_in", ["redactor", "tee with a lock", "unbuffered"])
+def test_threads_through_a_stand_in(stand_in):
+    """Threads that print lines and parts of lines through it break no frame."""
+    code = f"""
+from threading import Thread
+{STAND_INS[stand_in]}
+sys.stdout = StandIn(sys.stdout)
+
+def emit(worker):
+    for n in range(200):
+        print("text", n)
+        print("a part, ", end="")
+        Kestra.outputs({{f"{{worker}} {{n}}": n}})
+
+threads = [Thread(target=emit, args=(worker,)) for worker in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+    assert len(kept(run(code)).outputs) == 800
+
+
+RESHAPERS = {
+    "rich": """
+from rich.console import Console
+from rich.live import Live
+live = Live("live", console=Console(force_terminal=True))
+live.start()
+""",
+    "tqdm": """
+class DummyTqdmFile:
+    def __init__(self, file):
+        self.file = file
+    def write(self, text):
+        if text.strip():
+            print("|" + text + "|", file=self.file)
+    def flush(self):
+        self.file.flush()
+sys.stdout = DummyTqdmFile(sys.stdout)
+""",
+    "colorama": """
+import types
+module = types.ModuleType("colorama.ansitowin32")
+exec('''
+class StreamWrapper:
+    def __init__(self, wrapped):
+        self.__wrapped = wrapped
+    def write(self, text):
+        self.__wrapped.write(text + "reset")
+    def flush(self):
+        self.__wrapped.flush()
+''', vars(module))
+sys.stdout = module.StreamWrapper(sys.stdout)
+""",
+}
+
+
+@pytest.mark.parametrize("reshaper", RESHAPERS)
+def test_what_reshapes_text_is_passed_by(reshaper):
+    """Frames go below what is known to wrap, prefix or split text."""
+    code = f"""
+{RESHAPERS[reshaper]}
+for n in range(5):
+    Kestra.outputs({{f"{{n}} {{'x' * 99}}": n}})
+    print("text")
+"""
+    if reshaper == "rich":
+        pytest.importorskip("rich")
+    assert len(kept(run(code)).outputs) == 5
+
+
+def test_a_redactor_below_what_reshapes_text():
+    """What is below those gets the frames."""
+    code = f"""
+{STAND_INS["redactor"]}
+sys.stdout = StandIn(sys.stdout)
+{RESHAPERS["tqdm"]}
+Kestra.outputs({{"a": "s3cret"}})
+"""
+    assert kept(run(code)).outputs == {"a": "***"}
+
+
+def test_an_open_line_in_memory(capsys, monkeypatch):
+    """A frame is on a line of its own where text is kept in memory, too."""
+    print("open", end="")
+    Kestra.outputs({"a": 1})
+    assert capsys.readouterr().out == f"open\n{FRAME}\n"
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    print("open", end="")
+    Kestra.outputs({"a": 1})
+    assert sys.stdout.getvalue() == f"open\n{FRAME}\n"
+
+
+# No stream, and streams that no engine reads.
+
+
+@pytest.mark.parametrize(
+    "missing", ["sys.stdout = None", "sys.stdout = None; sys.__stdout__ = None"]
+)
+def test_no_standard_output_from_the_start(missing, tmp_path):
+    """Log entries go to standard error; outputs and metrics raise `RuntimeError`."""
+    path = tmp_path / "script.py"
+    path.write_text(f"""
+import sys
+{missing}
+from kestra import Kestra
+Kestra.logger().info("x")
+for call in (lambda: Kestra.outputs({{"a": 1}}), lambda: Kestra.counter("n", 1)):
+    try:
+        call()
+    except RuntimeError as error:
+        Kestra.logger().error(error)
+""")
+    reason = "sys.stdout is None: there is nowhere to send a frame to"
+    assert logs(kept(run(path))) == [("INFO", "x"), ("ERROR", reason), ("ERROR", reason)]
+
+
+@pytest.mark.parametrize("call", ["counter", "timer"])
+def test_types_of_metrics_that_no_engine_saw(call):
+    """What went to memory takes no name of what goes to the engine, and the reverse."""
+    code = f"""
+import contextlib, io
+Kestra.gauge("first", 1)
+with contextlib.redirect_stdout(io.StringIO()):
+    Kestra.{call}("load", 1)
+    Kestra.{call}("first", 1)
+Kestra.gauge("load", 1)
+try:
+    Kestra.{call}("load", 1)
+except ValueError:
+    Kestra.outputs({{"refused": True}})
+"""
+    messages = kept(run(code))
+    assert messages.outputs == {"refused": True}
+    assert [metric.type for metric in messages.metrics] == ["gauge", "gauge"]
+
+
+def test_types_of_metrics_through_a_stand_in():
+    """What goes through a stand-in reaches the engine: a second type is refused."""
+    code = f"""
+{STAND_INS["redactor"]}
+Kestra.counter("load", 1)
+sys.stdout = StandIn(sys.stdout)
+try:
+    Kestra.timer("load", 1)
+except ValueError:
+    Kestra.outputs({{"refused": True}})
+"""
+    assert kept(run(code)).outputs == {"refused": True}
+
+
+def test_types_of_metrics_between_tests(capsys):
+    """One test sends a name as a counter …"""
+    Kestra.counter("test", 1)
+    assert "counter" in capsys.readouterr().out
+
+
+def test_types_of_metrics_between_tests_too(capsys):
+    """… and another one as a timer."""
+    Kestra.timer("test", 1)
+    assert "timer" in capsys.readouterr().out
+
+
+# Encodings.
+
+
+def test_text_that_the_encoding_lacks():
+    """A text that cannot be encoded leaves no blank line, for nothing was written."""
+    code = """
+print("text")
+try:
+    print("\\u65e5")
+except UnicodeEncodeError:
+    pass
+Kestra.outputs({"a": 1})
+"""
+    for options in ((), ("-u",)):
+        script = run(code, options=options, PYTHONIOENCODING="cp1252")
+        assert said(script) == ["text", FRAME]
+
+
+def test_another_encoding_from_here_on():
+    """A frame follows text in UTF-16, and what was printed before that, on a line of its own."""
+    code = """
+print("text")
+sys.stdout.reconfigure(encoding="utf-16")
+print("text")
+Kestra.outputs({"a": 1})
+sys.stdout.reconfigure(encoding="utf-8")
+print("open", end="")
+Kestra.outputs({"b": 1})
+"""
+    assert kept(run(code)).outputs == {"a": 1, "b": 1}

@@ -30,7 +30,8 @@ class Server:
         search_form: How a parameter of a search is written, once one was understood.
         has_log_search: Whether it counts log entries; `None` while that is not known.
         ui: The address of its user interface, down to the tenant, where a response has told it.
-        next_total: When all its log entries may be counted again, by the clock of a call.
+        log_totals: Counts of all its log entries, by the time up to which they were logged.
+        next_total: When the next such count may be made, by the clock of a call.
     """
 
     base: str
@@ -44,6 +45,7 @@ class Server:
     search_form: str | None = None
     has_log_search: bool | None = None
     ui: str | None = None
+    log_totals: dict[int, Any] = field(default_factory=dict, repr=False)
     next_total: float = 0.0
 
     @classmethod
@@ -87,7 +89,7 @@ class Server:
         if self.ui is not None:
             return ui_url(self.ui, *map(str, names))
         tenant = self.root_tenant or execution.get("tenantId")
-        if tenant is None and _has_microseconds(execution):
+        if tenant is None and has_microseconds(execution):
             tenant = MAIN  # from 1.x on, the user interface has it
         return ui_url(ui_root(self.base, tenant), *map(str, names))
 
@@ -129,7 +131,7 @@ def _is_plain(text: str) -> bool:
     return text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
 
 
-def _has_microseconds(execution: dict[str, Any]) -> bool:
+def has_microseconds(execution: dict[str, Any]) -> bool:
     """Return True if the times of an execution are finer than milliseconds: from 1.x on."""
     state = execution.get("state")
     start = state.get("startDate") if isinstance(state, dict) else None

@@ -314,7 +314,9 @@ class Flow(Connection):
         """
         options = self._options(timeout=timeout, fetch_log=False, grace=False)
         level = checked_level(min_level)
-        self._server.url("{execution_id}", execution_id=execution_id)  # refuses what cannot be an id now
+        self._server.url(
+            "{execution_id}", execution_id=execution_id
+        )  # refuses what cannot be an id now
         return perform_each(self, following.events, execution_id, options, level)
 
     # --- reading ---

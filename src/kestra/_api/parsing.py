@@ -221,7 +221,7 @@ def ordered_log(log: str, more: Iterable[LogEntry] = ()) -> str:
         known = set(log.split("\n"))
         lines = [line for line in lines if line.partition("\n")[0] not in known]
     if lines:
-        log = "\n".join((log.rstrip("\n"), *lines))
+        log = "".join(f"{each}\n" for each in (log.rstrip("\n"), *lines) if each)
     starts = [(match.start(), match[1], match[2]) for match in _ENTRY.finditer(log)]
     if all(a[1] < b[1] or (a[1] == b[1] and a[2] <= b[2]) for a, b in pairwise(starts)):
         return log

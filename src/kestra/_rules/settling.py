@@ -71,6 +71,87 @@ class _Count:
 
 
 @dataclass(slots=True)
+class _Counts:
+    """Counts entries: by a search, or where there is none by reading the log.
+
+    Attributes:
+        failures: How many searches in a row have failed.
+    """
+
+    io: IO
+    execution_id: str
+    failures: int = 0
+
+    @property
+    def searches(self) -> bool:
+        """Whether entries can be searched for, as far as is known."""
+        return self.io.server.has_log_search is not False and self.failures < _MOST_FAILURES
+
+    async def own(self) -> tuple[int, list[LogEntry]]:
+        """Return how many entries are stored, and the newest of them."""
+        server = self.io.server
+        if self.searches:
+            asked = {
+                "filters[executionId][EQUALS]": self.execution_id,
+                "sort": "timestamp:desc",
+                "size": _NEWEST,
+            }
+            try:
+                total, results = await self._search(asked)
+            except KestraError as error:
+                self.failures += 1
+                if getattr(error, "status", None) in _NO_SEARCH:
+                    server.has_log_search = False
+                if self.searches:
+                    raise
+            else:
+                self.failures = 0
+                if all(each.get("executionId") == self.execution_id for each in results):
+                    return total, log_entries(results)
+                server.has_log_search = False
+        entries = await stored_entries(self.io, self.execution_id, within=LONGEST_ASKING, once=True)
+        return len(entries), entries
+
+    async def all_until(self, end: datetime) -> _Count:
+        """Return the count of what the server has of all logs up to about a moment.
+
+        It may be a backlog before this one. Those who wait for executions that ended at about the
+        same time share it, and each such count has its turn.
+        """
+        server, now = self.io.server, self.io.clock.now()
+        window = math.ceil(end.timestamp() / _WINDOW)
+        count: _Count | None = server.log_totals.get(window)
+        if count is None:
+            for old in [each for each in list(server.log_totals) if each < window - _OLD]:
+                server.log_totals.pop(old, None)
+            count = server.log_totals[window] = _Count()
+        if count.due is None:
+            count.due = min(max(server.next_total, now), now + _LONGEST_TURN)
+            server.next_total = count.due + _TOTAL_AGAIN
+        if now >= count.due:
+            count.due = None
+            end = datetime.fromtimestamp(window * _WINDOW, timezone.utc)
+            start = end - timedelta(minutes=10)
+            asked = {
+                "filters[startDate][GREATER_THAN_OR_EQUAL_TO]": _instant(start),
+                "filters[endDate][LESS_THAN_OR_EQUAL_TO]": _instant(end),
+                "size": 1,
+            }
+            total, _ = await self._search(asked)
+            count.note(total, self.io.clock.now())
+        return count
+
+    async def _search(self, asked: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+        url = self.io.server.url("logs/search")
+        response = await self.io.request("get", url, params=asked, within=LONGEST_ASKING, once=True)
+        body = json_of(response, dict, "get", url)
+        results, total = body.get("results"), body.get("total")
+        if not isinstance(total, int) or not isinstance(results, list):
+            raise malformed("get", url, response, "lacks the total of the log entries")
+        return total, [each for each in results if isinstance(each, dict)]
+
+
+@dataclass(slots=True)
 class Settling:
     """Finds out when the log of an execution that has ended is complete.
 
@@ -97,7 +178,7 @@ class Settling:
     _own: _Count = field(init=False, default_factory=_Count)
     _is_near: bool = field(init=False, default=False)
     _last: tuple[str, datetime] | None = field(init=False)
-    _failures: int = field(init=False, default=0)
+    _counts: _Counts = field(init=False)
     _fetches: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -112,8 +193,9 @@ class Settling:
         self.limit = 0.0 if self.io.has_own_log else self.limit
         self.is_known = self.limit > 0 and self._last is not None and self._age <= _OLD
         self.pending = self.is_known
+        self._counts = _Counts(self.io, self.execution_id)
         if not has_microseconds(self.execution):
-            self._failures = _MOST_FAILURES  # 0.21, which ignores what is searched for
+            self._counts.failures = _MOST_FAILURES  # 0.21, which ignores what is searched for
 
     @property
     def total(self) -> int | None:
@@ -133,12 +215,8 @@ class Settling:
     @property
     def pause(self) -> float:
         """Seconds until the next poll."""
-        least = _SHORTEST_PAUSE if self._searches else _SHORTEST_READ
+        least = _SHORTEST_PAUSE if self._counts.searches else _SHORTEST_READ
         return max(min(max(least, 0.1 * self.elapsed), self.left), 0.0)
-
-    @property
-    def _searches(self) -> bool:
-        return self.io.server.has_log_search is not False and self._failures < _MOST_FAILURES
 
     async def wait(self) -> None:
         """Poll until there is an answer."""
@@ -152,7 +230,7 @@ class Settling:
         try:
             if not self.io.server.was_asked:
                 await learn_dialect(self.io, _LONGEST_CONFIGS)
-            total, newest = await self._counted()
+            total, newest = await self._counts.own()
             self._own.note(total, self.io.clock.now())
             self._is_near = any(self._marks_end(entry) for entry in newest)
             rests = self._rests_near() if self._is_near else await self._rests_elsewhere()
@@ -210,8 +288,9 @@ class Settling:
 
     async def _rests_elsewhere(self) -> bool:
         seconds = max(_QUIET_ELSEWHERE, 0.5 * self.elapsed)
-        is_alone = not self._searches or self._last is None
-        others = None if is_alone else await self._count_all()
+        others = None
+        if self._counts.searches and self._last is not None:
+            others = await self._counts.all_until(self._last[1])
         return self._own.has_rested(seconds) and (others is None or others.has_rested(seconds))
 
     def _marks_end(self, entry: LogEntry) -> bool:
@@ -219,70 +298,6 @@ class Settling:
             return False
         run_id, end = self._last
         return entry.task_run_id == run_id and timedelta(0) <= end - entry.time <= _NEAR
-
-    async def _counted(self) -> tuple[int, list[LogEntry]]:
-        """Return how many entries are stored, and the newest of them."""
-        server = self.io.server
-        if self._searches:
-            asked = {
-                "filters[executionId][EQUALS]": self.execution_id,
-                "sort": "timestamp:desc",
-                "size": _NEWEST,
-            }
-            try:
-                total, results = await self._search(asked)
-            except KestraError as error:
-                self._failures += 1
-                if getattr(error, "status", None) in _NO_SEARCH:
-                    server.has_log_search = False
-                if self._searches:
-                    raise
-            else:
-                self._failures = 0
-                if all(each.get("executionId") == self.execution_id for each in results):
-                    return total, log_entries(results)
-                server.has_log_search = False
-        entries = await stored_entries(self.io, self.execution_id, within=LONGEST_ASKING, once=True)
-        return len(entries), entries
-
-    async def _count_all(self) -> _Count:
-        """Return the count of all logs of the server, which may be a backlog before this one.
-
-        Those who wait for executions that ended at about the same time share it, and each such
-        count has its turn.
-        """
-        assert self._last is not None  # noqa: S101  # for mypy
-        server, now = self.io.server, self.io.clock.now()
-        window = math.ceil(self._last[1].timestamp() / _WINDOW)
-        count: _Count | None = server.log_totals.get(window)
-        if count is None:
-            for old in [each for each in list(server.log_totals) if each < window - _OLD]:
-                server.log_totals.pop(old, None)
-            count = server.log_totals[window] = _Count()
-        if count.due is None:
-            count.due = min(max(server.next_total, now), now + _LONGEST_TURN)
-            server.next_total = count.due + _TOTAL_AGAIN
-        if now >= count.due:
-            count.due = None
-            end = datetime.fromtimestamp(window * _WINDOW, timezone.utc)
-            start = end - timedelta(minutes=10)
-            asked = {
-                "filters[startDate][GREATER_THAN_OR_EQUAL_TO]": _instant(start),
-                "filters[endDate][LESS_THAN_OR_EQUAL_TO]": _instant(end),
-                "size": 1,
-            }
-            total, _ = await self._search(asked)
-            count.note(total, self.io.clock.now())
-        return count
-
-    async def _search(self, asked: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
-        url = self.io.server.url("logs/search")
-        response = await self.io.request("get", url, params=asked, within=LONGEST_ASKING, once=True)
-        body = json_of(response, dict, "get", url)
-        results, total = body.get("results"), body.get("total")
-        if not isinstance(total, int) or not isinstance(results, list):
-            raise malformed("get", url, response, "lacks the total of the log entries")
-        return total, [each for each in results if isinstance(each, dict)]
 
 
 def _last_run(execution: dict[str, Any]) -> tuple[str, datetime] | None:

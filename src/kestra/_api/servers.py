@@ -89,7 +89,7 @@ class Server:
         if self.ui is not None:
             return ui_url(self.ui, *map(str, names))
         tenant = self.root_tenant or execution.get("tenantId")
-        if tenant is None and has_microseconds(execution):
+        if tenant is None and _has_microseconds(execution):
             tenant = MAIN  # from 1.x on, the user interface has it
         return ui_url(ui_root(self.base, tenant), *map(str, names))
 
@@ -131,7 +131,7 @@ def _is_plain(text: str) -> bool:
     return text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
 
 
-def has_microseconds(execution: dict[str, Any]) -> bool:
+def _has_microseconds(execution: dict[str, Any]) -> bool:
     """Return True if the times of an execution are finer than milliseconds: from 1.x on."""
     state = execution.get("state")
     start = state.get("startDate") if isinstance(state, dict) else None

@@ -52,7 +52,7 @@ async def act(
         FailedExponentialBackoff: Every attempt failed.
     """
     if io.server.dialect is None and not io.server.was_asked:
-        await learn_dialect(io, within)
+        await _learn_dialect(io, within)
     refusals: list[APIError] = []
     for place in action_paths(io.server):
         url = io.server.url(
@@ -72,7 +72,7 @@ async def act(
     raise last if _NO_ROUTE in str(first) else first
 
 
-async def learn_dialect(io: IO, within: float) -> None:
+async def _learn_dialect(io: IO, within: float) -> None:
     """Ask for the server's version, once; where that cannot be had, nothing is known."""
     io.server.was_asked = True
     within = min(within, _LONGEST_ASKING)

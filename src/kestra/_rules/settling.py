@@ -22,8 +22,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import log_entries, task_runs_of, whole_state
-from kestra._api.servers import has_microseconds
-from kestra._rules.actions import learn_dialect
+from kestra._rules.actions import _learn_dialect as learn_dialect
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import LONGEST_ASKING, stored_entries
 from kestra.exceptions import KestraError
@@ -66,8 +65,8 @@ class _Count:
             self.value, self.since = value, now
         self.made = now
 
-    def has_rested(self, seconds: float) -> bool:
-        return self.value is not None and self.made - self.since >= seconds
+    def has_rested(self, seconds: float, begin: float = 0.0) -> bool:
+        return self.value is not None and self.made - max(self.since, begin) >= seconds
 
 
 @dataclass(slots=True)
@@ -184,7 +183,8 @@ class Settling:
     def __post_init__(self) -> None:
         self._begin = self.io.clock.now()
         self._last = _last_run(self.execution)
-        end = whole_state(self.execution).end
+        state = whole_state(self.execution)
+        end = state.end
         offset = self.io.server.offset
         if end is not None and offset is not None:
             utcnow = self.io.clock.utcnow() + timedelta(seconds=offset)
@@ -194,8 +194,9 @@ class Settling:
         self.is_known = self.limit > 0 and self._last is not None and self._age <= _OLD
         self.pending = self.is_known
         self._counts = _Counts(self.io, self.execution_id)
-        if not has_microseconds(self.execution):
-            self._counts.failures = _MOST_FAILURES  # 0.21, which ignores what is searched for
+        if not any(each.time and each.time.microsecond % 1000 for each in state.history):
+            # It has milliseconds: 0.21, which ignores what is searched for.
+            self._counts.failures = _MOST_FAILURES
 
     @property
     def total(self) -> int | None:
@@ -291,7 +292,8 @@ class Settling:
         others = None
         if self._counts.searches and self._last is not None:
             others = await self._counts.all_until(self._last[1])
-        return self._own.has_rested(seconds) and (others is None or others.has_rested(seconds))
+        is_alone = others is None or others.has_rested(seconds, self._begin)
+        return is_alone and self._own.has_rested(seconds)
 
     def _marks_end(self, entry: LogEntry) -> bool:
         if self._last is None or entry.time is None:

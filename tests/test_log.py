@@ -8,15 +8,19 @@ import json
 import logging
 import math
 import random
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from types import SimpleNamespace
 
 import pytest
+from loopback import Loopback, Reply, as_json
 
-from kestra import LogEntry, StateChange
+from kestra import Flow, LogEntry, StateChange
 from kestra._api.servers import Server
 from kestra._http.blocking import iterate, run
+from kestra._http.stand_ins import use_clock
 from kestra._rules import executing, following
 from kestra._rules.waiting import Options
 from kestra.exceptions import APIError, NotFound, PermissionDenied
@@ -48,11 +52,15 @@ class Line:
     run: str = "run1"
     level: str = "INFO"
 
-    @property
+    @cached_property
     def time(self):
         return END - timedelta(seconds=self.before)
 
-    @property
+    @cached_property
+    def millisecond(self):
+        return instant(self.time)[:-4]
+
+    @cached_property
     def body(self):
         return {
             "executionId": "id1", "taskId": "load", "taskRunId": self.run, "level": self.level,
@@ -119,7 +127,7 @@ class Stored:
     def now_stored(self):
         """Return what is stored, in the order of storing, which is not that of logging."""
         stored = [line for line in self.lines if line.stored <= self.time]
-        return sorted(stored, key=lambda line: (instant(line.time)[:-4], line.stored))
+        return sorted(stored, key=lambda line: (line.millisecond, line.stored))
 
     def count(self, what):
         return sum(what in each for each in self.asked)
@@ -159,11 +167,10 @@ class Stored:
         if self.search == "page":
             return "<html>"
         if "filters[executionId][EQUALS]" in params and self.search == "filters":
-            newest = sorted(self.now_stored(), key=lambda line: line.time, reverse=True)
-            found = [line.body for line in newest]
-        else:  # of all executions
-            found = [{"executionId": "other"} for each in self.others if each <= self.time]
-            found += [line.body for line in self.now_stored()]
+            stored = sorted(self.now_stored(), key=lambda line: line.time, reverse=True)
+            return {"results": [each.body for each in stored[:4]], "total": len(stored)}
+        found = [{"executionId": "other"} for each in self.others if each <= self.time]
+        found += [line.body for line in self.now_stored()]
         return {"results": found[: params["size"]], "total": len(found)}
 
     async def fetch_log(self, execution_id, *, within=math.inf):
@@ -514,3 +521,94 @@ def test_follow_warns_once(warnings):
     io = Stored(script(20), fails=True)
     list(iterate(following.events(io, "id1", options(fetch_log=False), "TRACE")))
     assert warnings() == ["The log of execution id1 may be incomplete: it could not be fetched"]
+
+
+# --- through `Flow`, over a connection ---
+
+
+class Served:
+    """The same server behind a socket; its clock is the client's."""
+
+    def __init__(self, stored):
+        self.stored = stored
+        self.now = stored.clock.now
+        self.utcnow = stored.utcnow
+
+    def sleep(self, seconds):
+        self.stored.time += max(seconds, 0)
+
+    def __call__(self, request):
+        stored = self.stored
+        path = request.path.removeprefix("/api/v1/")
+        params = {key: values[0] for key, values in request.query.items()}
+        stored.asked.append(f"{path} {params}")
+        stored.time += 0.01
+        date = (END + timedelta(seconds=stored.time)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        if path.startswith("executions/"):
+            return as_json(stored.execution if path.endswith(ID) else {}, Date=date)
+        if path == "logs/search":
+            return as_json(stored.searched({**params, "size": int(params["size"])}))
+        if path == f"logs/{ID}/download":
+            return Reply(200, "".join(map(str, stored.now_stored())).encode())
+        if path == f"logs/{ID}":
+            return as_json([line.body for line in stored.now_stored()])
+        return as_json({}, 404)
+
+
+ID = "id1"
+
+
+@pytest.fixture
+def served(environment):
+    """Return a function that serves a log, and returns a client."""
+    opened = ExitStack()
+
+    def serve(stored, **more):
+        handler = Served(stored)
+        server = opened.enter_context(Loopback(handler))
+        opened.callback(use_clock(handler))
+        return opened.enter_context(Flow(hostname=server.url, request_timeout=30, **more))
+
+    with opened:
+        yield serve
+
+
+def test_wait_and_iter_logs_of_a_busy_server(served, warnings):
+    """What they bring is whole, and in the order of logging."""
+    lines, others = busy(1, 300)
+    stored = Stored(lines, others=others)
+    flow = served(stored)
+    assert flow.wait(ID).log == written(lines)
+    stored.time = 0
+    again = [entry.message for entry in flow.iter_logs(ID)]
+    assert again == [line.message for line in sorted(lines, key=lambda line: line.time)]
+    assert warnings() == []
+
+
+def test_a_limit_of_zero_fetches_at_once(served):
+    """What there is."""
+    stored = Stored(script(20, stored=5))
+    result = served(stored, log_settle=0).wait(ID)
+    assert (result.log, result.log_complete) == ("", None)
+    assert stored.count("search") == 0
+
+
+@pytest.mark.parametrize("how", ["on the object", "in a subclass"])
+def test_a_replaced_get_logs_is_called_once(served, how, monkeypatch):
+    """`logs/search` is not asked for: a test's server knows no such path."""
+    stored = Stored(script(20, stored=5))
+    flow = served(stored)
+    calls = []
+
+    def get_logs(*args):
+        calls.append(args[-1])
+        return SimpleNamespace(text="")
+
+    if how == "on the object":
+        flow.get_logs = get_logs
+    else:
+        monkeypatch.setattr(flow, "__class__", type("Own", (Flow,), {"get_logs": get_logs}))
+    result = flow.wait(ID)
+    assert (result.log, calls) == ("", [ID])
+    assert stored.count("search") == stored.count("configs") == 0
+    assert list(flow.iter_logs(ID)) == []

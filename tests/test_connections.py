@@ -446,7 +446,7 @@ def test_every_request_asks_past_caches(server, sessions):
     """A poll that a cache answers would never see the end; a header of the caller's goes before."""
     url = server.url + SEARCH
     request(sessions, "GET", url, Settings(), {})
-    request(sessions, "GET", url, Settings(headers={"Cache-Control": "max-age=60"}), {})
+    request(sessions, "GET", url, Settings(headers={"cache-control": "max-age=60"}), {})
     sent = [each.headers["cache-control"] for each in server.requests]
     assert sent == ["no-cache", "max-age=60"]
 

@@ -437,3 +437,23 @@ def test_a_server_that_stops_taking_a_body_is_given_up(sessions):
         files = {"files": {"orders": ("orders.csv", bytes(1 << 24))}}
         with pytest.raises(RequestTimeout, match="may exist"):
             request(sessions, "POST", url, settings, files)
+
+
+# --- caches ---
+
+
+def test_every_request_asks_past_caches(server, sessions):
+    """A poll that a cache answers would never see the end; a header of the caller's goes before."""
+    url = server.url + SEARCH
+    request(sessions, "GET", url, Settings(), {})
+    request(sessions, "GET", url, Settings(headers={"cache-control": "max-age=60"}), {})
+    sent = [each.headers["cache-control"] for each in server.requests]
+    assert sent == ["no-cache", "max-age=60"]
+
+
+def test_a_caching_session_does_not_keep_a_poll(server):
+    """Nor does a cache that is installed for the whole program."""
+    cached = pytest.importorskip("requests_cache").CachedSession(backend="memory")
+    server.engine.states = ["CREATED", "RUNNING", "SUCCESS"]
+    with cached, Flow(hostname=server.url, session=cached) as flow:
+        assert flow.execute("company.team", "report").status == "SUCCESS"

@@ -216,9 +216,12 @@ def ordered_log(log: str, more: Iterable[LogEntry] = ()) -> str:
     The server sorts by milliseconds, its times have microseconds: only within one millisecond is
     anything moved, so that a line of a message which looks like an entry stays where it is.
     """
-    lines = [str(entry).replace("  ", " ", 1) for entry in more]
+    lines = [_line(entry) for entry in more]
+    if lines:  # some may have been stored meanwhile
+        known = set(log.split("\n"))
+        lines = [line for line in lines if line.partition("\n")[0] not in known]
     if lines:
-        log = "\n".join((log.rstrip("\n"), *lines))
+        log = "".join(f"{each}\n" for each in (log.rstrip("\n"), *lines) if each)
     starts = [(match.start(), match[1], match[2]) for match in _ENTRY.finditer(log)]
     if all(a[1] < b[1] or (a[1] == b[1] and a[2] <= b[2]) for a, b in pairwise(starts)):
         return log
@@ -227,6 +230,16 @@ def ordered_log(log: str, more: Iterable[LogEntry] = ()) -> str:
     order = _by_logging(starts, all_of_it=bool(lines))
     text = log[: starts[0][0]] + "".join(whole[index] for index in order)
     return text if log.endswith("\n") else text.removesuffix("\n")
+
+
+def _line(entry: LogEntry) -> str:
+    """Return an entry as the server writes it into a log."""
+    time = ""
+    if entry.time is not None:
+        spec = "microseconds" if entry.time.microsecond % 1000 else "milliseconds"
+        in_utc = entry.time.astimezone(timezone.utc).replace(tzinfo=None)
+        time = f"{in_utc.isoformat(timespec=spec)}Z "
+    return f"{time}{entry.level} {entry.message}"
 
 
 def _by_logging(starts: list[tuple[int, str, str]], *, all_of_it: bool) -> list[int]:

@@ -30,7 +30,8 @@ class Server:
         search_form: How a parameter of a search is written, once one was understood.
         has_log_search: Whether it counts log entries; `None` while that is not known.
         ui: The address of its user interface, down to the tenant, where a response has told it.
-        next_total: When all its log entries may be counted again, by the clock of a call.
+        log_totals: Counts of all its log entries, by the time up to which they were logged.
+        next_total: When the next such count may be made, by the clock of a call.
     """
 
     base: str
@@ -44,6 +45,7 @@ class Server:
     search_form: str | None = None
     has_log_search: bool | None = None
     ui: str | None = None
+    log_totals: dict[int, Any] = field(default_factory=dict, repr=False)
     next_total: float = 0.0
 
     @classmethod

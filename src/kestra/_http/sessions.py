@@ -133,6 +133,8 @@ def _prepared(
     left = max(left, 0.001)  # zero would mean something else
     connect, read_ = settings.timeout
     timeout = prepared.setdefault("timeout", (min(connect, left), min(read_, left)))
+    if not any(name.lower() == "cache-control" for name in headers):
+        headers["Cache-Control"] = "no-cache"  # a poll is to reach the server
     limit = timeout[1] if isinstance(timeout, tuple) else timeout
     wire.write_timeout = limit if isinstance(limit, int | float) else None
     return {**prepared, "headers": headers}

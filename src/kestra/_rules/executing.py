@@ -14,6 +14,7 @@ from kestra._rules import log as logs
 from kestra._rules.attempts import annotate
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import result
+from kestra._rules.settling import Settling
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ async def ended(
     *,
     name: str,
     url: str | None = None,
-    settling: logs.Settling | None = None,
+    settling: Settling | None = None,
 ) -> FlowExecution:
     """Return the result of an execution that has ended, as it was shown last.
 
@@ -123,8 +124,7 @@ async def ended(
     log, complete = None, None if settling is None else settling.complete
     if options.fetch_log:
         if settling is None:
-            limit = 0 if io.has_own_log else options.log_settle
-            settling = logs.Settling(io, execution_id, execution, limit)
+            settling = Settling(io, execution_id, execution, options.log_settle)
         log, complete = await logs.fetch(settling)
     # Where there is a log, what was logged as ERROR is stored by now.
     wait_for_errors = log is None and state == "FAILED"

@@ -14,6 +14,7 @@ from kestra._api.parsing import checked_level, state_of
 from kestra._rules import log as logs
 from kestra._rules.channels import Channel, Followed, Log, States
 from kestra._rules.reading import LONGEST_ASKING, poll
+from kestra._rules.settling import Settling
 from kestra._rules.waiting import Wait, creation_grace, log_state, timed_out
 from kestra.exceptions import KestraError, NotFound
 
@@ -33,7 +34,7 @@ _LAST_WORDS = 0.5  # seconds of quiet after which a stream of the log is given u
 
 async def until_ended(
     io: IO, execution_id: str, options: Options, *, exists: bool
-) -> tuple[dict[str, Any], logs.Settling | None]:
+) -> tuple[dict[str, Any], Settling | None]:
     """Follow an execution until it has ended, and call who is to be told.
 
     Returns:
@@ -82,7 +83,7 @@ async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -
         execution = {}
     settling = None
     if state_of(execution) in TERMINAL_STATES:
-        settling = logs.Settling(io, execution_id, execution, options.log_settle)
+        settling = Settling(io, execution_id, execution, options.log_settle)
     entries = await logs.settled_entries(io, execution_id, level, settling)
     return sorted(entries, key=lambda entry: entry.time or _EARLIEST)
 
@@ -132,7 +133,7 @@ class Follower:
         # The log comes first: what is logged after the states are shown is in its stream then.
         self._channels = [each for each in (self._log, self._states) if each is not None]
         self._last: Change | None = None  # the terminal state, which is reported at the end
-        self.settling: logs.Settling | None = None
+        self.settling: Settling | None = None
 
     @property
     def execution(self) -> dict[str, Any]:
@@ -224,14 +225,14 @@ class Follower:
         if self._log is None:
             return
         limit = self._options.log_settle
-        self.settling = logs.Settling(self._io, self._followed.execution_id, self.execution, limit)
+        self.settling = Settling(self._io, self._followed.execution_id, self.execution, limit)
         async for change in self._settled(self._log, self.settling):
             yield change
         await self._log.close()
         async for entry in self._merged(self._log, self.settling):
             yield entry
 
-    async def _settled(self, log: Log, settling: logs.Settling) -> AsyncIterator[Change]:
+    async def _settled(self, log: Log, settling: Settling) -> AsyncIterator[Change]:
         """Wait until the log is stored, and report what its stream brings meanwhile.
 
         Where nothing tells when that is, the stream is heard until it is quiet.
@@ -250,23 +251,21 @@ class Follower:
                 quiet = clock.now() + _LAST_WORDS
                 yield change
 
-    async def _merged(self, log: Log, settling: logs.Settling) -> AsyncIterator[Change]:
+    async def _merged(self, log: Log, settling: Settling) -> AsyncIterator[Change]:
         """Report what is stored, and was not in the stream."""
         while True:
             new = await log.stored()
             for entry in new or ():
                 yield entry
-            why = ""
-            if new is None:
-                why = "it could not be fetched"
-            elif settling.total is not None and log.stored_count < settling.total:
-                why = "the server has stored more than it sent"
-            elif log.reported.not_stored:
-                why = "entries that were reported have not been stored"
             settling.not_stored = log.reported.not_stored
-            if not why or not settling.expects_more(why):
+            if new is None:
+                again = await settling.fetch_again("it could not be fetched")
+            elif await settling.is_short(log.stored_count):
+                again = True
+            else:
+                again = bool(settling.not_stored) and await settling.has_grown()
+            if not again:
                 break
-            await self._io.sleep(settling.pause)
             await settling.wait()
         if not self._options.fetch_log and settling.complete is False:
             logs.warn(self._followed.execution_id, settling.why)

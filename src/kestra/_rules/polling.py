@@ -1,0 +1,183 @@
+"""When which executions are polled, where many run: all of a flow by one search, or one by one."""
+
+from __future__ import annotations
+
+import logging
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.models import TERMINAL_STATES
+from kestra._api.parsing import state_of
+from kestra._rules import jobs
+from kestra._rules.batches import Batch, ResultPages, Running
+from kestra._rules.waiting import is_transient, log_state, next_pause
+from kestra.exceptions import KestraError
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Coroutine, Hashable
+
+    from kestra._rules.io import IO
+    from kestra._rules.waiting import Options
+
+    Job = Callable[[IO, Options], Coroutine[Any, Any, Any]]
+    # Gets what the job returned, or what it raised.
+    Then = Callable[[Any, Exception | None], None]
+
+logger = logging.getLogger("kestra")
+
+_MOST_FAILURES = 3  # searches in a row; the next one comes soon
+
+
+class Polls:
+    """Plans the polls of all executions that run, and notes what they show.
+
+    Attributes:
+        running: The executions that have not ended as far as is known, in the order of creation.
+    """
+
+    def __init__(
+        self,
+        io: IO,
+        options: Options,
+        todo: deque[tuple[Job, Then]],
+        end: Callable[[Running, Job], None],
+        give_up: Callable[[Running, Exception], None],
+    ) -> None:
+        """Begin without any.
+
+        Args:
+            io: Whose clock counts.
+            options: How long the pauses may be.
+            todo: Gets the polls that are to be sent, and what to do with their responses.
+            end: Gets an execution that has ended, and the job that makes its result; removes it.
+            give_up: Gets one whose poll has failed, and the error; removes it.
+        """
+        self._io = io
+        self._options = options
+        self._todo = todo
+        self._end = end
+        self._give_up = give_up
+        self.running: dict[Running, None] = {}
+        self._batches: dict[Hashable, Batch] = {}
+        self._searches = True  # whether searches are understood, as far as is known
+        self._unanswered = 0
+
+    @property
+    def oldest(self) -> Running | None:
+        """The execution that was created first."""
+        return next(iter(self.running), None)
+
+    @property
+    def due(self) -> float:
+        """When the next poll is due."""
+        return min((batch.due for batch in self._batches.values()), default=math.inf)
+
+    def add(self, execution: Running) -> None:
+        """Poll an execution from now on."""
+        self.running[execution] = None
+        due = execution.created + next_pause(self._options.poll_interval, 0)
+        self._join(execution, execution.batch_key, due)
+
+    def remove(self, execution: Running) -> None:
+        """Poll an execution no more."""
+        self._leave(execution)
+        del self.running[execution]
+
+    def begin(self, now: float) -> None:
+        """Begin the polls that are due."""
+        for batch in [batch for batch in self._batches.values() if batch.due <= now]:
+            self._poll(batch)
+
+    def _join(self, execution: Running, key: Hashable, due: float) -> None:
+        """Put an execution into a batch."""
+        execution.key = key
+        self._batches.setdefault(key, Batch(due)).members[execution] = None
+
+    def _leave(self, execution: Running) -> None:
+        """Take an execution out of its batch."""
+        members = self._batches[execution.key].members
+        del members[execution]
+        if not members:
+            del self._batches[execution.key]
+
+    def _poll(self, batch: Batch) -> None:
+        """Poll all members of a batch. One alone is not searched for: a poll shows more of it."""
+        batch.due = math.inf
+        if self._searches and len(batch.members) > 1:
+            # It goes before other jobs, which may be many.
+            search = partial(jobs.search, batch.wanted())
+            self._todo.appendleft((search, partial(self._searched, batch)))
+        else:
+            self._poll_singly(batch)
+
+    def _poll_singly(self, batch: Batch) -> None:
+        batch.due = math.inf
+        for execution in batch.members:
+            batch.polls += 1
+            poll = partial(jobs.poll, execution)
+            self._todo.append((poll, partial(self._polled, batch, execution)))
+
+    def _searched(self, batch: Batch, pages: ResultPages | None, error: Exception | None) -> None:
+        if pages is None or not pages.understood:
+            self._search_failed(batch, error)
+            return
+        self._unanswered = 0
+        now = self._io.clock.now()
+        for execution in list(batch.members):
+            shown = pages.shown.get(execution.execution_id)
+            if shown is not None:
+                self._show(execution, shown, jobs.finish_found)
+            elif pages.covers(execution) and execution.is_lost(now):
+                self._leave(execution)
+                self._join(execution, execution, now)
+        self._plan(batch)
+
+    def _search_failed(self, batch: Batch, error: Exception | None) -> None:
+        """Go on without a response to a search."""
+        if is_transient(error):
+            self._unanswered += 1
+            if self._unanswered < _MOST_FAILURES:
+                self._plan(batch)
+            else:
+                self._poll_singly(batch)
+            return
+        self._searches = False
+        # Only the texts of our own errors are known to hold no secret.
+        why = error if isinstance(error, KestraError) else type(error).__name__
+        why = "filters are ignored" if error is None else why
+        logger.info("Executions are polled one by one: searching for them failed: %s", why)
+        self._poll(batch)
+
+    def _polled(
+        self,
+        batch: Batch,
+        execution: Running,
+        shown: dict[str, Any] | None,
+        error: Exception | None,
+    ) -> None:
+        batch.polls -= 1
+        if execution in batch.members:  # else its timeout is over by now
+            if error is not None:
+                self._give_up(execution, error)
+            elif shown is not None:
+                self._show(execution, shown, jobs.finish)
+        if not batch.polls:
+            self._plan(batch)
+
+    def _plan(self, batch: Batch) -> None:
+        """Plan the next poll."""
+        if batch.members:
+            batch.due = batch.next_poll(self._options.poll_interval, self._io.clock.now())
+
+    def _show(self, execution: Running, shown: dict[str, Any], finish: Any) -> None:
+        """Take note of how an execution was shown."""
+        execution.shown = self._io.clock.now()
+        state = str(state_of(shown))
+        if state in TERMINAL_STATES:
+            execution.ended = True
+            self._end(execution, partial(finish, execution, shown))
+        elif state not in execution.logged:
+            execution.logged.add(state)
+            log_state(execution.execution_id, state)

@@ -17,7 +17,7 @@ SMALL, LARGE = 160, 10_000  # characters of padding: a frame of 200 B, and one a
 SIZES = pytest.mark.parametrize("sizes", [[SMALL], [LARGE]])
 MIXED_SIZES = pytest.mark.parametrize("sizes", [[SMALL], [LARGE], [SMALL, LARGE]])
 UNBUFFERED = pytest.mark.parametrize("options", [(), ("-u",)], ids=["buffered", "unbuffered"])
-SCALE = 1 if sys.platform != "win32" else 20  # under Wine a write takes about as much longer
+SCALE = 1 if sys.platform != "win32" else 50  # under Wine a write takes as much longer
 COUNT = 10_000 // SCALE
 WORKERS = 8
 PROCESSES = 4

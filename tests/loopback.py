@@ -74,6 +74,9 @@ def as_json(value, status=200, **headers):
     return Reply(status, body, {"Content-Type": "application/json", **headers})
 
 
+NOT_FOUND = as_json({"message": "Not Found"}, 404)
+
+
 def as_text(text):
     """Return a reply of plain text."""
     return Reply(200, text.encode(), {"Content-Type": "text/plain"})
@@ -137,7 +140,7 @@ class Engine:
     def __call__(self, request):
         path = request.path.removeprefix(self.root)
         if path == request.path:
-            return as_json({"message": "Not Found"}, 404)
+            return NOT_FOUND
         scripted = {
             r"POST /executions/([^/]+)/([^/]+)": self.create,
             r"GET /executions/search": self.search,
@@ -146,6 +149,7 @@ class Engine:
             r"GET /metrics/([^/]+)": lambda *_: as_json({"results": self.metrics}),
             r"GET /logs/([^/]+)": lambda *_: as_json(self.entries),
             r"GET /logs/([^/]+)/download": lambda *_: as_text(following(self.logs)),
+            r"GET /(?:executions|logs)/[^/]+/follow": lambda *_: NOT_FOUND,  # see `stream`
         }
         with self._lock:
             self.store.clock.sleep(0.001)  # no two executions start at the same time
@@ -167,7 +171,7 @@ class Engine:
         try:
             reply = Api(self.store, base)(asked)
         except UnexpectedError:
-            return as_json({"message": "Not Found"}, 404)
+            return NOT_FOUND
         return Reply(reply.status, reply.body, reply.headers)
 
     def add(self, execution_id):
@@ -177,7 +181,9 @@ class Engine:
         execution.id = execution_id
 
     def create(self, request, namespace, flow):
-        return self.fake(request)
+        """Create an execution, on a server that has not been told its own address."""
+        reply = self.fake(request)
+        return as_json({**reply.json(), "url": None}) if reply.status == 200 else reply
 
     def status(self, request, execution_id):
         reply = self.fake(request)
@@ -185,13 +191,12 @@ class Engine:
 
     def seen(self, execution):
         """Return an execution as a poll shows it."""
-        state = {**execution["state"], "current": following(self.states)}
-        return {**execution, **self.shown, "state": state}
+        return {**execution, **self.shown, "state": {"current": following(self.states)}}
 
     def search(self, request):
         """Search, as far as the form of the request is understood."""
         if not self.searchable:
-            return as_json({"message": "Not Found"}, 404)
+            return NOT_FOUND
         known = {"page", "size", "sort"}
         asked = [
             (name, value)
@@ -232,7 +237,7 @@ class Routes:
     def __call__(self, request):
         reply = self.replies.get(f"{request.method} {request.path}")
         if reply is None:
-            return as_json({"message": "Not Found"}, 404)
+            return NOT_FOUND
         return reply(request) if callable(reply) else reply
 
 

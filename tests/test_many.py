@@ -36,7 +36,6 @@ from kestra._api.requests import request_of
 from kestra._api.servers import Server
 from kestra._rules.batches import Batch, ResultPages, Running, Wanted
 from kestra._rules.waiting import Wait
-from kestra._testing.fake.clock import VirtualClock
 from kestra.exceptions import (
     Conflict,
     ExecutionFailed,
@@ -272,7 +271,8 @@ class Busy(Engine):
         super().__init__()
         self.clock = clock
         self.hidden = set()
-        self.store.clock = self.virtual = VirtualClock()
+        self.virtual = self.store.clock
+        self.virtual._date = START
         self.origin = self.virtual.now()
 
     def __call__(self, request):
@@ -283,7 +283,7 @@ class Busy(Engine):
     def seen(self, execution):
         labels = {each["key"]: each["value"] for each in execution["labels"]}
         lasts = self.executions[execution["id"]].created + float(labels.get("lasts", 1))
-        ended = self.origin + self.clock.now >= lasts
+        ended = self.virtual.now() >= lasts
         state = labels.get("ends", "SUCCESS") if ended else "RUNNING"
         now = {**execution["state"], "current": state}
         return {**execution, "state": now, "taskRunList": [RUN]}

@@ -195,12 +195,12 @@ def _number(text: str, _: Input) -> float:
     """Return a number in single precision: 16777217 is 16777216, 1e39 is infinite."""
     value = float(_checked(_NUMBER, text)[0])
     try:
-        packed = struct.pack("f", value)
+        packed = struct.pack("<f", value)
     except OverflowError:
         return math.copysign(math.inf, value)
-    (single,) = struct.unpack("f", packed)
+    (single,) = struct.unpack("<f", packed)
     shortest = (float(f"{single:.{digits}g}") for digits in range(1, 10))
-    return next(each for each in shortest if struct.pack("f", each) == packed)
+    return next(each for each in shortest if struct.pack("<f", each) == packed)
 
 
 def _boolean(text: str, _: Input) -> bool:

@@ -31,37 +31,39 @@ class _Condition:
     wanted: str
 
 
-# Operations by field, as far as they are imitated; others of a known field are refused.
-_EXECUTIONS: dict[str, set[str]] = {
-    "namespace": {"EQUALS", "NOT_EQUALS", "IN", "NOT_IN", "STARTS_WITH", "ENDS_WITH", "CONTAINS",
-                  "PREFIX", "REGEX"},
-    "flowId": {"EQUALS", "NOT_EQUALS", "IN", "NOT_IN", "STARTS_WITH", "ENDS_WITH", "CONTAINS",
-               "REGEX"},
-    "state": {"EQUALS", "NOT_EQUALS", "IN", "NOT_IN"},
-    "labels": {"EQUALS", "NOT_EQUALS", "CONTAINS"},
-    "startDate": {"EQUALS", "GREATER_THAN", "GREATER_THAN_OR_EQUAL_TO", "LESS_THAN",
-                  "LESS_THAN_OR_EQUAL_TO"},
-    "endDate": {"EQUALS", "GREATER_THAN", "GREATER_THAN_OR_EQUAL_TO", "LESS_THAN",
-                "LESS_THAN_OR_EQUAL_TO"},
-    "q": {"EQUALS"},
-    "childFilter": {"EQUALS"},
-    "scope": {"EQUALS"},
-    "triggerExecutionId": {"EQUALS"},
-    "kind": {"EQUALS", "IN"},
-    "parentId": {"EQUALS"},
-}  # fmt: skip
-_LOGS: dict[str, set[str]] = {
-    "executionId": {"EQUALS", "IN"},
-    "taskId": {"EQUALS", "IN"},
-    "taskRunId": {"EQUALS", "IN"},
-    "attemptNumber": {"EQUALS"},
-    "level": {"GREATER_THAN_OR_EQUAL_TO", "LESS_THAN_OR_EQUAL_TO", "IN", "NOT_IN"},
-    "startDate": _EXECUTIONS["startDate"],
-    "endDate": _EXECUTIONS["endDate"],
-    "namespace": _EXECUTIONS["namespace"],
-    "flowId": _EXECUTIONS["flowId"],
-    "kind": {"EQUALS", "IN"},
-    "q": {"EQUALS"},
+_EQUAL = {"EQUALS", "NOT_EQUALS"}
+_LISTED = _EQUAL | {"IN", "NOT_IN"}
+_TEXT = _LISTED | {"STARTS_WITH", "CONTAINS", "PREFIX", "REGEX"}
+_BOUNDS = {"GREATER_THAN_OR_EQUAL_TO", "LESS_THAN_OR_EQUAL_TO"}
+_DATES = _BOUNDS | {"EQUALS", "GREATER_THAN", "LESS_THAN"}
+_IS = {"EQUALS", "IN"}
+# Operations by field, as far as they are imitated; others on these fields are refused.
+_EXECUTIONS = {
+    "namespace": _TEXT,
+    "flowId": _TEXT,
+    "state": _LISTED,
+    "labels": _EQUAL | {"CONTAINS"},
+    "startDate": _DATES,
+    "endDate": _DATES,
+    "q": _EQUAL,
+    "childFilter": _EQUAL,
+    "scope": _EQUAL,
+    "triggerExecutionId": _IS,
+    "kind": _IS,
+    "parentId": _IS,
+}
+_LOGS = {
+    "executionId": _IS,
+    "taskId": _IS,
+    "taskRunId": _IS,
+    "attemptNumber": _IS,
+    "level": _BOUNDS | {"IN", "NOT_IN"},
+    "startDate": _DATES,
+    "endDate": _DATES,
+    "namespace": _TEXT,
+    "flowId": _TEXT,
+    "kind": _IS,
+    "q": _EQUAL,
 }
 # Other fields that a server knows, and does not search for.
 _ELSEWHERE = {"id", "metadata", "flowRevision", "triggerId", "taskId", "level", "executionId"}
@@ -286,7 +288,6 @@ _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
     "NOT_IN": lambda actual, wanted: actual not in wanted.split(","),
     "PREFIX": lambda actual, wanted: f"{actual}.".startswith(f"{wanted}."),
     "STARTS_WITH": str.startswith,
-    "ENDS_WITH": str.endswith,
     "CONTAINS": operator.contains,
     "REGEX": lambda actual, wanted: re.fullmatch(wanted, actual) is not None,
     "GREATER_THAN": operator.gt,

@@ -13,7 +13,7 @@ from kestra._testing.fake.inputs import SentFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kestra._testing.fake.execution import Execution
+    from kestra._testing.fake.execution import Execution, Iteration
 
     Dated = Callable[[float], datetime]
     _History = list[tuple[str, float]]
@@ -54,7 +54,7 @@ def execution_json(
     if execution.parent:
         shown["parentId"] = execution.parent
     if execution.iteration:
-        shown |= _iteration(execution)
+        shown |= {"kind": LOOP, "loopRun": _loop_run(execution.iteration, execution.parent)}
     if execution.schedule_date:
         shown["scheduleDate"] = iso(execution.schedule_date)
     if has_run(execution) or execution.parent:
@@ -68,19 +68,15 @@ def execution_json(
     return shown
 
 
-def _iteration(execution: Execution) -> dict[str, Any]:
-    iteration, parent = execution.iteration, execution.parent
-    if iteration is None:
-        return {}
+def _loop_run(iteration: Iteration, parent: str | None) -> dict[str, Any]:
     value = iteration.value
-    loop = {
+    return {
         "parent": {"id": parent},
         "taskId": iteration.task,
         "taskRunId": f"{parent}-{iteration.task}",
         "index": iteration.index,
         "value": value if isinstance(value, str) else json.dumps(value),
     }
-    return {"kind": LOOP, "loopRun": loop}
 
 
 def has_run(execution: Execution) -> bool:

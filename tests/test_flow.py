@@ -2,6 +2,7 @@
 
 import copy
 import io
+import json
 import logging
 import pickle
 import signal
@@ -941,12 +942,12 @@ def test_a_timeout_that_has_passed_still_looks_once(server, flow):
     assert run(flow, timeout=0).status == "SUCCESS"
 
 
-@pytest.mark.parametrize("path", ["/kill", "/actions/kill"])
-def test_a_timeout_may_kill(server, flow, path):
+@pytest.mark.parametrize(("path", "version"), [("/kill", "1.3.31"), ("/actions/kill", "2.0.0")])
+def test_a_timeout_may_kill(server, flow, path, version):
     """`kill_on_timeout=True` kills it, on every version."""
     server.engine.states = ["RUNNING"]
-    if path != "/kill":
-        server.upset("DELETE", answer(200, b"{}"))
+    server.upset("/configs", answer(200, json.dumps({"version": version}).encode()))
+    server.upset("DELETE", answer(200, b"{}"))
     with pytest.raises(ExecutionTimeout, match="it is being killed") as caught:
         run(flow, timeout=1, kill_on_timeout=True)
     assert caught.value.killed

@@ -47,24 +47,20 @@ class Gate:
         self._held: list[int] = []
 
     def wait(self) -> bool:
-        """Take the lock; return False if that is not possible.
-
-        While the interpreter is torn down, a daemon thread that was stopped may hold it.
-        """
+        # While the interpreter is torn down, a daemon thread that was stopped may hold it.
         return self.lock.acquire(timeout=1 if sys.is_finalizing() else -1)
 
     def hold(self) -> None:
-        """Let signal handlers wait until `go_on`, as inside a line."""
+        # As inside a line: signal handlers wait.
         self._held.append(self.stage)
         self.stage = INSIDE
 
     def go_on(self) -> None:
-        """Undo one `hold`."""
         if self._held:
             self.stage = self._held.pop()
 
     def release_if_just_taken(self) -> None:
-        """Release the lock where a signal handler raised before its taker could note it."""
+        # A signal handler may have raised before its taker could note it.
         if self.is_owned() and not self.stage:
             self.release()
 
@@ -83,7 +79,6 @@ class Gate:
         return True
 
     def catch_up(self) -> None:
-        """Make the calls that were deferred."""
         if self._is_catching_up or not self.acquire():
             return
         self._is_catching_up = True
@@ -99,12 +94,8 @@ class Gate:
 class Stream:
     """A standard stream that has a descriptor, with the hooks on it.
 
-    Args:
-        stream: An ordinary one, for which `descriptor_of` knows the descriptor.
-        gate: What its lines pass.
-        write_frame: Takes a frame that somebody writes to the stream as text: what stands in its
-            place has passed it on.
-        line_is_open: Whether the line may be open that it is on.
+    What is written to it as text may be a frame, which a stand-in has passed on: that goes to
+    `write_frame`.
     """
 
     def __init__(
@@ -131,9 +122,7 @@ class Stream:
         self.plain_below = self.at_once if is_main else 0
         # Of an unbuffered stream, Python drops what a pipe does not take at once.
         self.is_buffered = type(stream.buffer) is BufferedWriter
-        self.piece = (
-            bytes_at_once(self.descriptor) // 10
-        )  # characters: none has more than ten bytes
+        self.piece = bytes_at_once(self.descriptor) // 10  # characters, each of ten bytes at most
         self.most_text = sys.maxsize if self.is_buffered else self.piece  # written as it comes
         if gate.open_line is not None:
             self.mind_processes()
@@ -162,22 +151,19 @@ class Stream:
         self._flush_hook = own["flush"] = _exclusive_flush(self, self._gate)
 
     def remove_hooks(self) -> None:
-        """Take both off, where nobody has set others over them."""
-        self.is_own = False
+        was_own, self.is_own = self.is_own, False
         own = vars(self.stream)
         if own.get("write") is self.hook is not None:
             del own["write"]
-            if not hasattr(self.inner_write, "__self__"):
+            if not was_own:
                 own["write"] = self.inner_write
         if own.get("flush") is self._flush_hook is not None:
             del own["flush"]
 
     def takes_frames(self, write: object) -> bool:
-        """Return True if a `write` that is set on the stream leads to nothing but the stream."""
         return write is self.hook and self.is_own
 
     def flush_text(self) -> None:
-        """Hand text that was printed before to the kernel."""
         if self.unflushed:
             from kestra._task.processes import alone
 
@@ -186,26 +172,26 @@ class Stream:
         else:
             self.flush()
 
+    def is_gone(self) -> bool:
+        try:
+            return bool(self.stream.closed)
+        except ValueError:  # detached
+            return True
+
     def note_frame(self) -> None:
-        """Take note that a frame has ended the line."""
         self.has_broken_line = self.line_is_open
         self.line_is_open = False
         if self.hook is None:
             self._gate.has_text = True
 
     def leave_line_open(self) -> None:
-        """Expect an open line, because a write may have been cut short."""
         self.line_is_open = self._gate.has_text = True
 
     def mind_processes(self) -> None:
-        """Write text in whole lines from here on: others write to the same pipe."""
         self.most_text = self.plain_below = 0
 
     def leave_flushing_to(self, thread: int) -> None:
-        """From here on flush in one thread only.
-
-        A daemon thread that the interpreter stops inside a flush makes it abort.
-        """
+        # A daemon thread that the interpreter stops inside a flush makes it abort.
         flush = self.flush
         self.flush = lambda: flush() if get_ident() == thread else None
         # The last flush is by an interpreter that has lost most modules.
@@ -213,12 +199,10 @@ class Stream:
             del vars(self.stream)["flush"]
 
     def is_frame(self, text: str) -> bool:
-        """Return True if a frame comes down through what stands in the stream's place."""
         is_frame = text.lstrip("\n")[:3] == "::{" and text.isascii()
         return is_frame and self.is_own and "write" not in vars(self.stream.buffer)
 
     def write_with_care(self, write: Callable[[str], int], text: str, *, is_open: bool) -> int:
-        """Write text that is too long for an unbuffered stream, or any once there was a fork."""
         if self._gate.open_line is None:
             from kestra._task.descriptor import write_in_pieces
 
@@ -318,12 +302,11 @@ def descriptor_of(stream: Any) -> int | None:
 
 
 def is_blocking(descriptor: int) -> bool:
-    """Return True if a write waits for the reader, as it usually does."""
     return _asked(lambda: os.get_blocking(descriptor), otherwise=True)
 
 
 def bytes_at_once(descriptor: int) -> int:
-    """Return how many bytes a pipe takes as a whole, or not at all; POSIX promises 512."""
+    # POSIX promises 512 that a pipe takes as a whole, or not at all.
     return _asked(lambda: os.fpathconf(descriptor, "PC_PIPE_BUF"), otherwise=512)
 
 
@@ -350,7 +333,6 @@ def is_same_file(one: int, other: int) -> bool:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write bytes, however slow the reader is."""
     rest = memoryview(data)
     try:
         while rest:

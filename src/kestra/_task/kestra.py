@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from decimal import Decimal
     from fractions import Fraction
-    from logging import Logger
+    from logging import Formatter, Logger
     from os import PathLike
     from typing import Any, TypeAlias, TypeVar, overload
 
@@ -229,7 +229,7 @@ class Kestra:
         if Kestra._logger is None:
             from kestra._task.logging import task_logger
 
-            Kestra._logger = task_logger()
+            Kestra._logger = task_logger(_json_formatter)
         return Kestra._logger
 
     @staticmethod
@@ -311,6 +311,12 @@ class Kestra:
 
 
 _send, _format = Kestra._send, Kestra.format  # noqa: SLF001  # same module
+
+
+def _json_formatter() -> Formatter:
+    from kestra._task.json_formatter import JsonFormatter
+
+    return JsonFormatter()
 
 
 def _is_replaced() -> bool:

@@ -255,13 +255,15 @@ class TaskHandler(SoleHandler):
 
     _formatter: Any = None
 
+    def __init__(self, logger: logging.Logger, make: Callable[[], logging.Formatter]) -> None:
+        super().__init__(logger, split=True)
+        self._make = make
+
     @property
     def formatter(self) -> Any:
         """A `JsonFormatter`, unless another was set."""
         if self._formatter is None:
-            from kestra._task.json_formatter import JsonFormatter
-
-            self._formatter = JsonFormatter()
+            self._formatter = self._make()
         return self._formatter
 
     @formatter.setter
@@ -283,7 +285,7 @@ def _never_disabled(kind: type[logging.Logger]) -> type[logging.Logger]:
     return type("TaskLogger", (_NeverDisabled, kind), {})
 
 
-def task_logger() -> logging.Logger:
+def task_logger(make_formatter: Callable[[], logging.Formatter]) -> logging.Logger:
     """The logger of `Kestra.logger()`, with one handler however often it is made.
 
     What somebody has configured for a logger of this name (its level, a `KestraHandler`) stays.
@@ -295,7 +297,7 @@ def task_logger() -> logging.Logger:
         if isinstance(handler, SoleHandler):
             logger.removeHandler(handler)
     if not any(isinstance(it, KestraHandler) for it in logger.handlers):
-        logger.addHandler(TaskHandler(logging.getLogger(), split=True))
+        logger.addHandler(TaskHandler(logging.getLogger(), make_formatter))
     return logger
 
 

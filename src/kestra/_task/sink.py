@@ -58,10 +58,7 @@ if TYPE_CHECKING:
 
     from kestra._task.metric_types import MetricTypes
 
-# Looked up once, not for every frame.
-_modules = sys.modules
-_streams = vars(sys)
-_write = os.write
+_modules, _streams, _write = sys.modules, vars(sys), os.write  # looked up once
 _other_threads = _count
 _alone: list[Any] = []  # that of `processes`, once it is needed
 
@@ -69,22 +66,15 @@ _UNBOUND: Any = object()  # no stream, not even None
 
 
 class _Place:
-    """What one of the two standard streams is at present.
-
-    Attributes:
-        real: What is below all stand-ins; None where there is nothing.
-        stand_in: What gets the frames, each in one `write`; None: the real stream.
-        base: Where frames go that a stand-in would send round in a circle; None: to `real`.
-            `kestra.testing.capture` puts its own there.
-        metric_types: Those of all metrics, whatever the stream; None: each place has its own.
-            `kestra.testing.capture` and `FakeKestra` set theirs.
-    """
+    """What one of the two standard streams is at present."""
 
     def __init__(self, name: str, gate: Gate, write_below: Callable[[str], None]) -> None:
         self.gate = gate
         self.twin = self  # the other one, where both are one pipe
-        self.real: Stream | None = None
-        self.stand_in: Any = None
+        self.real: Stream | None = None  # what is below all stand-ins
+        self.stand_in: Any = None  # what gets the frames, each in one `write`, if not that
+        # Two doors for `kestra.testing`: where frames go that a stand-in would send round in a
+        # circle, in place of `real`; and the types of all metrics, in place of each stream's own.
         self.base: Any = None
         self.metric_types: MetricTypes | None = None
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
@@ -97,7 +87,7 @@ class _Place:
         self._own: dict[str, Any] = {}
         self._own_of_buffer: dict[str, Any] = {}
         stream = _streams.get(name)
-        if stream is not None and not stream.closed:
+        if stream is not None and not getattr(stream, "closed", False):
             self._bind(stream)
 
     def types(self) -> MetricTypes:
@@ -115,7 +105,6 @@ class _Place:
         return self._types
 
     def _bind(self, stream: Any) -> None:
-        """Find out what a stream is that was not there before, or whose `write` is another now."""
         if stream is None:
             raise RuntimeError(f"sys.{self._name} is None: there is nowhere to send a frame to")
         target = stream
@@ -146,9 +135,7 @@ class _Place:
                 return
             if real is not None:
                 real.remove_hooks()
-            # A stream that was not hooked before has printed who knows what, and a blank line is
-            # better than a lost frame.
-            is_open = real is not None
+            is_open = real is not None  # perhaps: a blank line is better than a lost frame
             self.real = real = Stream(stream, self.gate, self._write_below, line_is_open=is_open)
             self.gate.has_text = True
         if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
@@ -164,13 +151,11 @@ class Sink(_Place):
     def write(self, frame: str) -> None:
         """Deliver a frame, on a line of its own, before this returns.
 
-        One exception: where a signal handler, or `__del__`, runs inside the write of text or of
-        a longer frame, its frame is delivered right after that.
+        That of a signal handler, or `__del__`, which runs inside the write of text or of a longer
+        frame, is delivered right after that.
 
         Raises:
-            BrokenPipeError: The reader is gone. Raised once: the descriptor leads to
-                `os.devnull` from then on, as the Python manual advises, so that no second
-                message follows at exit.
+            BrokenPipeError: The reader is gone. Raised once: what follows goes to `os.devnull`.
             RuntimeError: There is no such stream (`sys.stdout` is None).
         """
         if (
@@ -188,7 +173,7 @@ class Sink(_Place):
         """Deliver the frame of one metric; a `ValueError` says that it had another type before."""
         try:
             types = self.types()
-        except ImportError:  # a signal handler, inside the import that this makes
+        except ImportError:  # this is a signal handler, inside the import that it makes
             self.gate.deferred.append((self.write_metric, (frame, name, type_, tags)))
             return
         if tags or types.known.get(name) != type_:
@@ -196,7 +181,6 @@ class Sink(_Place):
         self.write(frame)
 
     def write_below(self, frame: str) -> None:  # noqa: C901, PLR0912  # a call of each part takes longer
-        """Deliver a frame to the real stream, below all stand-ins."""
         gate = self.gate
         if gate.other.stage and gate.leaves(self.write_below, frame):
             return
@@ -236,7 +220,11 @@ class Sink(_Place):
                 if has_text:
                     self._note_frame(real)
         except BaseException as error:
-            if not _can_go_on(self, real, error):
+            is_inside = gate.stage == INSIDE
+            gate.stage = INSIDE  # no frame of a signal handler inside the import
+            from kestra._task.descriptor import can_go_on
+
+            if not can_go_on(self, real, error, is_inside=is_inside):
                 raise
             gate.stage = stage
             self.write_below(frame)
@@ -255,12 +243,9 @@ class Sink(_Place):
         if other is not None and other is not real:
             try:
                 other.flush_text()
-            except ValueError as error:
-                from kestra._task.descriptor import is_ours
-
-                if not is_ours(error):
+            except ValueError:
+                if not other.is_gone():
                     raise
-                # It is closed.
         self.gate.stage = WHOLE
         is_open = real.line_is_open or (other is not None and other.line_is_open)
         return f"\n{frame}" if is_open else frame
@@ -299,14 +284,6 @@ class Sink(_Place):
             from kestra._task.stand_ins import deliver
 
             deliver(self, frame, self.stand_in)
-
-
-def _can_go_on(sink: Sink, real: Stream, error: BaseException) -> bool:
-    is_inside = sink.gate.stage == INSIDE
-    sink.gate.stage = INSIDE  # no frame of a signal handler inside the import
-    from kestra._task.descriptor import can_go_on
-
-    return can_go_on(sink, real, error, is_inside=is_inside)
 
 
 _stdout_gate = Gate()

@@ -27,19 +27,18 @@ os.environ["PATH"] += f"{os.pathsep}{FETCHED}"
 ON_ALL_CORES = ["-q", "-n", "auto", "--dist", "worksteal"]
 # The tests of what the dependencies, those of extras too, do for this package.
 DEPENDENT = [
-    path
-    for name in (
-        "adapter",
-        "connections",
-        "fake",
-        "flow",
-        "ion",
-        "logging_handler",
-        "multipart",
-        "testing_pytest",
-        "transport",
-    )
-    if (path := f"tests/test_{name}.py") and Path(path).exists()
+    "tests/test_adapter.py",
+    "tests/test_connections.py",
+    "tests/test_fake.py",
+    "tests/test_flow.py",
+    "tests/test_ion.py",
+    "tests/test_logging_handler.py",
+    "tests/test_multipart.py",
+    "tests/test_reading.py",
+    "tests/test_retry.py",
+    "tests/test_stand_ins.py",
+    "tests/test_testing_pytest.py",
+    "tests/test_transport.py",
 ]
 
 

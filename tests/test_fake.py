@@ -39,8 +39,6 @@ HOST = "http://localhost:8080"
 VERSIONS = ["0.21", "1.3", "2.0"]
 
 pytestmark = pytest.mark.usefixtures("environment")
-# What the client does not do on 2.0 before issue 16: to take away then.
-client_of_2_0 = pytest.mark.xfail(reason="the client does not know 2.0 yet", strict=False)
 
 
 @pytest.fixture(params=VERSIONS)
@@ -151,7 +149,6 @@ def test_files_among_the_outputs_can_be_downloaded(any_fake, flow, tmp_path):
     assert flow.download("execution1", second, tmp_path / "a").read_bytes() == b"2"
 
 
-@client_of_2_0
 def test_a_file_of_another_execution_is_found_by_a_redirect(fake, flow, tmp_path):
     """As on a server, the URI tells where it is."""
     fake.flow("company.team", "etl", lambda _: {"pdf": b"%PDF"})
@@ -160,7 +157,6 @@ def test_a_file_of_another_execution_is_found_by_a_redirect(fake, flow, tmp_path
     assert flow.download("execution2", uri, tmp_path / "a").read_bytes() == b"%PDF"
 
 
-@client_of_2_0
 def test_an_execution_can_start_others(fake, flow):
     """A function may use `Flow` itself; the time that it waits is its own."""
 
@@ -174,7 +170,6 @@ def test_an_execution_can_start_others(fake, flow):
     assert result.duration > 30
 
 
-@client_of_2_0
 def test_executions_of_many_threads(fake, flow):
     """Each thread gets the result of its own execution."""
     fake.flow("company.team", "etl", lambda inputs: {"n": inputs["n"]}, inputs={"n": "INT"})
@@ -397,7 +392,6 @@ def test_an_execution_that_takes_too_long_is_killed(any_fake, flow):
     assert flow.wait("execution1").status == "KILLED"
 
 
-@client_of_2_0
 def test_states_that_are_said_to_come(fake, flow):
     """They come in that order, for that long, and only for one execution."""
     fake.flow("company.team", "etl", emit)
@@ -520,7 +514,6 @@ def test_replay(any_fake, flow):
         flow.replay("execution1", task_run_id="nope")
 
 
-@client_of_2_0
 def test_labels(any_fake, flow):
     """Labels of the flow, of the request and of the system are there, and can be added to."""
     any_fake.flow("company.team", "etl", labels={"team": "core"}, states=[("RUNNING", 9)])

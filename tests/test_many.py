@@ -48,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 PLAIN, FILTERS = FORMS
 START = datetime(2026, 1, 1, 12, 0, 0, 500_000, tzinfo=timezone.utc)
-RUN = {"id": "run1", "taskId": "load", "state": {"current": "SUCCESS"}}
+RUN = {"id": "run1", "executionId": "execution0", "taskId": "load", "state": {"current": "SUCCESS"}}
 
 
 # --- what a request may be ---

@@ -114,8 +114,7 @@ def documented(monkeypatch, environment):
     monkeypatch.setenv("REPORTS_TOKEN", "t0ken")
     monkeypatch.setenv("REPORTS_PASSWORD", "s3cret")
     declared = yaml.safe_load((EXAMPLES / "client" / "report.yaml").read_text())["inputs"]
-    # 2.0 when the client knows that it is one (issue 16).
-    with testing.FakeKestra(version="1.3") as fake, Loopback() as loopback:
+    with testing.FakeKestra() as fake, Loopback() as loopback:
         fake.flow(
             "company.team",
             "report",

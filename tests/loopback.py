@@ -190,8 +190,12 @@ class Engine:
         return as_json(self.seen(reply.json())) if reply.status == 200 else reply
 
     def seen(self, execution):
-        """Return an execution as a poll shows it."""
-        return {**execution, **self.shown, "state": {"current": following(self.states)}}
+        """Return an execution as a poll shows it; before 2.0, each task run with its id."""
+        now = {**execution, **self.shown, "state": {"current": following(self.states)}}
+        if self.store.version != "2.0" and "taskRunList" in now:
+            runs = [{"executionId": execution["id"], **run} for run in now["taskRunList"]]
+            now["taskRunList"] = runs
+        return now
 
     def search(self, request):
         """Search, as far as the form of the request is understood."""

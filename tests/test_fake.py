@@ -39,7 +39,6 @@ HOST = "http://localhost:8080"
 VERSIONS = ["0.21", "1.3", "2.0"]
 
 pytestmark = pytest.mark.usefixtures("environment")
-# What the client does not do on 2.0 before issue 16: to take away then.
 
 
 @pytest.fixture(params=VERSIONS)

@@ -50,7 +50,7 @@ from kestra.exceptions import (
 pytestmark = pytest.mark.usefixtures("environment")
 
 START = datetime(2026, 1, 1, 12, 0, 0, 500_000, tzinfo=timezone.utc)
-RUN = {"id": "run1", "taskId": "load", "executionId": "x", "state": {"current": "SUCCESS"}}
+RUN = {"id": "run1", "executionId": "execution0", "taskId": "load", "state": {"current": "SUCCESS"}}
 
 
 # --- what a request may be ---

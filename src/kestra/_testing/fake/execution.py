@@ -48,6 +48,18 @@ def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
     return steps
 
 
+def check_loops(loops: Mapping[str, Loop], tasks: Sequence[str], version: str) -> None:
+    """Refuse loops that a flow cannot have.
+
+    Raises:
+        ValueError: The server has none, or one is not among the tasks before the function.
+    """
+    if wrong := loops.keys() - set(tasks[:-1]):
+        raise ValueError(f"loops: {min(wrong)!r} must be one of tasks, before the last one")
+    if loops and version != "2.0":
+        raise ValueError(f"loops: {version} has no Loop, only 2.0 has")
+
+
 @dataclass(frozen=True)
 class FlowDefinition:
     """A flow as it is registered.

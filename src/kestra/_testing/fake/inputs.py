@@ -82,7 +82,7 @@ def read(inputs: list[Input], sent: Sent, version: str) -> dict[str, Any]:
     """Return the values of a flow's inputs: those that are missing are `None`, as on the server.
 
     Raises:
-        Refused: One cannot be read, or is missing; the first one is told.
+        Refused: One cannot be read, or is missing; only the first one is reported.
     """
     return {each.id: _value(each, sent.get(each.id), version) for each in inputs}
 

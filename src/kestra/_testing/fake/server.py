@@ -14,7 +14,7 @@ from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url
 from kestra._testing.fake.api import Api
 from kestra._testing.fake.clock import VirtualClock, running
 from kestra._testing.fake.engine import Engine
-from kestra._testing.fake.execution import Execution, FlowDefinition, Loop, steps_of
+from kestra._testing.fake.execution import Execution, FlowDefinition, Loop, check_loops, steps_of
 from kestra._testing.fake.faults import Fault, Faults
 from kestra._testing.fake.inputs import declared
 from kestra._testing.fake.interception import BrokenError, Interception, LateError
@@ -203,11 +203,7 @@ class FakeKestra:
             ValueError: An input has no such type, there is no such state, or a loop cannot be.
         """
         version = self._engine.version
-        wrong = set(loops or ()) - set(tasks[:-1])
-        if wrong:
-            raise ValueError(f"loops: {min(wrong)!r} must be one of tasks, before the last one")
-        if loops and version != "2.0":
-            raise ValueError(f"loops: {version} has no Loop, only 2.0 has")
+        check_loops(loops or {}, tasks, version)
         self._engine.flows[namespace, flow] = FlowDefinition(
             namespace,
             flow,

@@ -13,7 +13,9 @@ from kestra._rules import attempts
 from kestra._rules.io import Request
 
 
-def request(sessions, method, url, settings, arguments, *, otherwise=None, within=math.inf):
+def request(  # noqa: PLR0913  # what makes up a request
+    sessions, method, url, settings, arguments, *, otherwise=None, within=math.inf
+):
     """Send a request until it is answered; return the response, and whether it was the other's."""
     io = BlockingIO(SimpleNamespace(_sessions=sessions, _server=Server("http://h")))
     files = None if {"data", "json"} & set(arguments) else arguments.get("files")

@@ -839,7 +839,7 @@ def test_a_host_that_does_not_resolve_logs_a_line_at_once(sessions, slept, caplo
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(ConnectionFailed, match="nowhere.invalid"):
+    with pytest.raises(ConnectionFailed, match=r"nowhere\.invalid"):
         request(sessions, "GET", "http://nowhere.invalid/api/v1/x", QUICK, {})
     assert "nowhere.invalid" in caplog.messages[0]
     assert caplog.messages[0].endswith("continuing in 1 s")
@@ -851,13 +851,12 @@ def test_a_hook_that_raises_for_the_status_changes_nothing(server, slept, status
     with requests.Session() as own:
         own.hooks["response"].append(lambda response, *_, **__: response.raise_for_status())
         server.upset("GET", answer(status, b'{"message": "not now"}'))
-        sent = lambda: request(Sessions(own), "GET", f"{server.url}/api/v1/executions/search?labels=a:b",  # noqa: E731
-                               QUICK, {})  # fmt: skip
+        url = f"{server.url}/api/v1/executions/search?labels=a:b"
         if again:
-            assert sent()[0].status_code == 200
+            assert request(Sessions(own), "GET", url, QUICK, {})[0].status_code == 200
         else:
             with pytest.raises(NotFound, match="not now"):
-                sent()
+                request(Sessions(own), "GET", url, QUICK, {})
     assert slept == [1] * again
 
 

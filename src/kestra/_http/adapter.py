@@ -137,8 +137,8 @@ class Wire(threading.local):
 
     Attributes:
         used: Whether it has sent anything; `None` if there was no connection at all.
-        write_timeout: How long a piece of a body may take to be sent, in seconds; `None` for as long
-            as it may take to connect.
+        write_timeout: How long a piece of a body may take to be sent, in seconds; `None` for as
+            long as it may take to connect.
     """
 
     used: bool | None = None

@@ -13,7 +13,6 @@ import json
 import math
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
 from queue import Empty, Queue
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +27,6 @@ from kestra._http.sessions import read, send
 from kestra._http.streams import Stream
 from kestra._http.workers import Workers
 from kestra._rules import attempts
-from kestra._rules.io import Failure, Request
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
 
     from kestra._client.flow import Flow
     from kestra._http.sse import Event
-    from kestra._rules.io import IO, Response
+    from kestra._rules.io import IO, Clock, Failure, Request, Response
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -129,6 +127,8 @@ def perform_each(
 class BlockingIO:
     """The input and output of one call of a `Flow`."""
 
+    clock: Clock
+
     def __init__(self, flow: Flow, parent: BlockingIO | None = None) -> None:
         self.flow = flow
         self.server = flow._server
@@ -138,9 +138,12 @@ class BlockingIO:
         self._inbox: Queue[tuple[Stream, Event | None]] | None = None
         self._workers: Workers | None = None
 
-    @cached_property
-    def clock(self) -> stand_ins.Clock:
-        return stand_ins.clock() if self._parent is None else self._parent.clock
+    def __getattr__(self, name: str) -> Any:
+        if name != "clock":
+            raise AttributeError(name)
+        # Made when it is first looked at: few calls wait.
+        self.clock = stand_ins.clock() if self._parent is None else self._parent.clock
+        return self.clock
 
     # --- one request ---
 

@@ -91,15 +91,19 @@ def send(session: requests.Session, request: Request, left: float) -> requests.R
     follow = arguments.pop("allow_redirects", True)
     stream = arguments.pop("stream", False)
     request.redirected_to = None
-    for count in range(1, MOST_REDIRECTS + 1):
+    count = 0
+    while True:
+        count += 1
         prepared = _prepared(settings, arguments, request.upload, left)
         response = session.request(method, url, allow_redirects=False, stream=True, **prepared)
         redirects = follow and isinstance(response, requests.Response)  # a mock's never does
         target = session.get_redirect_target(response) if redirects else None
-        if target is None or count == MOST_REDIRECTS:
-            break
-        if not (keeps_method(method, response.status_code) and request.repeatable):
-            break
+        if (
+            target is None
+            or count == MOST_REDIRECTS
+            or not (keeps_method(method, response.status_code) and request.repeatable)
+        ):
+            return response if stream else read(response)
         read(response)  # so that its connection can be used again
         target = urljoin(url, target)
         arguments.pop("params", None)  # the target has a query of its own
@@ -110,7 +114,6 @@ def send(session: requests.Session, request: Request, left: float) -> requests.R
             settings = replace(settings, credentials=NO_CREDENTIALS, headers={})
             arguments |= _ANONYMOUS
         url = target
-    return response if stream else read(response)
 
 
 def _prepared(

@@ -36,7 +36,7 @@ _STATES_AFTER = {
 }
 
 
-async def act(
+async def act(  # noqa: PLR0913  # what makes up a request
     io: IO,
     method: str,
     execution_id: str,

@@ -23,13 +23,7 @@ async def download(io: IO, execution_id: str, uri: str, to: str | os.PathLike[st
 
     Where the connection breaks, it begins again: the server sends no ranges.
     """
-    if not isinstance(uri, str):
-        raise TypeError(f"uri must be a string, not {type(uri).__name__}")
-    if not uri.startswith(_STORAGE):
-        raise ValueError(f"uri must begin with {_STORAGE}, as those in outputs do")
-    path = Path(to)
-    if path.is_dir() or not path.name:
-        raise ValueError(f"to must name a file, not the folder {str(path)!r}")
+    path = await io.call(_target, uri, to)
     url = io.server.url("executions/{execution_id}/file", execution_id=execution_id)
     part = path.with_name(f".{uuid4().hex}.part")
     request = io.describe("get", url)
@@ -42,7 +36,19 @@ async def download(io: IO, execution_id: str, uri: str, to: str | os.PathLike[st
                 raise problems.failed(request, failure, attempts) from failure.reason
             policy = spent
             await pause(io, request, failure, seconds)
-        part.replace(path)
+        await io.call(part.replace, path)
     finally:
-        part.unlink(missing_ok=True)
+        await io.call(part.unlink, missing_ok=True)
+    return path
+
+
+def _target(uri: object, to: str | os.PathLike[str]) -> Path:
+    """Return the file to write, if a file of the storage can be saved there."""
+    if not isinstance(uri, str):
+        raise TypeError(f"uri must be a string, not {type(uri).__name__}")
+    if not uri.startswith(_STORAGE):
+        raise ValueError(f"uri must begin with {_STORAGE}, as those in outputs do")
+    path = Path(to)
+    if path.is_dir() or not path.name:
+        raise ValueError(f"to must name a file, not the folder {str(path)!r}")
     return path

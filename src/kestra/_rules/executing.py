@@ -97,7 +97,7 @@ async def create(
     return created, address
 
 
-async def ended(
+async def ended(  # noqa: PLR0913  # each is independent, and all but three keyword-only
     io: IO,
     execution_id: str,
     execution: dict[str, Any],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Awaitable
 from contextlib import aclosing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -
 async def _called(callback: Callable[[Any], object], event: Change) -> None:
     """Call a callback; that of `AsyncFlow` may be a coroutine function."""
     called = callback(event)
-    if hasattr(called, "__await__"):
+    if isinstance(called, Awaitable):
         await called
 
 

@@ -77,7 +77,7 @@ async def get_execution(io: IO, execution_id: str) -> FlowExecution:
         raise
 
 
-async def result(
+async def result(  # noqa: PLR0913  # each is independent, and all but three keyword-only
     io: IO,
     execution_id: str,
     execution: dict[str, Any],

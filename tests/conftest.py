@@ -3,6 +3,7 @@
 import shutil
 import ssl
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from loopback import Loopback
 from scripts import Script
 
 from kestra import Flow, Kestra, testing
+from kestra._http import blocking
 
 DATA = Path(__file__).parent / "data"
 EXAMPLES = DATA.parent.parent / "examples"
@@ -65,7 +67,24 @@ def flow(server, slept, environment):
 
 
 @pytest.fixture
-def hasty(flow):
+def patience(server, monkeypatch):
+    """A short timeout is for faults that only a timeout ends; else the machine may be busy."""
+    send = blocking.send
+
+    def patient(session, request, left):
+        settings = request.settings
+        if not server.will_be_silent:
+            request.settings = replace(settings, timeout=(30, 30))
+        try:
+            return send(session, request, left)
+        finally:
+            request.settings = settings
+
+    monkeypatch.setattr(blocking, "send", patient)
+
+
+@pytest.fixture
+def hasty(flow, patience):
     """The same client, which soon gives up on a server that does not answer."""
     flow.request_timeout = (5, 0.3)
     return flow

@@ -286,6 +286,11 @@ class Loopback:
         """Let the next requests that match, such as `POST` or `GET /logs`, meet these faults."""
         self._faults += [(request, fault) for fault in faults]
 
+    @property
+    def will_be_silent(self):
+        """Whether a fault is to come that only a timeout ends."""
+        return any(getattr(fault, "is_silent", False) for _, fault in self._faults)
+
     def count(self, request):
         """Return how many requests matched."""
         return sum(_matches(request, each) for each in self.requests)
@@ -408,6 +413,7 @@ def carried_out(fault):
         exchange.carry_out()
         return fault(exchange)
 
+    late.is_silent = getattr(fault, "is_silent", False)
     return late
 
 
@@ -458,6 +464,9 @@ def drip_body(exchange):
         if exchange.server.stopped.wait(0.02):
             break
     return True
+
+
+hang.is_silent = drip.is_silent = drip_body.is_silent = True
 
 
 def truncate(exchange):

@@ -52,7 +52,8 @@ from kestra.exceptions import (
     ServerError,
 )
 
-QUICK = Settings(timeout=(5, 0.2))
+HASTY = Settings(timeout=(5, 0.2))
+PATIENT = Settings(timeout=(30, 30))
 CREATE = f"/api/v1/executions/n/f?labels={CORRELATION}:c"
 
 
@@ -67,13 +68,13 @@ def sessions():
 
 
 @pytest.fixture
-def send(server, sessions):
+def send(server, sessions, patience):
     """Send a request to the server and return the answer."""
 
     def send(
         method="GET",
         path="/api/v1/executions/search?labels=a:b",
-        access=QUICK,
+        access=HASTY,
         within=math.inf,
         **arguments,
     ):
@@ -128,7 +129,7 @@ def test_a_server_that_is_not_there_ends_in_an_error(sessions, slept):
     It is a `requests.ConnectionError`.
     """
     with pytest.raises(ConnectionFailed, match="Connection refused") as caught:
-        request(sessions, "GET", "http://jane:hunter2@127.0.0.1:1/api/v1/x?day=2026", QUICK, {})
+        request(sessions, "GET", "http://jane:hunter2@127.0.0.1:1/api/v1/x?day=2026", PATIENT, {})
     assert str(caught.value).startswith("GET /api/v1/x failed after 5 attempts: no connection")
     assert str(caught.value).endswith(" (server: http://127.0.0.1:1)")
     assert slept == [1, 2, 4, 8, 16]
@@ -143,7 +144,7 @@ def test_a_connection_that_takes_too_long_is_a_timeout(sessions, monkeypatch):
 
     monkeypatch.setattr(urllib3.util.connection, "create_connection", too_late)
     with pytest.raises(ConnectTimeout, match="no connection within the timeout"):
-        request(sessions, "GET", "http://127.0.0.1:1/", QUICK, {})
+        request(sessions, "GET", "http://127.0.0.1:1/", PATIENT, {})
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -261,7 +262,7 @@ def test_a_post_that_arrives_late_is_found(server, send):
 def test_a_connection_that_was_never_made_is_tried_again_without_a_search(sessions, slept):
     """What was never sent was not carried out."""
     with pytest.raises(ConnectionFailed) as caught:
-        request(sessions, "POST", "http://127.0.0.1:1" + CREATE, QUICK, {})
+        request(sessions, "POST", "http://127.0.0.1:1" + CREATE, PATIENT, {})
     assert (caught.value.attempts, caught.value.correlation_id) == (5, None)
     assert slept == [1, 2, 4, 8, 16]
 
@@ -368,7 +369,7 @@ def test_a_page_in_answer_to_everything_is_told_at_once(sessions, slept):
     with Loopback() as server:
         server.upset(" /", *[page] * 9)
         with pytest.raises(MalformedResponse, match=r"Kestra server\? The execution may") as caught:
-            request(sessions, "POST", server.url + CREATE, QUICK, {})
+            request(sessions, "POST", server.url + CREATE, PATIENT, {})
         assert server.methods() == {"POST": 1, "GET": 1}
     assert not slept
     assert pickle.loads(pickle.dumps(caught.value)).correlation_id == "c"
@@ -466,7 +467,7 @@ def test_an_exception_after_sending_says_what_may_have_been_created(server, capl
     with requests.Session() as own:
         own.hooks["response"].append(hook)
         with pytest.raises(KeyError) as caught:
-            request(Sessions(own), "POST", server.url + CREATE, QUICK, {})
+            request(Sessions(own), "POST", server.url + CREATE, PATIENT, {})
     notes = getattr(caught.value, "__notes__", caplog.messages)
     assert any(f"{CORRELATION}:c" in note for note in notes)
     assert len(server.requests) == 1
@@ -496,7 +497,7 @@ def test_a_large_file_arrives(server, send, tmp_path):
     path.write_bytes(os.urandom(3_000_000))
     server.upset("POST", answer(503))
     with path.open("rb") as file:
-        send("POST", CREATE, Settings(timeout=(5, 5)), files=files(file))
+        send("POST", CREATE, PATIENT, files=files(file))
     posts = [each for each in server.requests if each.method == "POST"]
     assert [each.parts[0]["f"] == path.read_bytes() for each in posts] == [True, True]
 
@@ -734,7 +735,7 @@ def test_recorded_refusals_are_told_in_the_servers_words(sessions, case, error):
         reply = as_json(body, response["status"])
         with handler(lambda _, reply=reply: reply) as server:
             with pytest.raises(error) as caught:
-                request(sessions, sent["method"], server.url + sent["path"], QUICK, {})
+                request(sessions, sent["method"], server.url + sent["path"], PATIENT, {})
             path = sent["path"].partition("?")[0]
             said = body["message"] if body else None
             assert (caught.value.status, caught.value.message) == (response["status"], said)
@@ -751,7 +752,7 @@ def test_single_problems_are_listed(sessions):
     (_, sent, response), *_ = exchanges("exec_missing_required")
     reply = as_json(response["body"], 422)
     with handler(lambda _: reply) as server, pytest.raises(InvalidInput) as caught:
-        request(sessions, "POST", server.url + sent["path"], QUICK, {})
+        request(sessions, "POST", server.url + sent["path"], PATIENT, {})
     assert caught.value.errors == (
         ("s", "Invalid input for `s`, missing required input, but received `null`"),
     )
@@ -829,7 +830,7 @@ def test_a_server_that_speaks_no_tls_is_asked_about(server, sessions):
     """https:// for http:// is a mistake of everybody's."""
     url = server.url.replace("http://", "https://")
     with pytest.raises(ConnectionFailed, match="is it http://, and not https"):
-        request(sessions, "GET", f"{url}/api/v1/x", QUICK, {})
+        request(sessions, "GET", f"{url}/api/v1/x", PATIENT, {})
 
 
 def test_a_host_that_does_not_resolve_logs_a_line_at_once(sessions, slept, caplog, monkeypatch):
@@ -840,7 +841,7 @@ def test_a_host_that_does_not_resolve_logs_a_line_at_once(sessions, slept, caplo
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(ConnectionFailed, match=r"nowhere\.invalid"):
-        request(sessions, "GET", "http://nowhere.invalid/api/v1/x", QUICK, {})
+        request(sessions, "GET", "http://nowhere.invalid/api/v1/x", PATIENT, {})
     assert "nowhere.invalid" in caplog.messages[0]
     assert caplog.messages[0].endswith("continuing in 1 s")
 
@@ -853,10 +854,10 @@ def test_a_hook_that_raises_for_the_status_changes_nothing(server, slept, status
         server.upset("GET", answer(status, b'{"message": "not now"}'))
         url = f"{server.url}/api/v1/executions/search?labels=a:b"
         if again:
-            assert request(Sessions(own), "GET", url, QUICK, {})[0].status_code == 200
+            assert request(Sessions(own), "GET", url, PATIENT, {})[0].status_code == 200
         else:
             with pytest.raises(NotFound, match="not now"):
-                request(Sessions(own), "GET", url, QUICK, {})
+                request(Sessions(own), "GET", url, PATIENT, {})
     assert slept == [1] * again
 
 
@@ -884,7 +885,7 @@ def test_nothing_that_is_logged_or_chained_shows_a_secret(server, sessions, capl
 
 def other(server, sessions, method="GET", path="/api/v1/main/executions/x", **arguments):
     first = server.url + path.replace("/main", "")
-    return request(sessions, method, first, QUICK, arguments, otherwise=server.url + path)
+    return request(sessions, method, first, PATIENT, arguments, otherwise=server.url + path)
 
 
 def test_where_nothing_is_found_the_other_address_is_tried(server, sessions):
@@ -960,7 +961,7 @@ def test_a_handshake_that_fails_leaves_no_doubt(server, sessions):
     """TLS spoken to a server without it: nothing was sent, so no execution may exist."""
     url = server.url.replace("http:", "https:") + CREATE
     with pytest.raises(ConnectionFailed, match="after 5 attempts: no connection") as caught:
-        request(sessions, "POST", url, QUICK, {})
+        request(sessions, "POST", url, PATIENT, {})
     assert caught.value.correlation_id is None
 
 

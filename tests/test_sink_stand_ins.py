@@ -104,6 +104,63 @@ def test_a_stream_that_logs_what_it_is_given(to_log, place):
     assert messages.outputs == {"a": 1}
 
 
+def test_a_stream_that_was_there_before(tmp_path):
+    """So it is where the stream was set before the import, and has no more than it needs."""
+    path = tmp_path / "script.py"
+    path.write_text("""
+import sys
+
+class ToLog:
+    def write(self, text):
+        if text.strip():
+            Kestra.logger().info(text.strip())
+    def flush(self):
+        pass
+
+sys.stdout = ToLog()
+from kestra import Kestra
+print("hello")
+Kestra.outputs({"a": 1})
+""")
+    messages = kept(run(path))
+    assert logs(messages) == [("INFO", "hello")]
+    assert messages.outputs == {"a": 1}
+
+
+@pytest.mark.parametrize("call", ["Kestra.outputs({'a': 's3cret'})", "Emits()"])
+def test_what_interrupts_a_stand_in_does_not_go_past_it(call):
+    """A frame of a signal handler, or of `__del__`, inside its `write` is redacted too."""
+    code = f"""
+import signal
+
+class Emits:
+    def __del__(self):
+        Kestra.outputs({{"a": "s3cret"}})
+
+class Redactor:
+    def __init__(self, stream):
+        self.stream, self.is_busy = stream, False
+    def write(self, text):
+        if not self.is_busy:
+            self.is_busy = True
+            if {"outputs" in call}:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            else:
+                Emits()
+        return self.stream.write(text.replace("s3cret", "***"))
+    def flush(self):
+        self.stream.flush()
+
+def handler(*_):
+    {call}
+
+signal.signal(signal.SIGUSR1, handler)
+sys.stdout = Redactor(sys.stdout)
+print("text")
+"""
+    assert kept(run(code)).outputs == {"a": "***"}
+
+
 def test_a_stream_that_logs_later():
     """What is logged by a queue comes back once, and no more."""
     code = """

@@ -124,7 +124,7 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
 
 
 def is_without_reader(error: BaseException) -> bool:
-    """Return True if an error means that nobody reads a pipe any more."""
+    """Return True if an error means that the reader of a pipe is gone."""
     is_windows = os.name == "nt" and isinstance(error, OSError) and error.errno == EINVAL
     return isinstance(error, BrokenPipeError) or is_windows
 

@@ -59,10 +59,10 @@ class Kestra:
         sends, `logger()` aside.
 
         Args:
-            map_: The message, as for `format`, which says too what is refused.
+            map_: The message, as for `format`, which also says what is refused.
 
         Raises:
-            BrokenPipeError: Nobody reads standard output any more. Raised once; what follows is
+            BrokenPipeError: The reader of standard output is gone. Raised once; what follows is
                 dropped.
             RuntimeError: There is no standard output (`sys.stdout` is None).
             ValueError: One metric name, with the same tag names, was sent as another type before.
@@ -123,7 +123,7 @@ class Kestra:
                 scalars and arrays as numbers and lists, NaN and the infinities as null.
 
         Raises:
-            TypeError: `map_` is no mapping, or holds bytes, a DataFrame, or another value that
+            TypeError: `map_` is not a mapping, or holds bytes, a DataFrame, or another value that
                 JSON cannot hold.
             ValueError: It holds a lone surrogate, a circular reference, two keys that become the
                 same, more than 1,000 levels, an integer of more than 1,000 digits, or a text of
@@ -147,7 +147,7 @@ class Kestra:
             map_: `{"inputs": [{"id": …}], "outputs": [{"id": …, "type": "TABLE", …}]}`.
 
         Raises:
-            TypeError: `map_` is no mapping.
+            TypeError: `map_` is not a mapping.
         """
         Kestra._send({"assets": map_})
 
@@ -161,7 +161,7 @@ class Kestra:
             tags: Scalars by name; one that is None is left out.
 
         Raises:
-            TypeError: The value is no number, or a tag no scalar.
+            TypeError: The value is not a number, or a tag not a scalar.
             ValueError: The value is not finite, the name empty or too long, or this name with
                 tags of these names was sent as another type of metric.
         """
@@ -198,7 +198,7 @@ class Kestra:
             tags: Scalars by name; one that is None is left out.
 
         Raises:
-            TypeError: The duration is none of these, or a tag no scalar. Or it is, or the
+            TypeError: The duration is none of these, or a tag not a scalar. Or it is, or the
                 decorated one is, a generator function, or a coroutine function that is called
                 and not awaited here: such a call is over before any of the work is done.
             ValueError: As for `counter`; or beyond 9,223,372,036 seconds.
@@ -259,7 +259,7 @@ class Kestra:
                 entry. A hook that was set before is called after it.
 
         Raises:
-            ValueError: The level, or that of the environment variable, is none.
+            ValueError: The level, or that of the environment variable, is not valid.
         """
         from kestra._task.logging_config import configure
 
@@ -279,7 +279,7 @@ class Kestra:
         Rows are dicts in the files that Kestra writes; scalars and lists come as they are. Values:
 
         - A null of any type is `None`, a decimal a `float`, a blob or clob its text, or bytes where
-          it is no UTF-8. Of a field that is given twice, the last value counts.
+          it is not UTF-8. Of a field that is given twice, the last value counts.
         - A timestamp is the library's `Timestamp`, a `datetime` that knows its precision.
         - Text like `2024-04-21T13:43:24.34+02:00` is a `datetime`, naive without the offset; digits
           beyond microseconds are cut off. So is what Kestra writes as `LocalDateTime::"…"`.
@@ -289,10 +289,10 @@ class Kestra:
         Raises:
             ImportError: The Ion library is not installed.
             OSError: The file cannot be read.
-            kestra.exceptions.IonError: It is no Ion, corrupt, or cut short; names the file and the
+            kestra.exceptions.IonError: It is not Ion, corrupt, or cut short; names the file and the
                 row, counted from 1. Two things pass unnoticed: a cut exactly between two rows, and
                 other values of the same length. And a wrong length inside a nested value of a
-                binary file may keep the library's C extension busy for ever.
+                binary file may keep the library's C extension busy forever.
         """
         from kestra._task.ion import read
 
@@ -320,7 +320,7 @@ def _json_formatter() -> Formatter:
 
 
 def _is_replaced() -> bool:
-    """Whether a test has replaced what a frame goes through, and expects it there.
+    """Return True if a test has replaced what a frame goes through, and expects it there.
 
     Where nothing is, the usual outputs and metrics take fewer steps to the same line.
     """

@@ -54,7 +54,7 @@ def _utc(created: float) -> str:
 
 class _Formatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's
-        """The traceback; at the end of the interpreter one that needs no import any more."""
+        """The traceback; at the end of the interpreter one that needs no import."""
         try:
             return super().formatException(ei)
         except Exception:  # noqa: BLE001  # whatever: an entry without it is the worst of all
@@ -105,7 +105,7 @@ class KestraHandler(logging.Handler):
             (An engine before 1.0 ends a task that wrote there in WARNING.)
 
     Raises:
-        ValueError: `split` with a `stream` that is no standard one.
+        ValueError: `split` with a `stream` that is not a standard one.
     """
 
     def __init__(
@@ -315,7 +315,7 @@ def _get_logger(name: str) -> logging.Logger:
 
 
 def is_console(handler: logging.Handler) -> bool:
-    """Whether what it writes goes to standard output or standard error, but not through a sink."""
+    """Return True if what it writes goes to a standard stream, but not through a sink."""
     console = getattr(handler, "console", None)  # a RichHandler keeps its stream in there
     streams = getattr(handler, "stream", None), getattr(console, "file", None)
     return any(map(_is_standard, streams))

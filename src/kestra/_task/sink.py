@@ -78,7 +78,7 @@ class _Place:
         self.base: Any = None
         self.metric_types: MetricTypes | None = None
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
-        self._name = name
+        self.name = name
         self._write_below = write_below
         self._stream: Any = _UNBOUND
         self._types: MetricTypes | None = None
@@ -94,7 +94,7 @@ class _Place:
         """Return the types of the metrics that were sent to where the next frame goes."""
         if self.metric_types is not None:
             return self.metric_types
-        stream = _streams.get(self._name)
+        stream = _streams.get(self.name)
         if stream is not self._stream:
             self._bind(stream)
         place = self.real if self.stand_in is None else self.stand_in
@@ -106,7 +106,7 @@ class _Place:
 
     def _bind(self, stream: Any) -> None:
         if stream is None:
-            raise RuntimeError(f"sys.{self._name} is None: there is nowhere to send a frame to")
+            raise RuntimeError(f"sys.{self.name} is None: there is nowhere to send a frame to")
         target = stream
         if descriptor_of(stream) is None:
             from kestra._task.stand_ins import below_reshapers
@@ -121,7 +121,7 @@ class _Place:
         else:
             self.stand_in = target
             if self.real is None:
-                self._set_real(getattr(sys, f"__{self._name}__"))
+                self._set_real(getattr(sys, f"__{self.name}__"))
         self._own, self._hook, self._own_of_buffer = {}, _UNBOUND, {}
         if self.stand_in is None and self.real is not None:
             self._own, self._hook = own, self.real.hook
@@ -159,7 +159,7 @@ class Sink(_Place):
             RuntimeError: There is no such stream (`sys.stdout` is None).
         """
         if (
-            _streams.get(self._name) is self._stream
+            _streams.get(self.name) is self._stream
             and self._own.get("write") is self._hook
             and "write" not in self._own_of_buffer
         ):
@@ -275,7 +275,7 @@ class Sink(_Place):
         _alone[0](gate, real, write, leaving_open=False)
 
     def _write_elsewhere(self, frame: str) -> None:
-        stream = _streams.get(self._name)
+        stream = _streams.get(self.name)
         if stream is not self._stream or (self.real is not None and self.real.stream is stream):
             self._bind(stream)
         if self.stand_in is None:

@@ -84,7 +84,7 @@ def _deliver_below(sink: Sink, frame: str) -> None:
     elif sink.real is not None:
         sink.write_below(frame)
     else:
-        raise RuntimeError("what stands for a standard stream sends to itself, and none is below")
+        raise RuntimeError(f"sys.__{sink.name}__ is None: there is nowhere to send a frame to")
 
 
 def _write(sink: Sink, frame: str, target: Any) -> None:

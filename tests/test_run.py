@@ -23,6 +23,12 @@ POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals a
 FRAME = '::{"outputs": {"a": 1}}::'
 
 
+@pytest.fixture(autouse=True)
+def folder_of_its_own(tmp_path, monkeypatch):
+    """The working directory, which the command looks through for files that are written."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def script(tmp_path):
     """Return a function that writes a script and returns its path."""

@@ -10,11 +10,13 @@ from rest import exchanges
 
 from kestra import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
 from kestra._api.parsing import (
+    count_entries,
     culprit,
     ended_badly,
     error_text,
     log_entries,
     metrics_of,
+    ordered_log,
     outputs_in,
     task_runs_of,
     whole_state,
@@ -292,3 +294,41 @@ def test_a_bad_end_of_which_nothing_is_said():
     """The message is as long as what is known."""
     with pytest.raises(ExecutionFailed, match=r"^execution id1 ended in the state FAILED$"):
         result("FAILED").raise_for_status()
+
+
+# --- a log as text ---
+
+STORED = (
+    "2026-01-31T12:00:00.000Z INFO a\n"
+    "2026-01-31T12:00:00.001200Z WARN two\nlines, and no entry: 2026-01-31T12:00:00.000Z INFO x\n"
+    "2026-01-31T12:00:00.001100Z INFO b\n"
+)
+
+
+def test_the_entries_of_a_log_are_counted():
+    """At the beginning of lines; a message may have several."""
+    assert count_entries(STORED) == 3
+    assert count_entries("") == 0
+
+
+def test_a_log_is_put_into_the_order_of_logging_within_a_millisecond():
+    """So far the server sorts; messages stay whole, and so does what it has in order."""
+    first, second, third = STORED.partition("2026-01-31T12:00:00.0011")
+    early, _, late = first.partition("2026-01-31T12:00:00.0012")
+    assert ordered_log(STORED) == f"{early}{second}{third}2026-01-31T12:00:00.0012{late}"
+    assert ordered_log(ordered_log(STORED)) == ordered_log(STORED)
+    assert ordered_log("") == ""
+
+
+def test_entries_that_a_log_lacks_are_put_in_as_the_server_writes_them():
+    """Once, in their place; those without a time come last."""
+    more = [
+        LogEntry(NOON, "INFO", "a", "load"),
+        LogEntry(NOON + timedelta(milliseconds=1), "DEBUG", "early", "load"),
+        LogEntry(None, "INFO", "sometime"),
+    ]
+    lines = ordered_log(STORED, more).splitlines()
+    assert lines[:2] == ["2026-01-31T12:00:00.000Z INFO a", "2026-01-31T12:00:00.001Z DEBUG early"]
+    assert lines[-1] == "INFO sometime"
+    assert len(lines) == len(STORED.splitlines()) + 2
+    assert ordered_log("", more[:1]) == "2026-01-31T12:00:00.000Z INFO a\n"

@@ -15,7 +15,7 @@ from kestra._api.models import LEVELS, LogEntry, Metric, State, StateChange, Tas
 from kestra._values.times import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _BAD = frozenset({"FAILED", "KILLED", "CANCELLED"})
 
@@ -210,24 +210,29 @@ def count_entries(log: str) -> int:
     return sum(1 for _ in _ENTRY.finditer(log))
 
 
-def ordered_log(log: str, more: Iterable[LogEntry] = ()) -> str:
+def ordered_log(log: str, more: Sequence[LogEntry] = ()) -> str:
     """Return a downloaded log in the order of logging, with entries that it lacks.
 
     The server sorts by milliseconds, its times have microseconds: only within one millisecond is
     anything moved, so that a line of a message which looks like an entry stays where it is.
     """
-    lines = [_line(entry) for entry in more]
-    if lines:  # some may have been stored meanwhile
-        known = set(log.split("\n"))
-        lines = [line for line in lines if line.partition("\n")[0] not in known]
-    if lines:
+    known = set(log.split("\n")) if more else set()  # some may have been stored meanwhile
+    lacking = [(e.time, text) for e in more if (text := _line(e)).partition("\n")[0] not in known]
+    if lacking:
+        ends = "".join(f"{text}\n" for time, text in lacking if time is None)
+        lines = [text for time, text in lacking if time is not None]
         log = "".join(f"{each}\n" for each in (log.rstrip("\n"), *lines) if each)
+        return _in_order(log, all_of_it=True) + ends
+    return _in_order(log, all_of_it=False)
+
+
+def _in_order(log: str, *, all_of_it: bool) -> str:
     starts = [(match.start(), match[1], match[2]) for match in _ENTRY.finditer(log)]
     if all(a[1] < b[1] or (a[1] == b[1] and a[2] <= b[2]) for a, b in pairwise(starts)):
         return log
     pieces = [log[a[0] : b[0]] for a, b in pairwise([*starts, (len(log), "", "")])]
     whole = [piece if piece.endswith("\n") else f"{piece}\n" for piece in pieces]
-    order = _by_logging(starts, all_of_it=bool(lines))
+    order = _by_logging(starts, all_of_it=all_of_it)
     text = log[: starts[0][0]] + "".join(whole[index] for index in order)
     return text if log.endswith("\n") else text.removesuffix("\n")
 

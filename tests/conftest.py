@@ -23,7 +23,7 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
-pytest.register_assert_rewrite("real_engine")  # its assertions show what differs
+pytest.register_assert_rewrite("pages", "real_engine")  # their assertions show what differs
 
 
 def pytest_addoption(parser):

@@ -427,6 +427,33 @@ def test_a_mock_that_knows_no_search_is_asked_for_its_log_once():
     assert io.time < 0.1
 
 
+@pytest.mark.parametrize("search", ["filters", 403])
+def test_who_may_not_see_logs_does_not_wait_for_them(search, warnings):
+    """The result comes as soon as it is known; there is one warning."""
+    io = Stored([Line(10, "a")], search=search, fails=True)
+    result = waited(io)
+    assert (result.status, result.log, result.log_complete) == ("SUCCESS", None, False)
+    assert search == "filters" or io.time < 1
+    assert len(warnings()) == 1
+
+
+def test_a_server_that_counts_one_log_only():
+    """The count of all logs is refused: its own is what counts."""
+    io = Stored([Line(10, "a"), Line(9, "b", stored=2)])
+    search = io.searched
+
+    def searched(params):
+        if "filters[endDate][LESS_THAN_OR_EQUAL_TO]" in params:
+            raise APIError("400", status=400)
+        return search(params)
+
+    io.searched = searched
+    result = waited(io)
+    assert (result.log, result.log_complete) == (written(io.lines), None)
+    assert io.count("filters[endDate]") == 1
+    assert io.time < 9
+
+
 def test_021_is_never_searched():
     """It answers for all executions, and is known by its milliseconds."""
     io = Stored(script(20), search="ignored")

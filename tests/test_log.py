@@ -164,8 +164,8 @@ class Stored:
     def searched(self, params):
         if isinstance(self.search, int):
             raise APIError(str(self.search), status=self.search)
-        if self.search == "page":
-            return "<html>"
+        if self.search in {"page", "nothing"}:
+            return {"page": "<html>", "nothing": {}}[self.search]
         if "filters[executionId][EQUALS]" in params and self.search == "filters":
             stored = sorted(self.now_stored(), key=lambda line: line.time, reverse=True)
             return {"results": [each.body for each in stored[:4]], "total": len(stored)}
@@ -402,7 +402,7 @@ def test_an_enterprise_server_is_given_more_time():
 # --- servers without a search ---
 
 
-@pytest.mark.parametrize("search", [404, 403, 405, 422, 500, "page", "ignored"])
+@pytest.mark.parametrize("search", [404, 403, 405, 422, 500, "page", "nothing", "ignored"])
 def test_where_logs_cannot_be_searched_the_log_itself_is_counted(search, warnings):
     """No such search, one that fails, and one that ignores what it is asked, are no errors."""
     io = Stored(script(20), search=search, others=[0] * 100)
@@ -411,6 +411,47 @@ def test_where_logs_cannot_be_searched_the_log_itself_is_counted(search, warning
     assert io.count("logs/search") <= 3
     assert io.time < 3
     assert warnings() == []
+
+
+def test_a_mock_that_knows_no_search_is_asked_for_its_log_once():
+    """Mocking libraries raise what they like."""
+    io = Stored(script(20, stored=0))
+
+    def unknown(params):
+        raise KeyError("no such route")
+
+    io.searched = unknown
+    result = waited(io)
+    assert (result.log, result.log_complete) == (written(io.lines), None)
+    assert io.count("download") == io.count("logs/search") == 1
+    assert io.time < 0.1
+
+
+@pytest.mark.parametrize("search", ["filters", 403])
+def test_who_may_not_see_logs_does_not_wait_for_them(search, warnings):
+    """The result comes as soon as it is known; there is one warning."""
+    io = Stored([Line(10, "a")], search=search, fails=True)
+    result = waited(io)
+    assert (result.status, result.log, result.log_complete) == ("SUCCESS", None, False)
+    assert search == "filters" or io.time < 1
+    assert len(warnings()) == 1
+
+
+def test_a_server_that_counts_one_log_only():
+    """The count of all logs is refused: its own is what counts."""
+    io = Stored([Line(10, "a"), Line(9, "b", stored=2)])
+    search = io.searched
+
+    def searched(params):
+        if "filters[endDate][LESS_THAN_OR_EQUAL_TO]" in params:
+            raise APIError("400", status=400)
+        return search(params)
+
+    io.searched = searched
+    result = waited(io)
+    assert (result.log, result.log_complete) == (written(io.lines), None)
+    assert io.count("filters[endDate]") == 1
+    assert io.time < 9
 
 
 def test_021_is_never_searched():

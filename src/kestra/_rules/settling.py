@@ -25,7 +25,7 @@ from kestra._api.parsing import log_entries, task_runs_of, whole_state
 from kestra._rules.actions import _learn_dialect as learn_dialect
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import LONGEST_ASKING, stored_entries
-from kestra.exceptions import KestraError
+from kestra.exceptions import APIError, KestraError
 
 if TYPE_CHECKING:
     from kestra._api.models import LogEntry
@@ -38,6 +38,7 @@ _NEWEST = 4  # entries that a count brings along
 _MOST_FAILURES = 3  # searches in a row; then the log itself is read
 _MOST_FETCHES = 3  # that bring less than was counted
 _NO_SEARCH = frozenset({400, 403, 404, 405, 422})  # statuses of a server without that search
+_REFUSED = _NO_SEARCH | {401}  # of one that does not show the log
 # Seconds.
 _OLD = 120.0  # after the end, by which a log is stored
 _QUIET = 0.5
@@ -237,6 +238,9 @@ class Settling:
             rests = self._rests_near() if self._is_near else await self._rests_elsewhere()
         except KestraError as error:
             logger.debug("Log entries could not be counted: %s", type(error).__name__)
+            if getattr(error, "status", None) in _REFUSED:  # it will not be shown later either
+                self.is_known = self.pending = False
+                return
             self.why, rests = "its entries could not be counted", False
         except Exception as error:  # noqa: BLE001  # of a mock, which knows no such request
             logger.debug("Log entries cannot be counted: %s", type(error).__name__)
@@ -291,7 +295,12 @@ class Settling:
         seconds = max(_QUIET_ELSEWHERE, 0.5 * self.elapsed)
         others = None
         if self._counts.searches and self._last is not None:
-            others = await self._counts.all_until(self._last[1])
+            try:
+                others = await self._counts.all_until(self._last[1])
+            except APIError as error:
+                if error.status not in _NO_SEARCH:
+                    raise
+                self.io.server.has_log_search = False
         is_alone = others is None or others.has_rested(seconds, self._begin)
         return is_alone and self._own.has_rested(seconds)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from commands import COMMAND, DEADLINE, POSIX_ONLY, environment, interrupt, kestra, started
-from loopback import answer, carried_out, close, event, hang, stream
+from loopback import Engine, answer, carried_out, close, event, hang, stream
 
 from kestra.__main__ import main
 from kestra._cli import exits
@@ -78,7 +78,7 @@ def test_execute_shows_progress_on_stderr_and_outputs_on_stdout(run, server, eng
     done = run(*EXECUTE)
     assert done.returncode == 0
     assert done.stdout == 'rows  3\nname  "\u00e9"\n'
-    address = f"{server.url}/ui/executions/company.team/report/execution0"
+    address = f"{server.url}/ui/main/executions/company.team/report/execution0"
     assert done.stderr.splitlines() == [
         f"Execution execution0 of company.team.report: {address}",
         "CREATED",
@@ -171,7 +171,7 @@ def test_execute_without_waiting_shows_the_id(run, server):
 
 def test_outputs_that_a_server_shows_elsewhere(here, engine, server, capsys):
     """From 2.0 on they cost another request."""
-    engine.shown = {}
+    server.engine = Engine("2.0")
     found = answer(200, b'{"rows": 5}', Content_Type="application/json")
     server.upset("GET /api/v1/outputs/", found)
     assert here(*EXECUTE) == 0
@@ -180,12 +180,12 @@ def test_outputs_that_a_server_shows_elsewhere(here, engine, server, capsys):
 
 def test_outputs_that_cannot_be_had_do_not_cost_the_result(here, engine, server, capsys):
     """A line says so."""
-    engine.shown = {}
+    server.engine = Engine("2.0")
     server.upset("GET /api/v1/outputs/", answer(403))
     assert here(*EXECUTE, "--json") == 0
     stdout, stderr = capsys.readouterr()
     assert json.loads(stdout)["outputs"] is None
-    assert "The outputs could not be fetched" in stderr
+    assert "The outputs of execution execution0 could not be fetched" in stderr
 
 
 def test_a_timeout_is_exit_status_4(run, engine):
@@ -442,7 +442,7 @@ def test_ctrl_c_without_a_terminal_leaves_the_execution_running(server, engine):
         interrupt(process)
         last = process.stderr.read().splitlines()[-1]
         assert process.wait(DEADLINE) == 130
-    address = f"{server.url}/ui/executions/company.team/report/execution0"
+    address = f"{server.url}/ui/main/executions/company.team/report/execution0"
     assert last == f"Execution execution0 keeps running: {address}"
     assert engine.killed == []
 

@@ -166,7 +166,7 @@ Kestra.counter("rows", {"table": "orders"})
     assert run.returncode == 1
     assert re.search(
         r"  ERROR  Uncaught TypeError\\nTraceback .* characters\)\n"
-        r"         TypeError: metrics\[0\]\.value is of type dict: it must be a finite number\n",
+        r"         TypeError: value is of type dict: it must be a finite number\n",
         run.stdout,
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kestra._api.models import StateChange
 from kestra._cli import exits
 from kestra._cli.display import display_for, warnings_shown
-from kestra._cli.execute import execute, show_end, watched, with_outputs
+from kestra._cli.execute import execute, show_end, watched
 from kestra._cli.execution_report import as_json, as_text, output_lines
 from kestra._cli.streams import printable, room_on, show
 from kestra._client.flow import Flow
@@ -43,7 +43,7 @@ def carry_out(options: argparse.Namespace) -> int:
 
 
 def _status(flow: Flow, options: argparse.Namespace, display: Display) -> int:
-    execution = with_outputs(flow, flow.get_execution(options.execution_id), display)
+    execution = flow.get_execution(options.execution_id)
     text = as_json(execution) if options.json else as_text(execution, room_on(sys.stdout))
     show(text, sys.stdout)
     return exits.of(execution)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from urllib3 import Retry
 
-from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import is_shown
 from kestra._cli import exits
 from kestra._cli.execution_report import as_json, output_lines, summary
@@ -45,7 +44,7 @@ def execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:
             with suppress(OutputLost):  # the error itself says more
                 show(as_json(replace(created, status=status, error=str(error))), sys.stdout)
         raise
-    ended = with_outputs(flow, ended, display)
+    ended = ended
     show_end(ended, display)
     if options.json:
         show(as_json(ended), sys.stdout)
@@ -107,16 +106,6 @@ def watched(
         display.watching(lambda: flow.get_execution(execution_id).task_runs, since),
     ):
         yield
-
-
-def with_outputs(flow: Flow, execution: FlowExecution, display: Display) -> FlowExecution:
-    """Return an execution with its outputs, which some servers show elsewhere."""
-    if execution.outputs is None and execution.status in TERMINAL_STATES:
-        try:
-            return replace(execution, outputs=flow.get_outputs(execution.execution_id) or None)
-        except KestraError as error:
-            display.note(f"The outputs could not be fetched: {error}")
-    return execution
 
 
 def show_end(ended: FlowExecution, display: Display) -> None:

@@ -55,7 +55,7 @@ def run(rule: Coroutine[Any, Any, T]) -> T:
         if isinstance(error.__cause__, StopIteration):  # of a mock whose responses are used up
             raise error.__cause__ from None
         raise
-    raise RuntimeError("a rule waits for something that does not block")  # pragma: no cover
+    raise AssertionError("a rule waits for something that does not block")  # pragma: no cover
 
 
 def iterate(rule: AsyncGenerator[T, None]) -> Generator[T, None, None]:

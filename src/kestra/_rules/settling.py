@@ -60,9 +60,11 @@ class _Count:
     since: float = 0.0
     made: float = 0.0
     due: float | None = None  # when to make it again, if that is planned
+    has_grown: bool = False
 
     def note(self, value: int, now: float) -> None:
         if value != self.value:
+            self.has_grown = self.value is not None
             self.value, self.since = value, now
         self.made = now
 
@@ -301,7 +303,12 @@ class Settling:
                 if error.status not in _NO_SEARCH:
                     raise
                 self.io.server.has_log_search = False
-        is_alone = others is None or others.has_rested(seconds, self._begin)
+        # Where very many wait, the others may not have been counted often enough in time.
+        is_alone = (
+            others is None
+            or others.has_rested(seconds, self._begin)
+            or (self.left <= 0 and not others.has_grown)
+        )
         return is_alone and self._own.has_rested(seconds)
 
     def _marks_end(self, entry: LogEntry) -> bool:

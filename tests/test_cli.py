@@ -172,6 +172,7 @@ def test_execute_without_waiting_shows_the_id(run, server):
 def test_outputs_that_a_server_shows_elsewhere(here, engine, server, capsys):
     """From 2.0 on they cost another request."""
     server.engine = Engine("2.0")
+    server.engine.shown = {"taskRunList": TASKS}
     found = answer(200, b'{"rows": 5}', Content_Type="application/json")
     server.upset("GET /api/v1/outputs/", found)
     assert here(*EXECUTE) == 0
@@ -181,6 +182,7 @@ def test_outputs_that_a_server_shows_elsewhere(here, engine, server, capsys):
 def test_outputs_that_cannot_be_had_do_not_cost_the_result(here, engine, server, capsys):
     """A line says so."""
     server.engine = Engine("2.0")
+    server.engine.shown = {"taskRunList": TASKS}
     server.upset("GET /api/v1/outputs/", answer(403))
     assert here(*EXECUTE, "--json") == 0
     stdout, stderr = capsys.readouterr()

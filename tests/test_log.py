@@ -82,6 +82,7 @@ class Stored:
         search: How it answers `logs/search`: by the filters, or by something else.
         run_end: Whether the status has the end of the task run.
         edition: What `configs` says.
+        may_be_enterprise: Whether the client is set to use what only that edition has.
         limited: The most entries that it sends.
         fails: Whether the log cannot be fetched.
         has_own_log: Whether a test or a subclass has replaced what fetches it.
@@ -94,6 +95,7 @@ class Stored:
     search: object = "filters"
     run_end: bool = True
     edition: str = "OSS"
+    may_be_enterprise: bool = False
     limited: float = math.inf
     fails: bool = False
     has_own_log: bool = False
@@ -392,7 +394,7 @@ def test_no_log_is_waited_for_where_none_is_wanted():
 
 def test_an_enterprise_server_is_given_more_time():
     """On Elasticsearch new entries may show once a second."""
-    io = Stored(script(20), edition="EE")
+    io = Stored(script(20), edition="EE", may_be_enterprise=True)
     for line in io.lines[:10]:
         line.stored = 1.5
     result = waited(io)

@@ -135,6 +135,9 @@ def _is_plain(text: str) -> bool:
 
 def _has_microseconds(execution: dict[str, Any]) -> bool:
     """Return True if the times of an execution are finer than milliseconds: from 1.x on."""
-    state = execution.get("state")
-    start = state.get("startDate") if isinstance(state, dict) else None
-    return isinstance(start, str) and len(start.partition(".")[2]) > len("123Z")
+    state, metadata = execution.get("state"), execution.get("metadata")
+    dates = [
+        state.get("startDate") if isinstance(state, dict) else None,
+        metadata.get("originalCreatedDate") if isinstance(metadata, dict) else None,
+    ]
+    return any(isinstance(x, str) and len(x.partition(".")[2]) > len("123Z") for x in dates)

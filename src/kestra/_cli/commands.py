@@ -42,7 +42,7 @@ def carry_out(options: argparse.Namespace) -> int:
         return exits.after(error)
 
 
-def _status(flow: Flow, options: argparse.Namespace, display: Display) -> int:
+def _status(flow: Flow, options: argparse.Namespace, _: Display) -> int:
     execution = flow.get_execution(options.execution_id)
     text = as_json(execution) if options.json else as_text(execution, room_on(sys.stdout))
     show(text, sys.stdout)

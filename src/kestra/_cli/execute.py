@@ -44,7 +44,6 @@ def execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:
             with suppress(OutputLost):  # the error itself says more
                 show(as_json(replace(created, status=status, error=str(error))), sys.stdout)
         raise
-    ended = ended
     show_end(ended, display)
     if options.json:
         show(as_json(ended), sys.stdout)

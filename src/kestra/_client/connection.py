@@ -142,6 +142,11 @@ class Connection:
             server = self._servers[key] = Server.at(self.hostname, self._tenant)
         return server
 
+    @property
+    def _may_be_enterprise(self) -> bool:
+        """Whether something is set that the open-source server does not have."""
+        return bool(self.api_token) or self.tenant not in {None, MAIN}
+
     def _request(
         self, method: str, url: str, arguments: Mapping[str, Any]
     ) -> tuple[Request, str | None]:

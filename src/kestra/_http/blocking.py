@@ -199,6 +199,10 @@ class BlockingIO:
         """Whether `get_logs` is not this package's own: a test or a subclass has replaced it."""
         return getattr(self.flow.get_logs, "__func__", None) is not _published["get_logs"]
 
+    @property
+    def may_be_enterprise(self) -> bool:
+        return self.flow._may_be_enterprise
+
     def _limited(
         self, within: float, once: bool, call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:

@@ -141,6 +141,11 @@ class IO(Protocol):
         """Whether what fetches the log is not this package's own."""
         ...
 
+    @property
+    def may_be_enterprise(self) -> bool:
+        """Whether the server may be of the Enterprise Edition: tenants and API tokens are its."""
+        ...
+
     async def attempt(self, request: Request) -> Response | Failure:
         """Send a request once. Never raises, but what ends a program."""
 

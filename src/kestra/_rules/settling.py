@@ -22,7 +22,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import log_entries, task_runs_of, whole_state
-from kestra._rules.actions import _learn_dialect as learn_dialect
+from kestra._rules.actions import learn_configuration
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import LONGEST_ASKING, stored_entries
 from kestra.exceptions import APIError, KestraError
@@ -232,8 +232,8 @@ class Settling:
     async def poll(self) -> None:
         """Count the entries once, and see what follows."""
         try:
-            if not self.io.server.was_asked:
-                await learn_dialect(self.io, _LONGEST_CONFIGS)
+            if self.io.may_be_enterprise and not self.io.server.was_asked:
+                await learn_configuration(self.io, _LONGEST_CONFIGS)
             total, newest = await self._counts.own()
             self._own.note(total, self.io.clock.now())
             self._is_near = any(self._marks_end(entry) for entry in newest)

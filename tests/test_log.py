@@ -122,7 +122,12 @@ class Stored:
             {"state": "RUNNING", "date": instant(END - timedelta(seconds=60))},
             {"state": "SUCCESS", "date": instant(END)},
         ]
-        state = {"current": "SUCCESS", "histories": histories, "startDate": histories[0]["date"]}
+        state = {
+            "current": "SUCCESS",
+            "histories": histories,
+            "startDate": histories[0]["date"],
+            "endDate": histories[-1]["date"],
+        }
         task = {"id": "run1", "taskId": "load", "state": state if self.run_end else {}}
         return {"id": "id1", "state": state, "taskRunList": [task]}
 

@@ -88,6 +88,22 @@ def task_runs_of(execution: Any) -> tuple[TaskRun, ...]:
     )
 
 
+def run_ends_of(execution: Any) -> list[tuple[str, datetime]]:
+    """Return the ids of the task runs that have ended, and when that was."""
+    listed = execution.get("taskRunList") if isinstance(execution, dict) else None
+    ends = [(str(run.get("id")), _mapping(run.get("state"))) for run in _objects(listed)]
+    dates = [(run_id, parse_instant(state.get("endDate"))) for run_id, state in ends]
+    return [(run_id, date) for run_id, date in dates if date is not None]
+
+
+def has_milliseconds(execution: Any) -> bool:
+    """Return True if the times of an execution are in milliseconds, as those of 0.21."""
+    state = _mapping(execution.get("state") if isinstance(execution, dict) else None)
+    dates = [each.get("date") for each in _objects(state.get("histories"))]
+    decimals = [len(x.partition(".")[2]) for x in dates if isinstance(x, str)]
+    return max(decimals, default=0) == len("123Z")
+
+
 def checked_level(level: Any) -> str:
     """Return a level that there is.
 

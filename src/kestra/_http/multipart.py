@@ -63,17 +63,6 @@ class Upload:
         return (body.read() if len(body) <= _SMALL else body), kind
 
 
-def is_content(value: Any) -> bool:
-    """Say whether a value can be the content of a file; `None` leaves the file out."""
-    if value is None or isinstance(value, str | int) or hasattr(value, "read"):
-        return True
-    try:
-        memoryview(value)
-    except TypeError:
-        return False
-    return True
-
-
 class _Piece:
     """Some bytes of a body: a stream, and how much of it."""
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.parsing import log_entries, task_runs_of, whole_state
+from kestra._api.parsing import has_milliseconds, log_entries, run_ends_of, whole_state
 from kestra._rules.actions import learn_configuration
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import LONGEST_ASKING, stored_entries
@@ -186,8 +186,7 @@ class Settling:
     def __post_init__(self) -> None:
         self._begin = self.io.clock.now()
         self._last = _last_run(self.execution)
-        state = whole_state(self.execution)
-        end = state.end
+        end = whole_state(self.execution).end
         offset = self.io.server.offset
         if end is not None and offset is not None:
             utcnow = self.io.clock.utcnow() + timedelta(seconds=offset)
@@ -197,8 +196,7 @@ class Settling:
         self.is_known = self.limit > 0 and self._last is not None and self._age <= _OLD
         self.pending = self.is_known
         self._counts = _Counts(self.io, self.execution_id)
-        if not any(each.time and each.time.microsecond % 1000 for each in state.history):
-            # It has milliseconds: 0.21, which ignores what is searched for.
+        if has_milliseconds(self.execution):  # 0.21, which ignores what is searched for
             self._counts.failures = _MOST_FAILURES
 
     @property
@@ -320,10 +318,10 @@ class Settling:
 
 def _last_run(execution: dict[str, Any]) -> tuple[str, datetime] | None:
     """Return the task run that ended last: its id, and when that was."""
-    ended = [(run.state.end, run.id) for run in task_runs_of(execution) if run.state.end]
-    if not ended:
+    ends = [(end, run_id) for run_id, end in run_ends_of(execution)]
+    if not ends:
         return None
-    end, run_id = max(ended)
+    end, run_id = max(ends)
     return run_id, end
 
 

@@ -1,20 +1,17 @@
 """Credentials: which are sent, and that nothing shows them."""
 
 import base64
-import email
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rest import exchanges
 
 from kestra._api.credentials import (
     MASK,
     NO_CREDENTIALS,
     credentials,
     redact,
-    submitted_values,
     without_userinfo,
 )
 
@@ -102,62 +99,6 @@ def test_user_and_password_are_taken_out_of_a_url(url, stripped, pair):
 
 
 # --- what a server repeats ---
-
-
-def submitted(exchange):
-    """Return the input values of a recorded request."""
-    head = f"Content-Type: {exchange.get('content_type')}\r\n\r\n"
-    message = email.message_from_string(head + exchange.get("body", ""))
-    parts = message.get_payload() if message.is_multipart() else []
-    files = [
-        (p.get_param("name", header="content-disposition"), (None, p.get_payload())) for p in parts
-    ]
-    return files, list(submitted_values(exchange["path"], {"files": files}))
-
-
-def test_recorded_messages_show_no_input_value():
-    """Engines repeat what they refuse; none of that is left, and the reason is."""
-    cases = ["exec_int_bad", "exec_json_bad", "exec_multi_bad", "exec_mail_bad", "exec_array_bad",
-             "exec_dt_0", "exec_secret"]  # fmt: skip
-    for _, request, response in exchanges(*cases):
-        files, values = submitted(request)
-        message = redact(response["body"]["message"], values)
-        assert files[-1][1][1] not in message
-        assert message.startswith("Invalid entity: ")
-
-
-def test_recorded_messages_that_repeat_nothing_stay_as_they_are():
-    """Only values go."""
-    for _, request, response in exchanges(
-        "exec_disabled", "exec_unknown_flow", "exec_missing_required"
-    ):
-        said = response["body"]["message"]
-        assert redact(said, submitted(request)[1]) == said
-
-
-def test_values_are_found_wherever_they_are_sent():
-    """Fields, files, their names, labels, bodies, and what is inside of JSON."""
-    url = "http://h/p?labels=key:in%20label&revision=3"
-    request = {
-        "files": {"a": (None, '{"k": ["deep", 42]}'), "b": ("name.txt", b"bytes"), "c": "plain",
-                  "d": ("d", object()), "e": (None, "{broken"), "f": ("f", b"x" * 100_000)},
-        "data": {"x": "in data"},
-        "json": [{"key": "k", "value": 1.5}, True],
-    }  # fmt: skip
-    values = set(submitted_values(url, request))
-    assert values >= {
-        "in label",
-        "deep",
-        "42",
-        "name.txt",
-        "bytes",
-        "plain",
-        "{broken",
-        "in data",
-        "1.5",
-    }
-    assert not values & {"d", "f", "True", "x" * 100_000}
-    assert "listed" in set(submitted_values("http://h", {"files": [("a", (None, "listed"))]}))
 
 
 def test_short_values_are_masked_where_they_stand_alone():

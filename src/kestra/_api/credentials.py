@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Mapping
 
 MASK = "***"
 
@@ -21,8 +20,6 @@ _SHORTEST_ANYWHERE = 8
 _TELLING_START = 16
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"([!-~\x80-\xff][\t -~\x80-\xff]*)?")
-# No message of a server repeats a file.
-_LONGEST_ECHO = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,47 +131,6 @@ def without_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
     user, _, password = userinfo.partition(":")
     pair = (unquote(user), unquote(password))
     return urlunsplit(parts._replace(netloc=host)), pair if any(pair) else None
-
-
-def submitted_values(url: str, request: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the input values that a request carries: those a server may echo in its message.
-
-    Args:
-        url: Its URL; labels made from inputs are in the query.
-        request: The keyword arguments for `requests`: `files`, `data` and `json` count.
-    """
-    for _, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-        yield value
-        yield value.partition(":")[2]
-    files = request.get("files") or ()
-    for name, part in files.items() if isinstance(files, Mapping) else files:
-        filename, content = part[:2] if isinstance(part, tuple | list) else (None, part)
-        yield from _leaves(content)
-        if filename != name:
-            yield from _leaves(filename)
-    yield from _leaves(request.get("data"))
-    yield from _leaves(request.get("json"))
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    """Yield a value as text, and every scalar in it; JSON text is looked into."""
-    if isinstance(value, bytes | bytearray) and len(value) <= _LONGEST_ECHO:
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, str):
-        yield value
-        if value[:1] in {"[", "{"}:
-            try:
-                yield from _leaves(json.loads(value))
-            except ValueError:
-                return
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _leaves(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield str(value)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

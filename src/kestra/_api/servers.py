@@ -78,6 +78,11 @@ class Server:
         """The tenant in paths."""
         return self.tenant or (MAIN if self.needs_main else None)
 
+    @property
+    def has_outputs_apart(self) -> bool:
+        """Whether outputs are known to be no part of an execution, but to have their own paths."""
+        return self.dialect is not None and self.dialect.has_outputs_apart
+
     def address(self, execution: dict[str, Any]) -> str | None:
         """Return where the user interface shows an execution; the server knows best."""
         url = execution.get("url")

@@ -7,7 +7,7 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.dialects import FROM_2, search_queries
+from kestra._api.dialects import search_queries
 from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, Metric, TaskRun
 from kestra._api.parsing import (
     body_of,
@@ -126,7 +126,7 @@ async def result(  # noqa: PLR0913  # each is independent, and all but three key
 
 async def _missing_outputs(io: IO, execution_id: str) -> dict[str, Any] | None:
     """Return the outputs that an execution which has ended does not show; what fails is logged."""
-    if io.server.dialect is not FROM_2:
+    if not io.server.has_outputs_apart:
         return {}
     try:
         return await outputs_apart(io, execution_id, within=LONGEST_ASKING, once=True)
@@ -157,7 +157,7 @@ async def get_outputs(io: IO, execution_id: str, task_id: str | None) -> dict[st
     if task_id is not None:
         return await _task_outputs(io, execution_id, task_id, task_runs_of(execution))
     shown = outputs_in(execution)
-    if shown is not None or io.server.dialect is not FROM_2:
+    if shown is not None or not io.server.has_outputs_apart:
         return shown or {}
     return await outputs_apart(io, execution_id)
 
@@ -166,7 +166,7 @@ async def _task_outputs(
     io: IO, execution_id: str, task_id: str, runs: tuple[TaskRun, ...]
 ) -> dict[str, Any]:
     own = {run.value: (execution_id, run) for run in runs if run.task == task_id}  # the last ones
-    if not own and io.server.dialect is FROM_2:
+    if not own and io.server.has_outputs_apart:
         own = await _in_loops(io, execution_id, task_id)
     if not own:
         ran = ", ".join(dict.fromkeys(run.task for run in runs)) or "none"
@@ -175,7 +175,7 @@ async def _task_outputs(
         )
     outputs = {}
     for value, (holder, run) in own.items():
-        if run.outputs is None and io.server.dialect is FROM_2:
+        if run.outputs is None and io.server.has_outputs_apart:
             outputs[value] = await outputs_apart(io, holder, run.id)
         else:
             outputs[value] = run.outputs or {}

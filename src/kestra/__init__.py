@@ -103,5 +103,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    # Not `context` either: some tools look at each name of every module, as freezegun does.
+    # Not `context` either: some tools read each name of every module, as freezegun does.
     return sorted({*globals(), *__all__} - {"TYPE_CHECKING", "annotations"})

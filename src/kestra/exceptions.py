@@ -16,7 +16,7 @@
     │   ├── ServerError                   5xx
     │   └── MalformedResponse             a response that makes no sense (also a ValueError)
     ├── ExecutionTimeout                  an execution outlasted its timeout (also a TimeoutError)
-    ├── ExecutionFailed                   an execution ended badly, and the caller asked to be told
+    ├── ExecutionFailed                   an execution ended badly (see `raise_for_status`)
     ├── ExecutionContextError             no usable execution context
     │   ├── ExecutionContextNotFound      (also a FileNotFoundError)
     │   └── InvalidExecutionContext       (also a ValueError)
@@ -87,9 +87,9 @@ class FailedExponentialBackoff(KestraError):
 
     Attributes:
         attempts: How many times the request was sent.
-        status: The last HTTP status, `None` where nothing was answered.
+        status: The last HTTP status, `None` where there was no response.
         message: What the server said with it.
-        correlation_id: Set when an execution may have been created although no answer says so: it
+        correlation_id: Set when an execution may have been created although no response says so: it
             bears the label `system.correlationId` with this value.
     """
 
@@ -109,7 +109,7 @@ class FailedExponentialBackoff(KestraError):
 
     @property
     def cause(self) -> BaseException | None:
-        """What made the last attempt fail, where it was no answer of the server."""
+        """What made the last attempt fail, where that was not a response of the server."""
         return self.__cause__
 
 
@@ -117,7 +117,7 @@ class ExecutionTimeout(KestraError, TimeoutError):
     """An execution had not ended when the caller's timeout was over; it may still be running.
 
     Attributes:
-        state: The last state seen, `None` if the server told none.
+        state: The last known state, `None` if the server reported none.
         timeout: The caller's timeout in seconds.
         killed: Whether the server accepted the request to kill it.
     """
@@ -171,11 +171,11 @@ class ExecutionContextNotFound(ExecutionContextError, FileNotFoundError):
 
 
 class InvalidExecutionContext(ExecutionContextError, ValueError):
-    """The execution context is no JSON object."""
+    """The execution context is not a JSON object."""
 
 
 class IonError(KestraError, ValueError):
-    """A file is no Ion, corrupt, or cut short; the message names it and the row, from 1 on."""
+    """A file is not Ion, corrupt, or cut short; the message names it and the row, from 1 on."""
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ MASK = "***"
 
 # A shorter value is masked only where it stands alone, or "a" would blacken every sentence.
 _SHORTEST_ANYWHERE = 8
-# Parsers quote the beginning of a long value: so many equal characters are no coincidence.
+# Parsers quote the beginning of a long value: so many equal characters are the value's.
 _TELLING_START = 16
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"([!-~\x80-\xff][\t -~\x80-\xff]*)?")
@@ -94,12 +94,12 @@ def checked_headers(headers: Mapping[str, str] | None) -> Mapping[str, str] | No
     """Return headers as they are, if they can be sent.
 
     Raises:
-        TypeError: A value is no string.
+        TypeError: A value is not a string.
         ValueError: A header holds what cannot be sent. The message never holds the value.
     """
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"headers: {name!r} is no name of a header")
+            raise ValueError(f"headers: {name!r} is not a valid name of a header")
         if value is None:  # leaves out what `requests` would send
             continue
         if not isinstance(value, str | bytes):

@@ -172,8 +172,8 @@ def _plain_text(value: Any) -> str | None:
 def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
     """Return inputs as the `files` of a request.
 
-    A file part bears the input's id twice, as part name and as filename: engines before 1.0 look
-    at the filename only, later ones at the part name.
+    A file part bears the input's id twice, as part name and as filename: engines before 1.0 read
+    the filename only, later ones the part name.
 
     Args:
         inputs: Values by input id. None is left out; a tuple is taken as `requests` takes it,

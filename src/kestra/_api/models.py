@@ -53,7 +53,7 @@ class State:
     """The state of an execution or of a task run, and how it came about.
 
     Attributes:
-        current: The name of the present state, `None` if the server told none.
+        current: The name of the present state, `None` if the server reported none.
         history: Every state that it was in, the first one first.
     """
 
@@ -90,7 +90,7 @@ class TaskRun:
         attempts: How many attempts there were.
         value: The value that it ran for, where the task is in a loop.
         parent_id: The id of the task run around it, where there is one.
-        outputs: Its outputs as far as the answer has them; 2.0 shows them elsewhere, and it is
+        outputs: Its outputs as far as the response has them; 2.0 has them elsewhere, and this is
             `None`: see `Flow.get_outputs`.
     """
 
@@ -115,7 +115,7 @@ class LogEntry:
         level: `TRACE`, `DEBUG`, `INFO`, `WARN` or `ERROR`.
         message: The text; it may have several lines.
         task: The id of the task, `None` where the entry belongs to none.
-        task_run_id: The id of the task run, likewise.
+        task_run_id: The id of the task run, `None` where the entry belongs to none.
         attempt: Which attempt of the task run it was, from 0 on.
     """
 
@@ -162,8 +162,8 @@ class Metric:
 class FlowExecution:
     """What became of an execution.
 
-    Two are equal if their first four attributes are. What follows those is as the last answer
-    about the execution had it; if nobody waited, there is the address only.
+    Two are equal if their first four attributes are. The others are from the last response
+    about the execution; if nobody waited, only `url` is set.
 
     Attributes:
         execution_id: Its id.
@@ -178,7 +178,7 @@ class FlowExecution:
         state: Its state, with the history.
         duration: Seconds from its creation to its end, `None` while it has not ended.
         task_runs: The runs of its tasks, in the server's order.
-        log_complete: True if the end of the log was seen; False, with a warning in the log
+        log_complete: True if the end of the log is known; False, with a warning in the log
             `kestra`, if it may lack something. `None` if nothing marks the end (the last task logs
             none), if the log was fetched at once (`log_settle=0`), or not at all.
     """

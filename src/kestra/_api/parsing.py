@@ -108,7 +108,7 @@ def checked_level(level: Any) -> str:
     """Return a level that there is.
 
     Raises:
-        TypeError: It is no string.
+        TypeError: It is not a string.
         ValueError: There is no such level.
     """
     if not isinstance(level, str):
@@ -119,12 +119,12 @@ def checked_level(level: Any) -> str:
 
 
 def is_shown(level: Any, min_level: str) -> bool:
-    """Say whether a level is the least one or above it; one that is not known here is shown."""
+    """Return True if a level is the least one or above it, or if it is not known here."""
     return level not in LEVELS[: LEVELS.index(min_level)]
 
 
-def log_entries(answer: Any, min_level: str = "TRACE") -> list[LogEntry]:
-    """Return the log entries of an answer, from a level on: not every server leaves out others."""
+def log_entries(response: Any, min_level: str = "TRACE") -> list[LogEntry]:
+    """Return the log entries of a response, from a level on: some servers send the others too."""
     return [
         LogEntry(
             time=parse_instant(entry.get("timestamp")),
@@ -134,12 +134,12 @@ def log_entries(answer: Any, min_level: str = "TRACE") -> list[LogEntry]:
             task_run_id=_text(entry.get("taskRunId")),
             attempt=_integer(entry.get("attemptNumber")),
         )
-        for entry in _objects(answer)
+        for entry in _objects(response)
         if is_shown(entry.get("level"), min_level)
     ]
 
 
-def metrics_of(answer: Any) -> list[Metric]:
+def metrics_of(response: Any) -> list[Metric]:
     """Return the metrics on a page."""
     return [
         Metric(
@@ -152,7 +152,7 @@ def metrics_of(answer: Any) -> list[Metric]:
             task_run_id=_text(entry.get("taskRunId")),
             time=parse_instant(entry.get("timestamp")),
         )
-        for entry in _objects(answer.get("results") if isinstance(answer, dict) else None)
+        for entry in _objects(response.get("results") if isinstance(response, dict) else None)
         if isinstance(entry.get("value"), int | float)
     ]
 
@@ -161,7 +161,7 @@ def metrics_of(answer: Any) -> list[Metric]:
 
 
 def ended_badly(execution: Any) -> bool:
-    """Say whether an execution has ended in a state that needs an explanation."""
+    """Return True if an execution has ended in a state that needs an explanation."""
     return state_of(execution) in _BAD
 
 
@@ -195,7 +195,7 @@ def error_text(run: TaskRun | None, errors: Iterable[LogEntry]) -> str | None:
     return f"task {run.task}{value} ended in the state {run.state.current}{said}"
 
 
-# --- pieces of an answer ---------------------------------------------------------------------
+# --- pieces of a response --------------------------------------------------------------------
 
 
 def _objects(listed: Any) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def base_url(hostname: object) -> str:
     """Return the address that API paths are appended to; user and password stay in it.
 
     Raises:
-        TypeError: It is no string.
+        TypeError: It is not a string.
         ValueError: It has no scheme, no host, or more than a path. What stands before an `@` is
             not shown.
     """

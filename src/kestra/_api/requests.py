@@ -19,7 +19,7 @@ class ExecutionRequest:
         namespace: The namespace of the flow.
         flow: The id of the flow.
         inputs: Values by input id, as those of `Flow.execute`.
-        labels: Labels of the execution, likewise.
+        labels: Labels of the execution, as those of `Flow.execute`.
         revision: The revision of the flow, instead of the latest.
         schedule_date: When to run it, instead of now.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Server:
-    """A server at one address, and what its responses have shown.
+    """A server at one address, and what is known of it from its responses.
 
     Attributes:
         base: Its address, to which paths are appended.
@@ -29,7 +29,7 @@ class Server:
         offset: Its clock minus ours, in seconds; `None` while that is not known.
         search_form: How a parameter of a search is written, once one was understood.
         has_log_search: Whether it counts log entries; `None` while that is not known.
-        ui: The address of its user interface, down to the tenant, where a response has told it.
+        ui: The address of its user interface, down to the tenant, where a response has shown it.
         log_totals: Counts of all its log entries, by the time up to which they were logged.
         next_total: When the next such count may be made, by the clock of a call.
     """

@@ -64,7 +64,7 @@ def _created(flow: Flow, options: argparse.Namespace, display: Display) -> FlowE
             schedule_date=options.schedule_date,
         )
     except KeyboardInterrupt:
-        display.note("The server has not answered yet: the execution may have been created.")
+        display.note("The server has not responded yet: the execution may have been created.")
         raise
 
 

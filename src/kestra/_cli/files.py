@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _SKIPPED = {"__pycache__", "node_modules", "venv"}  # and what is hidden
-_MOST_FILES = 20_000  # of a working directory in which changes are looked for
+_MOST_FILES = 20_000  # of a working directory that are checked for changes
 _JAVA_GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", ",": "|", "}": ")"}
 _JAVA_GLOB_PART = re.compile(r"\*\*|\*|\?|\\.|\[(?:!|\^)?[^\]]*\]|.", re.DOTALL)
 

@@ -106,7 +106,7 @@ class Screen:
 
 
 def _coloured(message: str) -> Text:
-    """Return a message with its own colours; whatever else steers a terminal is escaped."""
+    """Return a message with its own colours; all other control characters are escaped."""
     pieces = _COLOURS.split(message)
     pieces[::2] = map(printable, pieces[::2])
     return Text.from_ansi("".join(pieces))

@@ -68,7 +68,7 @@ def is_live(*streams: TextIO | None) -> bool:
 
 
 def printable(text: str) -> str:
-    """Return a text in which what could steer a terminal is escaped."""
+    """Return a text in which control characters of terminals are escaped."""
     return "".join(
         character
         if character.isprintable() or character in "\n\t"

@@ -117,10 +117,10 @@ class Flow(Connection):
                 file; a tuple is `(filename, file, content type)` as in `requests`, and its file may
                 be a path too.
             labels: Labels of the execution. Your own `system.correlationId` takes the place of the
-                one that is otherwise made up, and is by what an execution whose creation was not
-                answered is recognised: use one only once for a flow.
+                generated one, by which an execution is found when the response to its creation is
+                lost: use each value only once for a flow.
             timeout: How long to wait for the end, in seconds from the creation. Set one in
-                production: a worker that was killed leaves its task running for ever.
+                production: after a worker was killed, its task stays RUNNING and never ends.
             kill_on_timeout: Whether to kill the execution when that time is over.
             revision: The revision of the flow, instead of the latest.
             schedule_date: When to run it, instead of now; the wait lasts until it has. A datetime
@@ -348,7 +348,7 @@ class Flow(Connection):
             task_id: The id of a task, for its outputs instead of the flow's. A Script task has
                 those that it sent under `vars`. A task in a loop has them by the value that it ran
                 for, as text, or by its index: `{"a": {…}, "b": {…}}`. On 2.0, where each iteration
-                of a `Loop` is an execution of its own, those are looked through for the task. Of
+                of a `Loop` is an execution of its own, those are searched for the task. Of
                 two runs for the same value, or for none, the later one counts.
 
         Returns:

@@ -61,7 +61,7 @@ class Metrics(list[TaskMetric]):
         """Look up by position, or a value by name.
 
         Raises:
-            KeyError: No metric has that name, or several do, told apart by tags or type.
+            KeyError: No metric has that name, or several do, with other tags or types.
         """
         if not isinstance(key, str):
             return super().__getitem__(key)
@@ -113,8 +113,8 @@ class Messages:
         rejected: The lines of which something is lost.
         state: `"SUCCESS"`, or `"WARNING"` where the engine makes it that; where a script was run,
             `"FAILED"` after a non-zero exit, and `"KILLED"` where it was killed; `"CRASH"` where
-            a line takes the server down or leaves the execution running forever. Of a crash the
-            other attributes say what the task had sent, not what survives.
+            a line takes the server down or leaves the execution running forever. After a crash
+            the other attributes hold what the task had sent, not what survives.
     """
 
     outputs: dict[str, Any]

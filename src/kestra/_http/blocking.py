@@ -141,7 +141,7 @@ class BlockingIO:
     def __getattr__(self, name: str) -> Any:
         if name != "clock":
             raise AttributeError(name)
-        # Made when it is first looked at: few calls wait.
+        # Made on first use: few calls wait.
         self.clock = stand_ins.clock() if self._parent is None else self._parent.clock
         return self.clock
 
@@ -246,7 +246,7 @@ class BlockingIO:
             response.close()
             return None
         if self._inbox is None:
-            # No SimpleQueue: given a timeout that is over already, its `get` may wait for ever.
+            # No SimpleQueue: given a timeout that is already over, its `get` may never return.
             self._inbox = Queue()
         return Stream(response, self._inbox)
 

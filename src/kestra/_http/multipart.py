@@ -21,7 +21,7 @@ _PIECE = 1 << 16
 
 
 class Upload:
-    """The `files` of a request, made into its body anew for every attempt.
+    """The `files` of a request, made into a new body for every attempt.
 
     Every file is read from where it stood when the request was made.
     """
@@ -133,7 +133,7 @@ def _position(content: Any) -> int | None:
 def _piece(content: Any, start: int | None) -> _Piece:
     """Return a content as a piece, from its start.
 
-    A stream that cannot be sought, or that yields text, has no known length, which an upload
+    A stream without `seek`, or one that yields text, has no known length, which an upload
     needs: it is read whole.
     """
     if not hasattr(content, "read"):

@@ -23,7 +23,7 @@ class Workers:
         self._threads = 0
         self._busy = 0
         self._jobs: SimpleQueue[tuple[Job, Any] | None] = SimpleQueue()
-        # No SimpleQueue: given a timeout that is over already, its `get` may wait for ever.
+        # No SimpleQueue: given a timeout that is already over, its `get` may never return.
         self._done: Queue[tuple[Any, Any, BaseException | None]] = Queue()
 
     def start(self, job: Job, tag: Any) -> None:

@@ -1,5 +1,5 @@
 """What to do next, as async functions that perform no input or output themselves.
 
-Each takes an `io` (see `io.IO`) that does: that of `Flow` blocks, that of `AsyncFlow` awaits. A
-test gives them one of a few lines that answers from a list.
+Each takes an `io` (see `io.IO`) that performs them. A test can give it an `io` of a few lines that
+returns responses from a list.
 """

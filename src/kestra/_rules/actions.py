@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 _LONGEST_ASKING = 10.0  # seconds
-# The statuses of a path that a server does not have; an Enterprise catch-all answers 403.
+# The statuses of a path that a server does not have; an Enterprise catch-all responds with 403.
 _NO_SUCH_PATH = frozenset({403, 404, 405, 415})
 _NO_ROUTE = "Page Not Found"
 # Which states show that an action was carried out whose response was lost.

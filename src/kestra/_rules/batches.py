@@ -63,7 +63,7 @@ class Running:
     def batch_key(self) -> Hashable:
         """What the executions have in common that one search shows.
 
-        One whose creation was answered without a start date cannot be searched for.
+        Without the start date in the response to its creation, it cannot be searched for.
         """
         if self.start is None:
             return self

@@ -32,7 +32,7 @@ _LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.
 async def execute(
     io: IO, request: ExecutionRequest, options: Options, *, waits: bool
 ) -> FlowExecution:
-    """Create an execution and, if so told, wait until it has ended."""
+    """Create an execution and, if it is to be waited for, poll until it has ended."""
     created, url = await create(io, request, options)
     execution_id = created["id"]
     if not waits:

@@ -36,7 +36,7 @@ _LAST_WORDS = 0.5  # seconds of quiet after which a stream of the log is given u
 async def until_ended(
     io: IO, execution_id: str, options: Options, *, exists: bool
 ) -> tuple[dict[str, Any], Settling | None]:
-    """Follow an execution until it has ended, and call who is to be told.
+    """Follow an execution until it has ended, and call `on_log` and `on_state`.
 
     Returns:
         The execution as it was shown last, and what is known of its log.

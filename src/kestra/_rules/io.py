@@ -34,7 +34,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to reach the server, read anew for every request.
+    """How to reach the server, read again for every request.
 
     Attributes:
         credentials: What proves the caller's identity.

@@ -227,7 +227,7 @@ async def get_metrics(io: IO, execution_id: str) -> list[Metric]:
     """Return the metrics that the tasks of an execution have sent."""
     url = io.server.url("metrics/{execution_id}", execution_id=execution_id)
     metrics: list[Metric] = []
-    page = seen = 0
+    page = received = 0
     while True:
         page += 1
         response = await io.request("get", url, params={"page": page, "size": _PAGE})
@@ -236,8 +236,8 @@ async def get_metrics(io: IO, execution_id: str) -> list[Metric]:
         if not isinstance(results, list):
             raise malformed("get", url, response, "lacks the metrics")
         metrics += metrics_of(body)
-        seen += len(results)
-        if not results or not isinstance(total, int) or seen >= total:
+        received += len(results)
+        if not results or not isinstance(total, int) or received >= total:
             return metrics
 
 

@@ -158,8 +158,8 @@ class Settling:
     """Finds out when the log of an execution that has ended is complete.
 
     Attributes:
-        complete: True once the end of the log was seen; None if it rests, but nothing marks the
-            end, or if nothing can be known; False if it may lack something.
+        complete: True once the end of the log is known; None if it no longer grows but nothing
+            marks the end, or if nothing can be known; False if it may lack something.
         pending: Whether the count has to be asked for again.
         why: Why it may lack something.
         is_known: Whether anything could be known.
@@ -221,14 +221,14 @@ class Settling:
         return max(min(max(least, 0.1 * self.elapsed), self.left), 0.0)
 
     async def wait(self) -> None:
-        """Poll until there is an answer."""
+        """Poll until `complete` is decided."""
         while self.pending:
             await self.poll()
             if self.pending:
                 await self.io.sleep(self.pause)
 
     async def poll(self) -> None:
-        """Count the entries once, and see what follows."""
+        """Count the entries once, and decide what follows."""
         try:
             if self.io.may_be_enterprise and not self.io.server.was_asked:
                 await learn_configuration(self.io, _LONGEST_CONFIGS)
@@ -238,7 +238,7 @@ class Settling:
             rests = self._rests_near() if self._is_near else await self._rests_elsewhere()
         except KestraError as error:
             logger.debug("Log entries could not be counted: %s", type(error).__name__)
-            if getattr(error, "status", None) in _REFUSED:  # it will not be shown later either
+            if getattr(error, "status", None) in _REFUSED:  # it will not be sent later either
                 self.is_known = self.pending = False
                 return
             self.why, rests = "its entries could not be counted", False

@@ -32,7 +32,7 @@ class ExecutionContext(Mapping[str, "Any"]):
         context.outputs.extract.files[0].uri
         context["labels"]["team"]
 
-    By item only: keys that are no identifiers, that begin with an underscore, or that are the name
+    By item only: keys that are not identifiers, that begin with an underscore, or that are the name
     of a method, such as `items`. What is not there is an `AttributeError` that lists what is, or,
     by item, a `KeyError`. Equal to a dict with the same content.
     """
@@ -83,7 +83,7 @@ def load_execution_context(path: str | os.PathLike[str] | None = None) -> Execut
 
     Raises:
         ExecutionContextNotFound: There is neither; also a `FileNotFoundError`.
-        InvalidExecutionContext: What is there is no JSON object; also a `ValueError`.
+        InvalidExecutionContext: What is there is not a JSON object; also a `ValueError`.
     """
     path = path or os.environ.get(FILE_VARIABLE) or CONTEXT_FILE
     content = _file_content(path)
@@ -114,7 +114,7 @@ def _decoded(base64: str) -> bytes:
     try:
         return b64decode(base64)
     except ValueError:
-        return b""  # no JSON either
+        return b""  # not valid JSON either
 
 
 def _parsed(content: bytes, source: str) -> ExecutionContext:
@@ -126,7 +126,9 @@ def _parsed(content: bytes, source: str) -> ExecutionContext:
         data = None
     # Raised out here, so that no error carries along the one above, which holds the content.
     if not isinstance(data, dict):
-        raise InvalidExecutionContext(f"{source} is no execution context: it holds no JSON object")
+        raise InvalidExecutionContext(
+            f"{source} is not a valid execution context: it does not hold a JSON object"
+        )
     return ExecutionContext(data)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _BARE = simpleion.IonPyValueModel.MAY_BE_BARE | simpleion.IonPyValueModel.STRUCT_AS_STD_DICT
 _BINARY_START = b"\xe0\x01\x00\xea"
-_MAX_TEXT = 64 * 2**20  # bytes of one value in a text file; unless told, the library takes 32 KiB
+_MAX_TEXT = 64 * 2**20  # bytes of one value in a text file; the library's default is 32 KiB
 
 _ISO_LENGTH = len("2024-04-21T13:43:24")
 _ISO = re.compile(
@@ -73,7 +73,7 @@ def _source(raw: FileIO | BytesIO) -> BufferedReader | TextIOWrapper:
     file: BufferedReader = BufferedReader(raw)
     if file.peek(len(_BINARY_START)).startswith(_BINARY_START):
         return file
-    # Decoded here, because the C extension crashes on a field name that is no UTF-8.
+    # Decoded here, because the C extension crashes on a field name that is not UTF-8.
     return TextIOWrapper(file, encoding="utf-8", newline="")
 
 

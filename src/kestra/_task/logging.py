@@ -93,7 +93,7 @@ class KestraHandler(logging.Handler):
     For any logger, also through `dictConfig`, `fileConfig` and `QueueListener`. The text of an
     entry is what the formatter makes of the record; by default its message with the traceback,
     because the engine adds the time. (`logging.basicConfig` gives a handler that has none a
-    formatter of its own, unless told `format="%(message)s"`.)
+    formatter of its own, unless called with `format="%(message)s"`.)
 
     Nothing that a record holds makes it raise: the entry then says what went wrong. Where its
     standard stream is closed, the other one is written to.

@@ -125,7 +125,7 @@ class _Hook:
                 _logged.discard(error)
 
 
-_logged: set[int] = set()  # exceptions, while a hook that was set before is told of them
+_logged: set[int] = set()  # exceptions, while a hook that was set before is called with them
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _traceback_held_back() -> Iterator[None]:
     Error trackers call the default hook; Rich and Typer print it in a frame. Other text passes.
     """
     stream: Any = sys.stderr
-    if not hasattr(stream, "__dict__"):  # None, or what cannot be told to hold anything back
+    if not hasattr(stream, "__dict__"):  # None, or a stream whose `write` cannot be replaced
         yield
         return
     thread = get_ident()

@@ -111,7 +111,7 @@ def _lock(gate: Gate, descriptor: int) -> None:
             else:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            if error.errno == EDEADLK:  # so look two threads of each of two processes
+            if error.errno == EDEADLK:  # also the false alarm for two threads of two processes each
                 time.sleep(0.001)
                 continue
             if not says_no_lock(error):

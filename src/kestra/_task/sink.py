@@ -1,6 +1,6 @@
 """Where frames go: a standard stream of this process, one line each, delivered at once.
 
-A frame counts only on a line of its own. What may come in its way, and what answers it:
+A frame counts only on a line of its own. What may come in its way, and what handles it:
 
 | scenario | function |
 |---|---|
@@ -195,7 +195,7 @@ class Sink(_Place):
             if stage == INSIDE:
                 gate.deferred.append((self.write_below, (frame,)))
             else:
-                gate.stage = WHOLE  # before the look: what a signal handler prints has to wait
+                gate.stage = WHOLE  # set first: what a signal handler prints has to wait
                 has_text = gate.has_text
                 line = self._after_text(real, frame) if has_text else frame
                 if (

@@ -35,7 +35,7 @@ def kestra_context(context: Mapping[str, Any]) -> Iterator[None]:
             not know are converted as `Kestra.outputs` does it.
 
     Raises:
-        TypeError: It is no mapping, or holds what JSON cannot hold.
+        TypeError: It is not a mapping, or holds what JSON cannot hold.
         ValueError: It holds what the engine could not.
     """
     with context_file(context) as path:

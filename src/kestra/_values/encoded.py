@@ -24,7 +24,7 @@ def is_plain(value: Any, text: str, levels: int) -> bool:
 
     What is left to check are keys that are not text (two may become the same), subclasses of
     containers, and the depth. Each object and list has a bracket in the text: once that many were
-    found, what is left are scalars, and the encoder takes only those that JSON has. (To look at
+    found, what is left are scalars, and the encoder takes only those that JSON has. (To check
     the type of each of them takes 10 ms of 10 MB of rows, where the encoder takes 90.)
     """
     if type(value) not in _CONTAINERS:

@@ -67,7 +67,7 @@ class RefusedError(Exception):
 
 
 class _NotPlainError(Exception):
-    """The C encoder met a value of no JSON type."""
+    """The C encoder met a value that is not of a JSON type."""
 
 
 def _not_plain(_: object) -> NoReturn:
@@ -179,7 +179,7 @@ def key_text(key: object) -> str:
 
 
 def scalar_text(value: object) -> str | None:
-    """A value of a JSON type as JSON text; None where it is no scalar.
+    """A value of a JSON type as JSON text; None where it is not a scalar.
 
     Raises:
         RefusedError: The engine would drop the frame, or die of it.

@@ -1,7 +1,7 @@
 """A Kestra server inside of a test: what `kestra.testing.FakeKestra` is made of.
 
 From the outside in: `server` is what users call; `interception` brings the requests of this process
-here; `faults` are what goes wrong on the way; `api` says which route answers a request, and
+here; `faults` are what goes wrong on the way; `api` finds the route of a request, and
 `executions_api` and `results_api` are the routes, with `messages`, `refused`, `labels`, `search`
 and `shown` for what they read and write; `engine` and `actions` keep the flows and executions;
 `execution` holds the states that one goes through; `inputs` reads what was sent; `task` calls a

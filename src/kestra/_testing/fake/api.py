@@ -1,4 +1,4 @@
-"""The REST API of a server: who may ask, and which route answers."""
+"""The REST API of a server: who may call it, and which route a request takes."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Api:
         self.allowed = allowed
 
     def __call__(self, request: Request) -> Reply:
-        """Answer a request.
+        """Return the reply to a request.
 
         Raises:
             UnexpectedError: This request is not imitated.
-            SilenceError: There is no answer for longer than the client waits.
+            SilenceError: There is no response for longer than the client waits.
         """
         reply = self._reply(request)
         date = format_datetime(self.engine.clock.utcnow(), usegmt=True)

@@ -154,7 +154,7 @@ class Execution:
 
     @property
     def state(self) -> str:
-        """The state that it is in, as far as anybody has looked."""
+        """The state that it is in, as of the last poll."""
         return self.history[-1][0]
 
     @property

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kestra._testing.fake.engine import Engine
     from kestra._testing.fake.execution import Execution
 
-# What until 1.x answers nothing but a status.
+# Actions to which servers up to 1.x respond with a status alone.
 _BRIEF = {"kill": 202, "resume": 204}
 # A stream that would say nothing for longer is closed, in seconds: to let that time pass is for the
 # client to decide. On the way from a server a proxy may do the same.
@@ -30,7 +30,7 @@ _LONGEST_SILENCE = 1.0
 
 
 def create(api: Api, request: Request, namespace: str, flow: str) -> Reply:
-    """Create an execution; with `wait`, answer when it has ended."""
+    """Create an execution; with `wait`, respond when it has ended."""
     engine = api.engine
     kind = request.content_type.partition(";")[0]
     if kind not in {"", "multipart/form-data"}:
@@ -96,7 +96,7 @@ def act(api: Api, request: Request, execution_id: str, place: str, action: str) 
     if not is_new and action in _BRIEF:
         return Reply(_BRIEF[action])
     if is_new:
-        engine.play(execution)  # which answers when the action has been carried out
+        engine.play(execution)  # which responds when the action has been carried out
     return as_json(_shown(engine, execution))
 
 
@@ -111,7 +111,7 @@ def _resume(engine: Engine, request: Request, execution_id: str) -> Execution:
     except Refused as refused:
         if engine.version == "0.21" and refused.status == HTTPStatus.UNPROCESSABLE_ENTITY:
             engine.clock.sleep(request.read_timeout or 0)
-            raise SilenceError(f"0.21 does not answer: {refused}") from None
+            raise SilenceError(f"0.21 does not respond: {refused}") from None
         raise
 
 
@@ -150,7 +150,7 @@ def follow(api: Api, _: Request, execution_id: str) -> Reply:
     is_old = engine.version == "0.21"
     start = [] if is_old else [("start", {"id": execution_id, "labels": []})]  # without a state
     if execution_id not in engine.executions:
-        engine.clock.sleep(10)  # the server looks for it for that long
+        engine.clock.sleep(10)  # the server searches for it that long
         if is_old:
             return as_json(f"Unable to find the execution {execution_id}", 404)
         return as_stream(start)

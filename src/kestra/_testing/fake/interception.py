@@ -39,7 +39,7 @@ class Interception:
 
     Args:
         hostname: Returns the server that the fake stands for.
-        answer: Answers a request.
+        answer: Returns the reply to a request.
         mistake: Notes a mistake of the test, and returns the error to raise.
     """
 
@@ -56,7 +56,7 @@ class Interception:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Answer what is sent to the server in this block; send on what is for others."""
+        """Reply to what is sent to the server in this block; send on what is for others."""
         self._network = HTTPAdapter.send
         # Sessions of `Flow` too: a mock of `responses` that is activated later does not see them.
         with (

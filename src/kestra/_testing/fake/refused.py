@@ -1,4 +1,4 @@
-"""What a server answers where it does not do what it was asked for."""
+"""What a server responds where it refuses a request."""
 
 from __future__ import annotations
 

@@ -35,8 +35,9 @@ _POLLS = 20_000  # of an execution that waits for somebody, until it is clear th
 class FakeKestra:
     """A Kestra server for the tests of code that calls `Flow`: in process, without a socket.
 
-    Flows are Python functions. What `Flow` sends is read, checked and answered as a server does
-    it; executions go through their states on a clock of their own, on which waiting costs no time::
+    Flows are Python functions. A request of `Flow` is checked as a server does it, and gets the
+    response of a server; executions go through their states on a clock of their own, on which
+    waiting costs no time::
 
         def test_the_report_is_ordered():
             with FakeKestra() as fake:
@@ -46,7 +47,7 @@ class FakeKestra:
 
     Only requests to its hostname come here; those to others go where they would go without it,
     mocks of `responses` included. (A mock of `requests_mock` takes all requests for itself, unless
-    it is told `real_http=True`.) While it is active nothing that `Flow` does takes time, and `time`
+    it has `real_http=True`.) While it is active nothing that `Flow` does takes time, and `time`
     is untouched for everybody else.
 
     A request for a flow that is not registered, one that is not imitated, or one of `Flow` to
@@ -82,7 +83,7 @@ class FakeKestra:
                 by default.
             password: Its password.
             api_token: Demand this token.
-            strict: At the end, let it be an error if nobody has seen the end of an execution, or
+            strict: At the end, raise an error if nothing waited for the end of an execution, or
                 if no request met a fault.
 
         Raises:
@@ -132,7 +133,7 @@ class FakeKestra:
         unseen = [each for each in self.executions if not each.was_seen_ended]
         if unseen:
             listed = ", ".join(f"{each.id} of {each.namespace}.{each.flow}" for each in unseen)
-            raise AssertionError(f"FakeKestra(strict=True): nobody has seen the end of {listed}")
+            raise AssertionError(f"FakeKestra(strict=True): nothing waited for the end of {listed}")
         if left := self._faults.left:
             raise AssertionError(f"FakeKestra(strict=True): faults that no request met: {left}")
 
@@ -219,11 +220,11 @@ class FakeKestra:
         )
 
     def missing(self, namespace: str, flow: str) -> None:
-        """Say that the server does not have a flow, so that it answers 404."""
+        """Let the server not have a flow: it responds with 404."""
         self._engine.flows[namespace, flow] = None
 
     def state(self, *states: str | tuple[str, float]) -> None:
-        """Say what the next execution goes through; called again, the one after it.
+        """Set the states of the next execution; called again, those of the one after it.
 
         Each state is a name, or a name and the seconds that it lasts::
 
@@ -253,12 +254,12 @@ class FakeKestra:
 
         Args:
             times: How many of them.
-            status: The status that they are answered with; `None` breaks the connection.
-            after_create: Let it be the next creations, which are carried out before: the answer
+            status: The status of their responses; `None` breaks the connection.
+            after_create: Let the next creations fail after they were carried out: the response
                 is lost, the execution exists.
             on: Only requests that begin so, as in `"POST"` or `"GET /api/v1/logs/"`; their tenant
                 may be left out.
-            retry_after: Seconds that the answer asks the client to wait.
+            retry_after: Seconds that the response asks the client to wait.
 
         Raises:
             ValueError: No request begins like that, or `times` is none.
@@ -266,7 +267,7 @@ class FakeKestra:
         self._faults.add(Fault(times, on, after_create, status, retry_after=retry_after))
 
     def hang(self, times: int = 1, *, after_create: bool = False, on: str = "") -> None:
-        """Let the next requests get no answer at all, until the client gives up.
+        """Let the next requests get no response, until the client gives up.
 
         Args:
             times: How many of them.
@@ -295,7 +296,7 @@ class FakeKestra:
         except SilenceError as error:
             if request.read_timeout is None:
                 raise self._mistake(
-                    f"{error}; this request has no timeout, and would wait for ever"
+                    f"{error}; this request has no timeout, and would never end"
                 ) from None
             raise LateError from None
         except UnexpectedError as error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any, TypeAlias, TypeVar, overload
 
+    from kestra._task.kill import OnKill
     from kestra._task.timing import Timing
 
     T = TypeVar("T")
@@ -264,6 +265,41 @@ class Kestra:
         from kestra._task.logging_config import configure
 
         configure(level, capture_warnings=capture_warnings, capture_exceptions=capture_exceptions)
+
+    @staticmethod
+    def on_kill(cleanup: Callable[[], object] | None = None) -> OnKill:
+        """Do something before the end when the task is killed, or its container stopped (SIGTERM).
+
+        From this call on; as a context manager, until the end of the block; as a decorator, while
+        the function runs::
+
+            with Kestra.on_kill(cleanup): ...
+            @Kestra.on_kill(cleanup)
+            def main(): ...
+
+        The cleanup is called once, in the main thread, wherever that is; what it sends and prints
+        is delivered. Then the process ends, with the status of the signal. Of several, the last
+        one comes first, and last a handler of the signal that was set before. A child by `fork`
+        does not call it.
+
+        Without a cleanup, the end is put off until the block has ended, so that a loop can end
+        when it likes::
+
+            with Kestra.on_kill() as kill:
+                for batch in batches:
+                    if kill.requested:
+                        break
+
+        (Without `with`, it is then up to the script to end.) After a grace period, the engine kills
+        for good. On Windows, it is about CTRL_BREAK.
+
+        Raises:
+            TypeError: `cleanup` is no function, or the decorated one a generator function.
+            ValueError: This is not the main thread, the only one that handles signals.
+        """
+        from kestra._task.kill import OnKill
+
+        return OnKill(cleanup)
 
     @staticmethod
     def restore_logging() -> None:

@@ -239,6 +239,8 @@ class Kestra:
         *,
         capture_warnings: bool = True,
         capture_exceptions: bool = True,
+        capture_prints: bool = False,
+        stderr_level: int | str = "WARNING",
     ) -> None:
         """Send all that a script logs to the engine, each record with its own level.
 
@@ -258,13 +260,23 @@ class Kestra:
             capture_exceptions: An exception that nobody catches, of the main thread, another
                 thread, or one that Python can only report (in `__del__`), becomes one ERROR
                 entry. A hook that was set before is called after it.
+            capture_prints: Each line that is printed becomes an entry of the logger `print`, a
+                traceback one as a whole; blank lines none. What the script prints on standard
+                output is INFO. What other programs print is not seen: see `run`.
+            stderr_level: The level of what the script prints on standard error.
 
         Raises:
             ValueError: The level, or that of the environment variable, is none.
         """
         from kestra._task.logging_config import configure
 
-        configure(level, capture_warnings=capture_warnings, capture_exceptions=capture_exceptions)
+        configure(
+            level,
+            capture_warnings=capture_warnings,
+            capture_exceptions=capture_exceptions,
+            capture_prints=capture_prints,
+            stderr_level=stderr_level,
+        )
 
     @staticmethod
     def on_kill(cleanup: Callable[[], object] | None = None) -> OnKill:

@@ -153,6 +153,10 @@ class OnKill:
 def _end(signum: int, *, is_child: bool) -> NoReturn:
     """End with the status of the signal."""
     if not is_child:  # which has a copy of its parent's text
+        if "kestra._task.prints" in sys.modules:
+            from kestra._task.prints import finish
+
+            finish()
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):  # there is none, or nobody reads it
                 stream.flush()

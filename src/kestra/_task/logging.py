@@ -288,7 +288,7 @@ def task_logger() -> logging.Logger:
 
     What somebody has configured for a logger of this name (its level, a `KestraHandler`) stays.
     """
-    logger = _get_logger("Kestra")
+    logger = never_disabled_logger("Kestra")
     if not logger.level:
         logger.setLevel(1)  # every level; 0 would ask the root logger
     for handler in [*logger.handlers]:
@@ -299,7 +299,8 @@ def task_logger() -> logging.Logger:
     return logger
 
 
-def _get_logger(name: str) -> logging.Logger:
+def never_disabled_logger(name: str) -> logging.Logger:
+    """Return the logger of a name, which `fileConfig` and `dictConfig` do not switch off."""
     kind = logging.getLoggerClass()
     logging.setLoggerClass(_never_disabled(kind))
     try:

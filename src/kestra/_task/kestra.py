@@ -7,12 +7,13 @@ from kestra._task.sink import stdout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from decimal import Decimal
     from fractions import Fraction
     from logging import Logger
     from os import PathLike
+    from subprocess import CompletedProcess
     from typing import Any, TypeAlias, TypeVar, overload
 
     from kestra._task.kill import OnKill
@@ -319,6 +320,64 @@ class Kestra:
         from kestra._task.logging_config import restore
 
         restore()
+
+    @staticmethod
+    def run(  # noqa: PLR0913  # keywords, each by itself
+        arguments: Sequence[str | PathLike[str]],
+        *,
+        stdout: int | str | None = "INFO",
+        stderr: int | str | None = "INFO",
+        check: bool = True,
+        parse: Callable[[str], int | str | tuple[int | str, str] | None] | None = None,
+        timeout: float | None = None,
+        cwd: str | PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> CompletedProcess[str]:
+        """Run another program; each line that it prints is a log entry with a level, at once.
+
+        Most programs report progress on standard error, where the engine takes every line for an
+        error. Frames that the program prints pass through as they are. Blank lines are left out,
+        and it finds nothing on its standard input.
+
+        It runs in a process group of its own, which is killed when this task is killed (in another
+        thread, only where the main one uses `on_kill`), at the timeout, and when an exception ends
+        this call: SIGTERM, and SIGKILL after ten seconds. Its last lines still arrive.
+
+        Args:
+            arguments: The program and what it is called with, `["dbt", "build"]`.
+            stdout: The level of what it prints on standard output. None: those lines are dropped.
+            stderr: The same, of standard error.
+            check: Raise an error if it fails.
+            parse: What a line is called with, and returns: a level, a level and another text, or
+                None to leave it as it is.
+            timeout: Seconds until it has to have ended, with all that holds its standard output or
+                standard error open.
+            cwd: Its working directory, as in `subprocess`.
+            env: Its environment, as in `subprocess`. A Python program holds lines back unless
+                `PYTHONUNBUFFERED` is set.
+
+        Returns:
+            The arguments and the exit status, minus the number of a signal that ended it.
+
+        Raises:
+            FileNotFoundError: There is no such program.
+            subprocess.CalledProcessError: It failed.
+            subprocess.TimeoutExpired: It took too long.
+            TypeError: `arguments` is text, not a list.
+            ValueError: One of the levels is none.
+        """
+        from kestra._task.programs import run
+
+        return run(
+            arguments,
+            stdout=stdout,
+            stderr=stderr,
+            check=check,
+            parse=parse,
+            timeout=timeout,
+            cwd=cwd,
+            env=env,
+        )
 
     @staticmethod
     def read(path_: str | PathLike[str]) -> list[Any]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SIGNAL: signal.Signals = getattr(signal, "SIGBREAK", signal.SIGTERM)  # of Windows: CTRL_BREAK
 # What Windows ends a process with that does not handle CTRL_BREAK: STATUS_CONTROL_C_EXIT.
 _WINDOWS_STATUS = 0xC000013A - (1 << 32)
+# The groups of programs that run: one that another thread started ends with this process.
+running: set[int] = set()
 
 
 class OnKill:
@@ -157,6 +159,9 @@ def _end(signum: int, *, is_child: bool) -> NoReturn:
             from kestra._task.prints import finish
 
             finish()
+        for group in [*running]:
+            with suppress(Exception):  # it has ended
+                os.killpg(group, signum)
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):  # there is none, or nobody reads it
                 stream.flush()

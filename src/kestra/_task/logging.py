@@ -35,10 +35,15 @@ def level_name(levelno: int) -> str:
 
 def log_frame(record: LogRecord, message: str) -> str:
     """The log frame of a record; a message beyond `MAX_MESSAGE` is cut, and says so."""
-    if len(message) > MAX_MESSAGE:
-        cut = f"\n… (cut: {len(message):,} characters) …\n"
-        message = f"{message[: MAX_MESSAGE - _KEPT_END]}{cut}{message[-_KEPT_END:]}"
-    return frames.log_frame(level_name(record.levelno), message)
+    return frames.log_frame(level_name(record.levelno), shortened(message))
+
+
+def shortened(message: str) -> str:
+    """Return a message that the engine takes: of a longer one the beginning and the end."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    cut = f"\n… (cut: {len(message):,} characters) …\n"
+    return f"{message[: MAX_MESSAGE - _KEPT_END]}{cut}{message[-_KEPT_END:]}"
 
 
 @lru_cache(maxsize=1)

@@ -21,6 +21,7 @@ from test_examples import (
     test_read_step_data_without_a_server,
     test_script_task,
     test_the_flow_that_is_executed,
+    test_without_package,
     web,
 )
 from test_logging_recipes import (

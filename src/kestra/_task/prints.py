@@ -67,12 +67,10 @@ class PrintStream:
 
     def write(self, text: str, /) -> int:
         """Log the lines that the text ends, and keep the rest."""
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         thread = get_ident()
         is_logging, whole = _printed_by()
-        if not self._is_set or is_logging:
-            self.below.write(text)
+        if not self._is_set or is_logging or not isinstance(text, str):
+            self.below.write(text)  # which refuses what is no text
             return len(text)
         logged = self._logged.pop(thread, "")
         if logged and logged.startswith(text):

@@ -13,6 +13,7 @@ from base64 import b64encode
 from datetime import date
 from pathlib import Path
 
+import optional
 import pytest
 import yaml
 from loopback import Loopback, answer, as_json, event, hang, stream
@@ -179,6 +180,14 @@ def test_odd_even():
     """Counts of one name add up."""
     metrics = run_script("odd_even.py").metrics
     assert {each.name: each.value for each in metrics} == {"odd": 4, "even": 3}
+
+
+def test_continue_trace(tmp_path):
+    """The span of the task belongs to the trace of the server."""
+    optional.require("opentelemetry")
+    execution = Execution(IN_TASK / "continue_trace.yaml", tmp_path)
+    trace = execution.messages["load"].outputs["trace"]
+    assert trace in execution.variables["trace"]["parent"]
 
 
 USING_COPY = """

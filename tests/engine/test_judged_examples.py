@@ -5,6 +5,7 @@ import test_examples
 import test_logging_recipes
 from test_examples import (
     test_commands_task,
+    test_continue_trace,
     test_end_early,
     test_export_value,
     test_hello_world,

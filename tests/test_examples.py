@@ -47,7 +47,8 @@ def test_every_example_says_what_it_shows_and_is_run(path):
     """An example begins with a comment, and a test, here or with the recipes, names it."""
     assert re.match(r"# [A-Z]", path.read_text())
     here = Path(__file__)
-    tests = here.read_text() + here.with_name("test_logging_recipes.py").read_text()
+    others = ("test_logging_recipes.py", "test_notebook.py")
+    tests = here.read_text() + "".join(here.with_name(name).read_text() for name in others)
     assert path.name in tests
 
 
@@ -66,7 +67,11 @@ def test_tasks_install_what_they_import(path):
     for task in yaml.safe_load(path.read_text())["tasks"]:
         code = task.get("script", "")
         for name in task.get("namespaceFiles", {}).get("include", []):
-            code += (path.parent / name).read_text() if name.endswith(".py") else ""
+            text = (path.parent / name).read_text()
+            if name.endswith(".ipynb"):
+                code += "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+            elif name.endswith(".py"):
+                code += text
         installed = [
             *task.get("dependencies", []),
             *" ".join(task.get("beforeCommands", [])).split(),

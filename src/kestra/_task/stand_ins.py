@@ -95,6 +95,11 @@ def _write(sink: Sink, frame: str, target: Any) -> None:
     if write_frame is not None:
         write_frame(target, frame)
         return
+    if type(target).__module__ == "ipykernel.iostream":
+        from kestra._task.notebook import deliver as deliver_to_task
+
+        if deliver_to_task(frame, target):
+            return
     _handed.append(hash(frame))
     del _handed[:-_MOST_HANDED]
     is_locked = sink.stand_in_lock.acquire(timeout=_SECOND)

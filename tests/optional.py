@@ -10,6 +10,7 @@ UNDER_WINE = sys.platform == "win32" and "WINEPREFIX" in os.environ
 
 _REASONS = {
     "amazon": "needs the Ion library, of which there is no wheel for Python 3.14",
+    "opentelemetry": "needs the API of OpenTelemetry",
     "numpy": "needs NumPy, which does not load under Wine",
 }
 HAS_ION = find_spec("amazon") is not None

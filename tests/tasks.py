@@ -30,6 +30,7 @@ _PROPERTIES = {
     "io.kestra.plugin.core.log.Log": {"message"},
     "io.kestra.plugin.core.execution.Exit": {"state"},
 }
+_TRACE = {"parent": "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"}
 _INPUT_TYPES = {"ARRAY", "BOOL", "DATE", "FILE", "STRING", "URI"}
 
 
@@ -73,7 +74,7 @@ class Execution:
         self.namespace_files = path.parent
         self.folder = folder
         defaults = {each["id"]: each.get("defaults") for each in self.flow.get("inputs", [])}
-        self.variables = {"inputs": {**defaults, **inputs}, "outputs": {}}
+        self.variables = {"inputs": {**defaults, **inputs}, "outputs": {}, "trace": _TRACE}
         self.messages = {}
         self.log = []
         self.state = None

@@ -5,6 +5,7 @@ import json
 import platform
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,12 +13,13 @@ from base64 import b64encode
 from datetime import date
 from pathlib import Path
 
+import optional
 import pytest
 import yaml
 from loopback import Loopback, answer, as_json, event, hang, stream
 from tasks import Execution, assert_known, run, said
 
-from kestra import Kestra
+from kestra import Kestra, testing
 from kestra.testing import FakeKestra
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -45,7 +47,8 @@ def test_every_example_says_what_it_shows_and_is_run(path):
     """An example begins with a comment, and a test, here or with the recipes, names it."""
     assert re.match(r"# [A-Z]", path.read_text())
     here = Path(__file__)
-    tests = here.read_text() + here.with_name("test_logging_recipes.py").read_text()
+    others = ("test_logging_recipes.py", "test_notebook.py")
+    tests = here.read_text() + "".join(here.with_name(name).read_text() for name in others)
     assert path.name in tests
 
 
@@ -64,7 +67,11 @@ def test_tasks_install_what_they_import(path):
     for task in yaml.safe_load(path.read_text())["tasks"]:
         code = task.get("script", "")
         for name in task.get("namespaceFiles", {}).get("include", []):
-            code += (path.parent / name).read_text() if name.endswith(".py") else ""
+            text = (path.parent / name).read_text()
+            if name.endswith(".ipynb"):
+                code += "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+            elif name.endswith(".py"):
+                code += text
         installed = [
             *task.get("dependencies", []),
             *" ".join(task.get("beforeCommands", [])).split(),
@@ -178,6 +185,100 @@ def test_odd_even():
     """Counts of one name add up."""
     metrics = run_script("odd_even.py").metrics
     assert {each.name: each.value for each in metrics} == {"odd": 4, "even": 3}
+
+
+def test_continue_trace(tmp_path):
+    """The span of the task belongs to the trace of the server."""
+    optional.require("opentelemetry")
+    execution = Execution(IN_TASK / "continue_trace.yaml", tmp_path)
+    trace = execution.messages["load"].outputs["trace"]
+    assert trace in execution.variables["trace"]["parent"]
+
+
+USING_COPY = """
+from without_package import log, metric, outputs
+import json
+print(u"started")
+texts = json.loads('["\\\\u00e9 \\\\u2028 ::{}::", "\\\\ud83d\\\\ude00"]')
+values = texts + json.loads('[2, -0.5, true, null, {"a": []}]')
+outputs({"values": values[:-2], "more": values[-1]})
+metric("counter", "rows", 2, table="orders", day=None)
+metric("counter", "rows", 1, table="orders")
+metric("timer", "load", 1.5)
+log("WARN", u"3 rows have no key\\nof all")
+"""
+REFUSED_BY_COPY = {
+    "outputs([1])": "TypeError",
+    "outputs({'a': float('nan')})": "ValueError",
+    "outputs({'a': u'\\ud800'})": "UnicodeEncodeError",
+    "outputs({'a': 'x' * 5000000})": "ValueError",
+    "outputs({'a': object()})": "TypeError",
+    "metric('counter', 'a', None)": "TypeError",
+    "metric('counter', 'a', float('inf'))": "ValueError",
+    "metric('COUNTER', 'a', 1)": "ValueError",
+    "metric('gauge', 'a' * 151, 1)": "ValueError",
+    "metric('timer', 'a', 1e12)": "ValueError",
+    "metric('timer', 'rows', 1, table='x')": "ValueError",
+    "log('WARNING', 'a')": "ValueError",
+}
+
+
+def old_pythons():
+    """Every interpreter that is found, older than this package takes, too."""
+    found = {sys.executable: sys.executable}
+    for minor in range(6, 15):
+        versions = Path("~/.pyenv/versions").expanduser().glob(f"3.{minor}.*/bin/python")
+        found[f"3.{minor}"] = next(map(str, versions), shutil.which(f"python3.{minor}"))
+    return [path for path in found.values() if path]
+
+
+def run_copy(python, folder):
+    """Run a script beside a copy of the file, which sends and then tries what is refused."""
+    shutil.copy(IN_TASK / "without_package.py", folder)
+    lines = ["refused = []"]
+    for code in REFUSED_BY_COPY:
+        lines += ["try:", f"    {code}", "except Exception as error:"]
+        lines += ["    refused.append(type(error).__name__)"]
+    (folder / "script.py").write_text(
+        "\n".join([USING_COPY, *lines, "outputs({'refused': refused})"]), "utf-8"
+    )
+    return subprocess.run(
+        [python, "script.py"], cwd=folder, capture_output=True, check=True, timeout=60
+    )
+
+
+def assert_copy_is_kept(messages):
+    assert messages.outputs == {
+        "values": ["\u00e9 \u2028 ::{}::", "\U0001f600", 2, -0.5, True],
+        "more": {"a": []},
+        "refused": [*REFUSED_BY_COPY.values()],
+    }
+    assert [(each.name, each.type, each.value, each.tags) for each in messages.metrics] == [
+        ("rows", "counter", 3, {"table": "orders"}),
+        ("load", "timer", 1.5, {}),
+    ]
+    assert said(messages) == [("INFO", "started"), ("WARN", "3 rows have no key\nof all")]
+
+
+def test_without_package(tmp_path):
+    """The file to copy sends what the package sends, and refuses what an engine dies of."""
+    run_copy(sys.executable, tmp_path)
+    assert_copy_is_kept(run(tmp_path / "script.py", folder=tmp_path))
+
+
+@pytest.mark.parametrize("python", old_pythons())
+def test_without_package_on_old_pythons(python, tmp_path):
+    """So it does on every Python that is there."""
+    done = run_copy(python, tmp_path)
+    assert done.stderr == b""
+    assert_copy_is_kept(testing.parse(done.stdout))
+
+
+def test_without_package_is_short_and_old_python():
+    """At most 40 lines, in the syntax of Python 3.6."""
+    source = (IN_TASK / "without_package.py").read_text()
+    assert len(source.splitlines()) <= 40
+    assert ast.parse(source, feature_version=(3, 6)).body
 
 
 # --- translated ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import test_examples
 import test_logging_recipes
 from test_examples import (
     test_commands_task,
+    test_continue_trace,
     test_end_early,
     test_export_value,
     test_hello_world,
@@ -21,6 +22,7 @@ from test_examples import (
     test_read_step_data_without_a_server,
     test_script_task,
     test_the_flow_that_is_executed,
+    test_without_package,
     web,
 )
 from test_logging_recipes import (

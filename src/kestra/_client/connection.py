@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -160,12 +161,16 @@ class Connection:
             url, own = without_userinfo(url)
             userinfo = own or userinfo
         timeout = self.request_timeout
+        headers = checked_headers(self.headers) or {}
+        trace = sys.modules.get("opentelemetry.trace")
+        if trace is not None:
+            headers = _with_traceparent(headers, arguments.get("headers") or {}, trace)
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         if not (connect > 0 and read > 0):
             raise ValueError("request_timeout must be more than 0 seconds")
         settings = Settings(
             credentials=credentials(self.api_token, self.user, self.password, userinfo),
-            headers=checked_headers(self.headers) or {},
+            headers=headers,
             verify=self.verify,
             proxies=self.proxies,
             timeout=(connect, read),
@@ -197,6 +202,22 @@ class Connection:
         )
         options.check(waits=waits)
         return options
+
+
+def _with_traceparent(
+    headers: Mapping[str, str], others: Mapping[str, str], trace: Any
+) -> Mapping[str, str]:
+    """Return headers with the current span of OpenTelemetry, unless one of them names another.
+
+    The trace of the server then hangs under it (https://www.w3.org/TR/trace-context/).
+    """
+    if any(str(name).lower() == "traceparent" for name in (*headers, *others)):
+        return headers
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:  # there is none
+        return headers
+    parent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    return {**headers, "traceparent": parent}
 
 
 def _unknown_argument(cls: str, name: str) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from os import environ
+
 from kestra._task import frames
 from kestra._task.sink import stdout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from decimal import Decimal
     from fractions import Fraction
     from logging import Formatter, Logger
     from os import PathLike
+    from subprocess import CompletedProcess
     from typing import Any, TypeAlias, TypeVar, overload
 
+    from kestra._task.kill import OnKill
     from kestra._task.timing import Timing
 
     T = TypeVar("T")
@@ -238,6 +242,8 @@ class Kestra:
         *,
         capture_warnings: bool = True,
         capture_exceptions: bool = True,
+        capture_prints: bool = False,
+        stderr_level: int | str = "WARNING",
     ) -> None:
         """Send all that a script logs to the engine, each record with its own level.
 
@@ -257,13 +263,58 @@ class Kestra:
             capture_exceptions: An exception that nobody catches, of the main thread, another
                 thread, or one that Python can only report (in `__del__`), becomes one ERROR
                 entry. A hook that was set before is called after it.
+            capture_prints: Each line that is printed becomes an entry of the logger `print`, a
+                traceback one as a whole; blank lines none. What the script prints on standard
+                output is INFO. What other programs print is not seen: see `run`.
+            stderr_level: The level of what the script prints on standard error.
 
         Raises:
             ValueError: The level, or that of the environment variable, is not valid.
         """
         from kestra._task.logging_config import configure
 
-        configure(level, capture_warnings=capture_warnings, capture_exceptions=capture_exceptions)
+        configure(
+            level,
+            capture_warnings=capture_warnings,
+            capture_exceptions=capture_exceptions,
+            capture_prints=capture_prints,
+            stderr_level=stderr_level,
+        )
+
+    @staticmethod
+    def on_kill(cleanup: Callable[[], object] | None = None) -> OnKill:
+        """Do something before the end when the task is killed, or its container stopped (SIGTERM).
+
+        From this call on; as a context manager, until the end of the block; as a decorator, while
+        the function runs::
+
+            with Kestra.on_kill(cleanup): ...
+            @Kestra.on_kill(cleanup)
+            def main(): ...
+
+        The cleanup is called once, in the main thread, wherever that is; what it sends and prints
+        is delivered. Then the process ends, with the status of the signal. Of several, the last
+        one comes first, and last a handler of the signal that was set before. A child by `fork`
+        does not call it.
+
+        Without a cleanup, the end is put off until the block has ended, so that a loop can end
+        when it likes::
+
+            with Kestra.on_kill() as kill:
+                for batch in batches:
+                    if kill.requested:
+                        break
+
+        (Without `with`, it is then up to the script to end.) After a grace period, the engine kills
+        for good. On Windows, it is about CTRL_BREAK.
+
+        Raises:
+            TypeError: `cleanup` is no function, or the decorated one a generator function.
+            ValueError: This is not the main thread, the only one that handles signals.
+        """
+        from kestra._task.kill import OnKill
+
+        return OnKill(cleanup)
 
     @staticmethod
     def restore_logging() -> None:
@@ -271,6 +322,64 @@ class Kestra:
         from kestra._task.logging_config import restore
 
         restore()
+
+    @staticmethod
+    def run(  # noqa: PLR0913  # keywords, each by itself
+        arguments: Sequence[str | PathLike[str]],
+        *,
+        stdout: int | str | None = "INFO",
+        stderr: int | str | None = "INFO",
+        check: bool = True,
+        parse: Callable[[str], int | str | tuple[int | str, str] | None] | None = None,
+        timeout: float | None = None,
+        cwd: str | PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> CompletedProcess[str]:
+        """Run another program; each line that it prints is a log entry with a level, at once.
+
+        Most programs report progress on standard error, where the engine takes every line for an
+        error. Frames that the program prints pass through as they are. Blank lines are left out,
+        and it finds nothing on its standard input.
+
+        It runs in a process group of its own, which is killed when this task is killed (in another
+        thread, only where the main one uses `on_kill`), at the timeout, and when an exception ends
+        this call: SIGTERM, and SIGKILL after ten seconds. Its last lines still arrive.
+
+        Args:
+            arguments: The program and what it is called with, `["dbt", "build"]`.
+            stdout: The level of what it prints on standard output. None: those lines are dropped.
+            stderr: The same, of standard error.
+            check: Raise an error if it fails.
+            parse: What a line is called with, and returns: a level, a level and another text, or
+                None to leave it as it is.
+            timeout: Seconds until it has to have ended, with all that holds its standard output or
+                standard error open.
+            cwd: Its working directory, as in `subprocess`.
+            env: Its environment, as in `subprocess`. A Python program holds lines back unless
+                `PYTHONUNBUFFERED` is set.
+
+        Returns:
+            The arguments and the exit status, minus the number of a signal that ended it.
+
+        Raises:
+            FileNotFoundError: There is no such program.
+            subprocess.CalledProcessError: It failed.
+            subprocess.TimeoutExpired: It took too long.
+            TypeError: `arguments` is text, not a list.
+            ValueError: One of the levels is none.
+        """
+        from kestra._task.programs import run
+
+        return run(
+            arguments,
+            stdout=stdout,
+            stderr=stderr,
+            check=check,
+            parse=parse,
+            timeout=timeout,
+            cwd=cwd,
+            env=env,
+        )
 
     @staticmethod
     def read(path_: str | PathLike[str]) -> list[Any]:
@@ -311,6 +420,11 @@ class Kestra:
 
 
 _send, _format = Kestra._send, Kestra.format  # noqa: SLF001  # same module
+
+if environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "http/json":  # as under kotlp
+    from kestra._task.kotlp import warn_after_first_line
+
+    warn_after_first_line()
 
 
 def _json_formatter() -> Formatter:

@@ -35,10 +35,15 @@ def level_name(levelno: int) -> str:
 
 def log_frame(record: LogRecord, message: str) -> str:
     """The log frame of a record; a message beyond `MAX_MESSAGE` is cut, and says so."""
-    if len(message) > MAX_MESSAGE:
-        cut = f"\n… (cut: {len(message):,} characters) …\n"
-        message = f"{message[: MAX_MESSAGE - _KEPT_END]}{cut}{message[-_KEPT_END:]}"
-    return frames.log_frame(level_name(record.levelno), message)
+    return frames.log_frame(level_name(record.levelno), shortened(message))
+
+
+def shortened(message: str) -> str:
+    """Return a message that the engine takes: of a longer one the beginning and the end."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    cut = f"\n… (cut: {len(message):,} characters) …\n"
+    return f"{message[: MAX_MESSAGE - _KEPT_END]}{cut}{message[-_KEPT_END:]}"
 
 
 @lru_cache(maxsize=1)
@@ -290,7 +295,7 @@ def task_logger(make_formatter: Callable[[], logging.Formatter]) -> logging.Logg
 
     What somebody has configured for a logger of this name (its level, a `KestraHandler`) stays.
     """
-    logger = _get_logger("Kestra")
+    logger = never_disabled_logger("Kestra")
     if not logger.level:
         logger.setLevel(1)  # every level; 0 would ask the root logger
     for handler in [*logger.handlers]:
@@ -301,7 +306,8 @@ def task_logger(make_formatter: Callable[[], logging.Formatter]) -> logging.Logg
     return logger
 
 
-def _get_logger(name: str) -> logging.Logger:
+def never_disabled_logger(name: str) -> logging.Logger:
+    """Return the logger of a name, which `fileConfig` and `dictConfig` do not switch off."""
     kind = logging.getLoggerClass()
     logging.setLoggerClass(_never_disabled(kind))
     try:

@@ -23,9 +23,17 @@ _NAMES = {"TRACE": 5}  # besides those that `logging` knows
 _undo: list[Callable[[], object]] = []  # what `restore` does, last first
 
 
-def configure(level: int | str | None, *, capture_warnings: bool, capture_exceptions: bool) -> None:
+def configure(
+    level: int | str | None,
+    *,
+    capture_warnings: bool,
+    capture_exceptions: bool,
+    capture_prints: bool,
+    stderr_level: int | str,
+) -> None:
     """See `Kestra.configure_logging`."""
-    number = _level(level)
+    number = _root_level(level)
+    number_of_stderr = level_number(stderr_level, "stderr_level")
     root = logging.getLogger()
     _undo.append(partial(root.setLevel, root.level))
     root.setLevel(number)
@@ -41,6 +49,10 @@ def configure(level: int | str | None, *, capture_warnings: bool, capture_except
         _hook(sys, "excepthook", _log_uncaught)
         _hook(threading, "excepthook", _log_uncaught_in_thread)
         _hook(sys, "unraisablehook", _log_unraisable)
+    if capture_prints:
+        from kestra._task.prints import capture
+
+        _undo.extend(capture(logging.INFO, number_of_stderr))
 
 
 def restore() -> None:
@@ -49,19 +61,28 @@ def restore() -> None:
         _undo.pop()()
 
 
-def _level(level: int | str | None) -> int:
-    source = "level"
+def _root_level(level: int | str | None) -> int:
     if level is None:
-        source, level = _VARIABLE, os.environ.get(_VARIABLE) or logging.INFO
+        return level_number(os.environ.get(_VARIABLE) or logging.INFO, _VARIABLE)
+    return level_number(level, "level")
+
+
+def level_number(level: int | str, source: str) -> int:
+    """Return the number of a level that may be a name, its own or that of an engine.
+
+    Raises:
+        ValueError: There is none; the message names the `source`.
+    """
+    number: object = level
     if isinstance(level, str):
         name = level.strip().upper()
-        level = int(name) if name.isdecimal() else _NAMES.get(name, logging.getLevelName(name))
-    if not isinstance(level, int):
+        number = int(name) if name.isdecimal() else _NAMES.get(name, logging.getLevelName(name))
+    if not isinstance(number, int):
         raise ValueError(  # noqa: TRY004  # a name that is none
             f"{source} is not a valid level: "
             "use TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number"
         )
-    return level
+    return number
 
 
 def _route(logger: logging.Logger) -> None:

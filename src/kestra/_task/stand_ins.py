@@ -4,7 +4,8 @@ A class that redacts, a tee, a notebook, `capsys`, a replaced `write`: each gets
 `write`, on a line of its own, and no frame goes past it. Two kinds are different:
 
 - What reshapes text, so that no frame survives: Rich while a live display is shown, tqdm's class
-  for prints beside a progress bar, colorama. They are known by their types, and passed by.
+  for prints beside a progress bar, colorama, ours that logs what is printed. They are known by
+  their types, and passed by.
 - What logs the text it is given, and so sends a frame itself: that goes to the real stream. The
   entry of a frame that was logged like that is the frame.
 """
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _RESHAPERS = {
     ("rich.file_proxy", "FileProxy"): ("rich_proxied_file",),
     ("colorama.ansitowin32", "StreamWrapper"): ("_StreamWrapper__wrapped",),
+    ("kestra._task.prints", "PrintStream"): ("below",),
     (None, "DummyTqdmFile"): ("_wrapped", "file"),
 }
 _MOST_HANDED = 1_000
@@ -93,6 +95,11 @@ def _write(sink: Sink, frame: str, target: Any) -> None:
     if write_frame is not None:
         write_frame(target, frame)
         return
+    if type(target).__module__ == "ipykernel.iostream":
+        from kestra._task.notebook import deliver as deliver_to_task
+
+        if deliver_to_task(frame, target):
+            return
     _handed.append(hash(frame))
     del _handed[:-_MOST_HANDED]
     is_locked = sink.stand_in_lock.acquire(timeout=_SECOND)

@@ -44,9 +44,9 @@ class Timing:
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         from functools import wraps
 
-        kind = _kind_of(function)
+        kind = kind_of(function)
         if kind == "generator":
-            raise _works_later("the decorated function", kind)
+            raise works_later("the decorated function", kind, "Kestra.timer(name)")
 
         @wraps(function)
         def timed(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -62,13 +62,13 @@ class Timing:
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a function now, and return its result."""
-        if kind := _kind_of(function):
-            raise _works_later("duration", kind)
+        if kind := kind_of(function):
+            raise works_later("duration", kind, "Kestra.timer(name)")
         with self:
             return function()
 
 
-def _kind_of(function: object) -> str | None:
+def kind_of(function: object) -> str | None:
     """Return `generator` or `coroutine` where a call does none of the work, else None."""
     import inspect  # here: it takes longer to load than a script needs to send a number
 
@@ -77,8 +77,9 @@ def _kind_of(function: object) -> str | None:
     return "coroutine" if inspect.iscoroutinefunction(function) else None
 
 
-def _works_later(what: str, kind: str) -> TypeError:
+def works_later(what: str, kind: str, instead: str) -> TypeError:
+    """Return the error of a function whose call is over before any of the work is done."""
     return TypeError(
         f"{what} is a {kind} function: a call of it does none of the work; "
-        "put `with Kestra.timer(name):` around the code that runs it to its end"
+        f"put `with {instead}:` around the code that runs it to its end"
     )

@@ -1,0 +1,173 @@
+"""Being killed: what a script still does between SIGTERM and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from _thread import get_ident, interrupt_main
+from contextlib import suppress
+
+from kestra._task import sink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any, NoReturn, ParamSpec, TypeVar
+
+    from typing_extensions import Self
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+SIGNAL: signal.Signals = getattr(signal, "SIGBREAK", signal.SIGTERM)  # of Windows: CTRL_BREAK
+# What Windows ends a process with that does not handle CTRL_BREAK: STATUS_CONTROL_C_EXIT.
+_WINDOWS_STATUS = 0xC000013A - (1 << 32)
+# The groups of programs that run: one that another thread started ends with this process.
+running: set[int] = set()
+
+
+class OnKill:
+    """What `Kestra.on_kill` returns: a context manager, a decorator, and an object to ask.
+
+    Handlers that follow each other call each other, the last one first: `_before` of one may be
+    that of another, or one that somebody else has set.
+
+    Args:
+        cleanup: What to call; None puts the end off until the block has ended.
+        notify: What is called, in its place, at once.
+    """
+
+    def __init__(
+        self, cleanup: Callable[[], object] | None, notify: Callable[[], object] | None = None
+    ) -> None:
+        if cleanup is not None and not callable(cleanup):
+            raise TypeError(
+                f"cleanup is of type {type(cleanup).__name__}: it must be a function to call"
+            )
+        self.requested = False
+        self._cleanup = cleanup
+        self._notify = notify
+        self._put_off: tuple[int, FrameType | None] | None = None
+        self._has_begun = False
+        self._handler = self._handle  # one object, to be recognised by
+        self._set()
+
+    def __enter__(self) -> Self:
+        if not self._is_set:  # entered a second time
+            self._set()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unset()
+        if self._put_off is not None:
+            self._pass_on(*self._put_off)
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        from functools import wraps
+
+        from kestra._task.timing import kind_of, works_later
+
+        self._unset()  # from here on it is for the calls of the function
+        kind = kind_of(function)
+        if kind == "generator":
+            raise works_later("the decorated function", kind, "Kestra.on_kill(cleanup)")
+
+        @wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            with OnKill(self._cleanup):
+                return function(*args, **kwargs)
+
+        @wraps(function)
+        async def guarded_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with OnKill(self._cleanup):
+                return await function(*args, **kwargs)  # type: ignore[misc]
+
+        return guarded_coroutine if kind else guarded  # type: ignore[return-value]
+
+    def _set(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError(
+                "Kestra.on_kill works in the main thread only, where Python handles signals: "
+                "call it there"
+            )
+        self._process = os.getpid()
+        self._thread = get_ident()
+        self._before: Any = signal.getsignal(SIGNAL)
+        self._is_set = True
+        signal.signal(SIGNAL, self._handler)
+
+    def _unset(self) -> None:
+        if not self._is_set:
+            return
+        self._is_set = False
+        if signal.getsignal(SIGNAL) == self._handler:  # else somebody has set another
+            # None: not Python's own, which cannot be put back.
+            signal.signal(SIGNAL, signal.SIG_DFL if self._before is None else self._before)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        # A child by `fork`, whose parent cleans up; or a later handler calls, after the block.
+        if os.getpid() != self._process or not self._is_set:
+            self._pass_on(signum, frame)
+        elif not self._has_begun:
+            self.requested = True
+            for each in (sink.stdout, sink.stderr):
+                if each.gate.stage and each.gate.is_owned():  # a line is out in part
+                    each.gate.deferred.append((self._resume, (signum, frame)))
+                    return
+            self._has_begun = True
+            self._begin(signum, frame)
+
+    def _resume(self, signum: int, frame: FrameType | None) -> None:
+        """Go on after the line that was out in part, which another thread may have found first."""
+        if get_ident() == self._thread:
+            self._handle(signum, frame)
+        elif hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(self._thread, signum)
+        else:
+            interrupt_main(SIGNAL)
+
+    def _begin(self, signum: int, frame: FrameType | None) -> None:
+        if self._cleanup is None:
+            self._put_off = signum, frame
+            if self._notify is not None:
+                self._notify()
+            return
+        try:
+            self._cleanup()
+        except SystemExit:  # the end comes anyway
+            pass
+        except BaseException:  # noqa: BLE001  # the others' cleanups, and the end, still follow
+            sys.excepthook(*sys.exc_info())
+        self._pass_on(signum, frame)
+
+    def _pass_on(self, signum: int, frame: FrameType | None) -> None:
+        """Let the handler that was there before go on, and end unless it puts that off."""
+        if callable(self._before):
+            self._before(signum, frame)
+            if isinstance(getattr(self._before, "__self__", None), OnKill):
+                return
+        _end(signum, is_child=os.getpid() != self._process)
+
+
+def _end(signum: int, *, is_child: bool) -> NoReturn:
+    """End with the status of the signal."""
+    if not is_child:  # which has a copy of its parent's text
+        if "kestra._task.prints" in sys.modules:
+            from kestra._task.prints import finish
+
+            finish()
+        for group in [*running]:
+            with suppress(Exception):  # it has ended
+                os.killpg(group, signum)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # there is none, or nobody reads it
+                stream.flush()
+    if sys.platform == "win32":
+        os._exit(_WINDOWS_STATUS)
+    signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signum})
+    signal.raise_signal(signum)
+    os._exit(128 + signum)  # process 1 of a container, which no signal ends by default

@@ -1,0 +1,64 @@
+"""A notebook that a task runs: frames go to the task, and the cell shows them.
+
+What runs a notebook (papermill, nbconvert, `jupyter execute`) starts a kernel, which sends all that
+is printed to it, to be kept in the notebook: no engine ever reads that. But the kernel has its
+runner's standard output, and so that of the task. Standard error it has too, but there a progress
+bar of papermill leaves its line open, which would swallow a frame.
+
+The cell shows a frame after a space, so that it is none. Else a runner that prints the cells'
+output too (`papermill --log-output`) would send it a second time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from stat import S_ISCHR
+
+from kestra._task.hooks import Gate, Stream
+from kestra._task.sink import Sink
+from kestra._task.stand_ins import below_reshapers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_outlets: dict[int, Sink] = {}  # by the descriptor that leads to the task
+
+
+def is_kernel(stream: Any) -> bool:
+    """Return True for what stands in the place of a standard stream in a kernel."""
+    return type(stream).__module__ == "ipykernel.iostream"
+
+
+def deliver(frame: str, target: Any) -> bool:
+    """Write a frame to the task; return False if the kernel belongs to none."""
+    # A server that people work with names the notebook.
+    if "WORKING_DIR" not in os.environ or "JPY_SESSION_NAME" in os.environ:
+        return False
+    stdout = below_reshapers(sys.stdout)
+    descriptor = _descriptor(stdout if is_kernel(stdout) else target)
+    if S_ISCHR(os.fstat(descriptor).st_mode):  # a terminal, or nowhere
+        return False
+    if descriptor not in _outlets:
+        _outlets[descriptor] = _outlet(descriptor)
+    _outlets[descriptor].write_below(frame)
+    target.write(f" {frame}\n")
+    target.flush()
+    return True
+
+
+def _descriptor(stream: Any) -> int:
+    """Return that of the kernel's own stream; what is printed below Python is led away from it."""
+    own: int | None = getattr(stream, "_original_stdstream_copy", None)
+    return {"stdout": 1, "stderr": 2}[stream.name] if own is None else own
+
+
+def _outlet(descriptor: int) -> Sink:
+    outlet = Sink("", Gate())
+    stream = os.fdopen(os.dup(descriptor), "w")
+    outlet.real = Stream(stream, outlet.gate, outlet.write_below, line_is_open=False)
+    if hasattr(os, "register_at_fork"):
+        renewed = outlet.gate.lock._at_fork_reinit  # type: ignore[attr-defined]  # noqa: SLF001  # as in `sink`
+        os.register_at_fork(after_in_child=renewed)
+    return outlet

@@ -1,0 +1,148 @@
+"""What is printed as log entries: what stands in the place of standard output and error."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import re
+import sys
+import traceback
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from kestra._task.logging import never_disabled_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import FrameType
+
+_HEADER = re.compile(
+    r"^[ +|]*(Exception Group )?Traceback \(most recent call last\):", re.MULTILINE
+)
+# Text that is printed inside one of these goes past: it would come back here.
+_LOGGING = {
+    logging.Logger.handle.__code__,
+    logging.Logger.callHandlers.__code__,
+    logging.Handler.handle.__code__,
+}
+_PRINTING_TRACEBACK = traceback.TracebackException.print.__code__
+
+
+def capture(stdout_level: int, stderr_level: int) -> list[Callable[[], object]]:
+    """Set both, where they are not set; return what undoes it."""
+    undo: list[Callable[[], object]] = []
+    for name, level in (("stdout", stdout_level), ("stderr", stderr_level)):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, PrintStream):
+            printing = PrintStream(name, stream, level)
+            setattr(sys, name, printing)
+            undo.append(printing.unset)
+    return undo
+
+
+class PrintStream:
+    """Makes a record of each line that is printed; a traceback stays together.
+
+    Frames go to the stream below (see `stand_ins`), and so does what is printed while a record is
+    on its way, by a filter, a formatter or a handler.
+
+    Args:
+        name: Which of the two streams this is.
+        below: What was there before.
+        level: That of the records.
+    """
+
+    def __init__(self, name: str, below: Any, level: int) -> None:
+        self.below = below
+        self._name = name
+        self._level = level
+        self._logger = never_disabled_logger("print")
+        self._is_set = True
+        self._lines: dict[int, str] = {}  # that are not at their end, by thread
+        self._logged: dict[int, str] = {}  # of a traceback, while it is still being printed
+        atexit.register(self.finish)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.below, name)
+
+    def write(self, text: str, /) -> int:
+        """Log the lines that the text ends, and keep the rest."""
+        thread = get_ident()
+        is_logging, whole = _printed_by()
+        if not self._is_set or is_logging or not isinstance(text, str):
+            self.below.write(text)  # which refuses what is no text
+            return len(text)
+        logged = self._logged.pop(thread, "")
+        if logged and logged.startswith(text):
+            self._logged[thread] = logged[len(text) :]
+        elif (whole.startswith(text) and text) or _HEADER.search(text):
+            self._log(self._lines.pop(thread, ""))
+            self._log((whole or text).rstrip("\n"))
+            self._logged[thread] = whole[len(text) :]
+        else:
+            if text.startswith("::{"):
+                self._log(self._lines.pop(thread, ""))
+            *lines, rest = (self._lines.pop(thread, "") + text).split("\n")
+            for line in lines:
+                self._log(_after_returns(line))
+            if rest:
+                self._lines[thread] = _after_returns(rest)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str], /) -> None:
+        """Write one after the other."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Flush the stream below; a line that is not at its end waits for that."""
+        self.below.flush()
+
+    def finish(self) -> None:
+        """Log what is left of lines that never ended."""
+        while self._lines:
+            self._log(self._lines.popitem()[1].rstrip("\r"))
+
+    def unset(self) -> None:
+        """Put back what was there before."""
+        self.finish()
+        atexit.unregister(self.finish)
+        self._is_set = False
+        if getattr(sys, self._name) is self:
+            setattr(sys, self._name, self.below)
+
+    def _log(self, text: str) -> None:
+        if not text.strip():
+            return
+        is_frame = text.startswith("::{") and text.endswith("}::")  # printed by hand
+        if self._logger.hasHandlers() and not is_frame:
+            self._logger.log(self._level, text, stacklevel=3)  # where `print` was called
+        else:  # or somebody has taken the handlers away
+            self.below.write(f"{text}\n")
+
+
+def finish() -> None:
+    """Log what is left of lines that never ended, before the process does."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, PrintStream):
+            stream.finish()
+
+
+def _after_returns(line: str) -> str:
+    """Return the last state of a line that was written over and over, as by a progress bar."""
+    return line[line.rfind("\r", 0, -1) + 1 :]
+
+
+def _printed_by() -> tuple[bool, str]:
+    """Return whether `logging` prints, and the whole text where a traceback is being printed."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # documented
+    whole = ""
+    while frame is not None:
+        if frame.f_code in _LOGGING:
+            return True, ""
+        if frame.f_code is _PRINTING_TRACEBACK:
+            own = frame.f_locals
+            lines = own["self"].format(chain=own["chain"], **own.get("kwargs", {}))
+            whole = "".join(lines)
+        frame = frame.f_back
+    return False, whole

@@ -1,0 +1,192 @@
+"""Other programs: their lines as log entries with a level, while they run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import nullcontext, suppress
+from queue import Empty, SimpleQueue
+from subprocess import DEVNULL, PIPE, CompletedProcess, TimeoutExpired
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from kestra._task import frames, sink
+from kestra._task.kill import OnKill, running
+from kestra._task.logging import level_name, shortened
+from kestra._task.logging_config import level_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal, TypeAlias
+
+    Level: TypeAlias = int | str
+    Parse: TypeAlias = Callable[[str], Level | tuple[Level, str] | None]
+
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+_MOST_WAITING = 1_000  # lines; then the program waits for the engine to read
+_KILLED = object()
+_LINE_ENDS = "\u0085\u2028\u2029"  # inside a line, it is no frame for the engine
+
+
+def run(  # noqa: PLR0913  # keywords, each by itself
+    arguments: Sequence[str | os.PathLike[str]],
+    *,
+    stdout: Level | None,
+    stderr: Level | None,
+    check: bool,
+    parse: Parse | None,
+    timeout: float | None,
+    cwd: str | os.PathLike[str] | None,
+    env: Mapping[str, str] | None,
+) -> CompletedProcess[str]:
+    """See `Kestra.run`."""
+    if isinstance(arguments, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"arguments is of type {type(arguments).__name__}: it must be a list such as "
+            '["dbt", "build"]; for a shell, ["bash", "-c", "…"]'
+        )
+    levels = {
+        name: None if level is None else level_name(level_number(level, name))
+        for name, level in (("stdout", stdout), ("stderr", stderr))
+    }
+    program = _Program([os.fspath(each) for each in arguments], levels, parse, cwd, env)
+    status = program.relay(timeout)
+    if check and status:
+        raise subprocess.CalledProcessError(status, program.arguments)
+    return CompletedProcess(program.arguments, status)
+
+
+class _Program:
+    """A program in a process group of its own, and its lines on their way."""
+
+    def __init__(
+        self,
+        arguments: list[str],
+        levels: Mapping[str, str | None],
+        parse: Parse | None,
+        cwd: str | os.PathLike[str] | None,
+        env: Mapping[str, str] | None,
+    ) -> None:
+        self.arguments = arguments
+        self._levels = levels
+        self._parse = parse
+        self._options: dict[str, Any] = {"cwd": cwd, "env": env}
+        self._queue: SimpleQueue[Any] = SimpleQueue()  # a signal handler may put into it
+        self._room = threading.Semaphore(_MOST_WAITING)
+        self._is_over = False
+
+    def relay(self, timeout: float | None) -> int:
+        """Run it to its end, and return its exit status.
+
+        Raises:
+            TimeoutExpired: It was killed after so many seconds.
+        """
+        deadline = None if timeout is None else monotonic() + timeout
+        is_main = threading.current_thread() is threading.main_thread()
+        # The kill is put off until the block has ended: first the program's last lines.
+        with OnKill(None, self._note_kill) if is_main else nullcontext() as kill:
+            self._start()
+            running.add(self._process.pid)
+            try:
+                has_ended = self._relay_until(deadline)
+                if not has_ended:
+                    self._end()
+            except BaseException:
+                self._end(relay=False)
+                raise
+            finally:
+                running.discard(self._process.pid)
+        if timeout is not None and not has_ended and not (kill and kill.requested):
+            raise TimeoutExpired(self.arguments, timeout)
+        return self._process.wait()
+
+    def _note_kill(self) -> None:
+        self._queue.put((_KILLED, ""))
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  # the script's own
+            self.arguments,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            encoding="utf-8",
+            errors="replace",  # as the engine reads it
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            **self._options,
+        )
+        self._open = 3
+        for read in (
+            lambda: self._read("stdout", self._process.stdout),
+            lambda: self._read("stderr", self._process.stderr),
+            self._wait,
+        ):
+            threading.Thread(target=read, daemon=True).start()
+
+    def _read(self, name: str, pipe: Any) -> None:
+        with pipe:
+            for line in pipe:
+                if not self._is_over:
+                    self._room.acquire()
+                    self._queue.put((name, line))
+        self._queue.put((name, None))
+
+    def _wait(self) -> None:
+        self._process.wait()
+        self._queue.put(("end", None))
+
+    def _relay_until(self, deadline: float | None) -> bool:
+        """Pass lines on until there are no more; return False if it has to be ended before."""
+        while self._open:
+            left = None if deadline is None else deadline - monotonic()
+            try:
+                name, line = self._queue.get(timeout=None if left is None else max(left, 0))
+            except Empty:
+                return False
+            if name is _KILLED:
+                return False
+            if line is None:
+                self._open -= 1
+            else:
+                self._room.release()
+                self._pass_on(name, line.rstrip("\n"))
+        return True
+
+    def _pass_on(self, name: str, line: str) -> None:
+        target = sink.stdout if name == "stdout" else sink.stderr
+        if line.startswith("::{") and line.endswith("}::") and not set(line) & set(_LINE_ENDS):
+            target.write(line)
+            return
+        level, text = self._levels[name], line
+        parsed = None if self._parse is None or not line.strip() else self._parse(line)
+        if isinstance(parsed, tuple):
+            parsed, text = parsed
+        if parsed is not None:
+            level = level_name(level_number(parsed, "the level that parse returned"))
+        if level is not None and text.strip():
+            sink.stdout.write(frames.log_frame(level, shortened(text)))
+
+    def _end(self, *, relay: bool = True) -> None:
+        """End all that belongs to it, first with SIGTERM; its last words are still passed on."""
+        self._signal("SIGTERM")
+        deadline = monotonic() + GRACE
+        if not relay:
+            self._is_over = True
+            self._room.release(2)
+            with suppress(TimeoutExpired):
+                self._process.wait(GRACE)
+        while relay and self._open and monotonic() < deadline:
+            self._relay_until(deadline)
+        self._signal("SIGKILL")
+
+    def _signal(self, name: Literal["SIGTERM", "SIGKILL"]) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left
+            if sys.platform != "win32":
+                os.killpg(self._process.pid, getattr(signal, name))
+            elif name == "SIGTERM":
+                self._process.send_signal(signal.CTRL_BREAK_EVENT)
+            else:
+                self._process.kill()

@@ -1,0 +1,274 @@
+"""`Kestra.run`: another program's lines as log entries, from a script that is a task."""
+
+import contextlib
+import os
+import pipes
+import select
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from kestra import Kestra, testing
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+PYTHON = "import sys\nPROGRAM = [sys.executable, '-u', '-c']\n"
+
+
+def entries(capsys):
+    """What the engine keeps of what was printed so far."""
+    printed = capsys.readouterr()
+    messages = testing.parse(printed.out, stderr=printed.err)
+    assert not messages.rejected
+    return [(entry.level, entry.message) for entry in messages.logs], messages
+
+
+def python(code, **options):
+    """Run a Python program."""
+    return Kestra.run([sys.executable, "-u", "-c", code], **options)
+
+
+# --- lines -----------------------------------------------------------------------------------
+
+
+def test_lines_are_entries_at_the_level_that_the_script_chooses(capsys):
+    """In their order; by default both streams are INFO."""
+    code = "import sys\nprint('out é')\nprint('a  ')\nprint()\nprint('100 %s')\n"
+    done = python(code, env={**os.environ, "PYTHONUTF8": "1"})
+    assert (done.args[0], done.returncode) == (sys.executable, 0)
+    assert entries(capsys)[0] == [("INFO", "out é"), ("INFO", "a  "), ("INFO", "100 %s")]
+    python("import sys; print('x', file=sys.stderr)")
+    python("import sys; print('x', file=sys.stderr)", stderr="warning")
+    python("print('y')", stdout=10)
+    python("import sys; print('z'); print('x', file=sys.stderr)", stderr=None, stdout="ERROR")
+    levels = [level for level, _ in entries(capsys)[0]]
+    assert levels == ["INFO", "WARN", "DEBUG", "ERROR"]
+
+
+def test_what_is_no_whole_line(capsys):
+    """The last line needs no end; the states of a progress bar are lines, as for the engine."""
+    python("import os; os.write(1, b'1 of 2\\r2 of 2\\r\\nend \\xff')")
+    assert [text for _, text in entries(capsys)[0]] == ["1 of 2", "2 of 2", "end \ufffd"]
+
+
+def test_many_lines_arrive_in_order(capsys):
+    """More than are waited with, without a deadlock."""
+    python("for n in range(5_000): print(n, 'x' * 100)")
+    numbers = [int(text.split()[0]) for _, text in entries(capsys)[0]]
+    assert numbers == [*range(5_000)]
+
+
+def test_frames_pass_through_untouched_exactly_once(capsys):
+    """Outputs and metrics of the program are those of the task; what only looks so is a line."""
+    frame = '::{"outputs": {"rows":  3, "u": "é"}}::'
+    code = f"""
+import sys
+from kestra import Kestra
+print({frame!r})
+Kestra.counter("rows", 1)
+Kestra.logger().error("bad")
+print({frame.replace("é", chr(0x2028))!r})
+"""
+    python(code, env={**os.environ, "PYTHONUTF8": "1"})
+    printed = capsys.readouterr()
+    messages = testing.parse(printed.out, stderr=printed.err)
+    assert printed.out.splitlines()[0] == frame
+    assert messages.outputs == {"rows": 3, "u": "é"}
+    assert [metric.value for metric in messages.metrics] == [1]
+    first, second = sorted((entry.level, entry.message) for entry in messages.logs)
+    assert first[0] == "ERROR"
+    assert first[1].endswith("bad")
+    assert second == ("INFO", frame.replace("é", chr(0x2028)))
+
+
+@POSIX
+def test_lines_are_live(tmp_path):
+    """A line arrives while the program runs: it waits until that has been read."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    code = "import sys; print(1); open(sys.argv[1]).read(); print(2)"
+    script = f"{PYTHON}Kestra.run([*PROGRAM, {code!r}, sys.argv[1]])\n"
+    with pipes.started(script, fifo) as process:
+        assert b'"message": "1"' in process.stdout.readline()
+        fifo.write_text("go on")
+        out, _ = process.communicate(timeout=pipes.DEADLINE)
+    assert b'"message": "2"' in out
+
+
+def test_parse_gives_a_line_its_level(capsys):
+    """A level, a level and a text, or neither."""
+
+    def parse(line):
+        level, _, text = line.partition(" ")
+        return {"W": "WARN", "E": ("ERROR", text), "T": 5}.get(level)
+
+    python("for each in 'WEXT': print(each, 'text')", parse=parse)
+    assert entries(capsys)[0] == [
+        ("WARN", "W text"),
+        ("ERROR", "text"),
+        ("INFO", "X text"),
+        ("TRACE", "T text"),
+    ]
+
+
+# --- its end ---------------------------------------------------------------------------------
+
+
+def test_exit_status(capsys):
+    """A failure is an error, after the last line has arrived; `check=False` returns it."""
+    code = "print('last words'); raise SystemExit(3)"
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        python(code)
+    assert caught.value.returncode == 3
+    assert entries(capsys)[0] == [("INFO", "last words")]
+    assert python(code, check=False).returncode == 3
+
+
+@contextlib.contextmanager
+def held_open(folder):
+    """A file that programs open; when the block ends, none of them is there any more."""
+    fifo = folder / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield fifo
+        os.set_blocking(reader, True)
+        assert select.select([reader], [], [], pipes.DEADLINE)[0], "something still holds it"
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
+
+
+@POSIX
+def test_timeout(tmp_path):
+    """The whole group is killed, and the error is that of `subprocess`."""
+    script = f"""{PYTHON}
+import subprocess
+code = '''
+import signal, subprocess, sys
+with open(sys.argv[1], "w") as file:
+    wait = "import threading; threading.Event().wait()"
+    subprocess.run([sys.executable, "-c", wait], pass_fds=[file.fileno()])
+'''
+try:
+    Kestra.run([*PROGRAM, code, sys.argv[1]], timeout=0.5)
+except subprocess.TimeoutExpired as error:
+    Kestra.outputs({{"timeout": error.timeout}})
+"""
+    with held_open(tmp_path) as fifo:
+        printed = pipes.run(script, fifo).stdout
+    assert testing.parse(printed).outputs == {"timeout": 0.5}
+
+
+PROGRAM = """
+import os, signal, sys, threading
+def end(*_):
+    print("bye")
+    sys.exit(9)
+signal.signal(signal.SIGTERM, end)
+os.write(2, b"ready\\n")
+threading.Event().wait()
+"""
+
+
+@POSIX
+def test_it_is_killed_with_the_task():
+    """First the program, whose last words arrive; then the script's own cleanup; then the end."""
+    script = f"""{PYTHON}
+Kestra.on_kill(lambda: Kestra.outputs({{"killed": True}}))
+Kestra.run([*PROGRAM, {PROGRAM!r}])
+print("not reached")
+"""
+    with pipes.started(script) as process:
+        line = process.stdout.readline()
+        assert b"ready" in line
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=pipes.DEADLINE)
+    assert (process.returncode, err) == (-signal.SIGTERM, b"")
+    assert out.decode().splitlines() == [
+        '::{"logs": [{"level": "INFO", "message": "bye"}]}::',
+        '::{"outputs": {"killed": true}}::',
+    ]
+
+
+@POSIX
+def test_in_another_thread_too(tmp_path):
+    """A program that another thread runs gets the signal when the script ends by it."""
+    code = (
+        "import sys, threading\nwith open(sys.argv[1], 'w'):\n print(1)\n threading.Event().wait()"
+    )
+    script = f"""{PYTHON}
+import threading
+Kestra.on_kill(lambda: None)
+command = [*PROGRAM, {code!r}, sys.argv[1]]
+thread = threading.Thread(target=Kestra.run, args=(command,))
+thread.start()
+thread.join()
+"""
+    with held_open(tmp_path) as fifo, pipes.started(script, fifo) as process:
+        assert b'"1"' in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(pipes.DEADLINE) == -signal.SIGTERM
+
+
+@POSIX
+def test_an_exception_ends_the_program():
+    """What `parse` raises is raised, and nothing is left running."""
+    script = f"""{PYTHON}
+pid = []
+def parse(line):
+    pid.append(int(line))
+    raise LookupError(line)
+try:
+    Kestra.run([*PROGRAM, "import os, threading; print(os.getpid()); threading.Event().wait()"],
+               parse=parse)
+except LookupError:
+    try:
+        os.kill(pid[0], 0)
+    except ProcessLookupError:
+        Kestra.outputs({{"gone": True}})
+"""
+    assert pipes.said(pipes.run(script)) == ['::{"outputs": {"gone": true}}::']
+
+
+@POSIX
+def test_where_a_loop_asks_whether_it_is_killed():
+    """The program is killed, and the script goes on to its own end."""
+    script = f"""{PYTHON}
+with Kestra.on_kill() as kill:
+    status = Kestra.run([*PROGRAM, {PROGRAM!r}], check=False, timeout=60).returncode
+    Kestra.outputs({{"status": status, "requested": kill.requested}})
+"""
+    with pipes.started(script) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=pipes.DEADLINE)
+    assert process.returncode == -signal.SIGTERM
+    assert testing.parse(out).outputs == {"status": 9, "requested": True}
+
+
+# --- what is refused -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["dbt build", b"dbt"])
+def test_text_is_no_list(text):
+    """As in a shell it would not be split, so it is refused."""
+    with pytest.raises(TypeError, match=r"it must be a list such as \[\"dbt\", \"build\"\]"):
+        Kestra.run(text)
+
+
+def test_levels_that_are_none():
+    """They are refused before anything runs; that of `parse` names it."""
+    with pytest.raises(ValueError, match="stderr is not a valid level"):
+        Kestra.run(["no such program"], stderr="loud")
+    with pytest.raises(ValueError, match="the level that parse returned is not a valid level"):
+        python("print(1)", parse=lambda line: "loud")
+
+
+def test_a_program_that_is_not_there():
+    """The error is that of `subprocess`."""
+    with pytest.raises(FileNotFoundError, match="no-such-program"):
+        Kestra.run(["no-such-program"])
+    assert threading.active_count() == 1

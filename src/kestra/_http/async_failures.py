@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -71,11 +73,21 @@ def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = Fals
 
 def _broken(error: Exception, reason: Exception, *, unsent: bool) -> str:
     words = str(reason) or repr(reason)
-    if isinstance(reason, ssl.SSLError) and not isinstance(reason, ssl.SSLCertVerificationError):
-        words += "; is it http://, and not https://?"
+    if isinstance(reason, socket.gaierror):
+        words = f"failed to resolve {_host(error)!r} ({reason})"
+    elif isinstance(reason, ssl.SSLError):
+        is_checked = isinstance(reason, ssl.SSLCertVerificationError)
+        words += "" if is_checked else "; is it http://, and not https://?"
+    elif isinstance(reason, OSError) and reason.errno:  # asyncio puts it in words of its own
+        words = f"[Errno {reason.errno}] {os.strerror(reason.errno)}"
     what = "no connection" if unsent else "the connection broke"
     through = " through the proxy" if isinstance(error, httpx2.ProxyError) else ""
     return f"{what}{through}: {words}"
+
+
+def _host(error: Exception) -> str:
+    request = getattr(error, "_request", None)  # its property raises where there is none
+    return "" if request is None else str(request.url.host)
 
 
 def _behind(error: BaseException) -> Iterator[Exception]:

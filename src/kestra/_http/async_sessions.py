@@ -58,8 +58,10 @@ class AsyncSessions:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.given,)
 
-    async def client(self, url: str, settings: dict[str, Any]) -> httpx2.AsyncClient:
-        """Return the client for a URL.
+    async def client(
+        self, url: str, settings: dict[str, Any]
+    ) -> tuple[httpx2.AsyncClient, str | None]:
+        """Return the client for a URL, and the proxy by way of which it goes there.
 
         Args:
             url: The URL.
@@ -68,7 +70,7 @@ class AsyncSessions:
         if self.given is not None and stand_ins.exchange() is None:
             for name in settings:
                 raise ValueError(f"{name} must be set on the session that was given instead")
-            return self.given
+            return self.given, None
         found: Any = _LIKE.merge_environment_settings(
             url, settings.get("proxies") or {}, False, settings.get("verify"), None
         )
@@ -83,7 +85,7 @@ class AsyncSessions:
             else:
                 client = _new_client(verify, proxy)
             client = clients.setdefault((verify, proxy), client)
-        return client
+        return client, proxy
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Let a task do some work, which `close` ends."""
@@ -210,7 +212,7 @@ async def _sent(
     settings: dict[str, Any] = {
         name: prepared.pop(name) for name in ("verify", "proxies") if name in prepared
     }
-    client = await sessions.client(hop.url, settings)
+    client, proxy = await sessions.client(hop.url, settings)
     connect, limit = prepared.pop("timeout")
     headers = prepared.pop("headers")
     without = [name for name, value in headers.items() if value is None]
@@ -218,12 +220,14 @@ async def _sent(
     sent = requests.Request(request.method, hop.url, headers=kept, **prepared).prepare()
     scope = anyio.CancelScope()
     bound: Bound | None = None
+    is_connected = False
 
     async def trace(event: str, info: dict[str, Any]) -> None:
-        nonlocal bound
+        nonlocal bound, is_connected
         asked = getattr(info.get("request"), "method", b"")
         if event.startswith("connection.connect_"):
             request.sent = bool(request.sent)
+            is_connected = event.endswith(".complete")
         elif event.endswith("send_request_headers.started"):
             request.sent = bool(request.sent) or asked != b"CONNECT"
         elif event.endswith("receive_response_headers.started") and asked != b"CONNECT":
@@ -243,8 +247,13 @@ async def _sent(
         built.headers.pop(name, None)
     is_own = client is not sessions.given
     auth = httpx2.Auth() if is_own or "auth" in prepared else httpx2.USE_CLIENT_DEFAULT
-    with scope:
-        response = await client.send(built, stream=True, auth=auth, follow_redirects=False)
+    try:
+        with scope:
+            response = await client.send(built, stream=True, auth=auth, follow_redirects=False)
+    except httpx2.ConnectError as error:
+        if proxy is None or is_connected:
+            raise
+        raise httpx2.ProxyError(str(error), request=built) from error
     if scope.cancelled_caught:
         raise httpx2.ReadTimeout("timed out", request=built)
     bound = bound or bound_of(request.method, hop.url)(limit)

@@ -120,7 +120,8 @@ def test_reading_that_keeps_failing_ends_in_an_error(server, send, slept, fault,
         send(access=Settings(timeout=(5, 0.05)))
     assert slept == [1, 2, 4, 8, 16]
     assert (got.value.attempts, got.value.status, got.value.correlation_id) == (5, None, None)
-    assert isinstance(got.value.cause, urllib3.exceptions.HTTPError)
+    assert got.value.cause is not None
+    assert not isinstance(got.value.cause, requests.RequestException)  # its text holds the URL
 
 
 def test_a_server_that_is_not_there_ends_in_an_error(sessions, slept):
@@ -425,9 +426,9 @@ def test_an_adopted_execution_is_a_response_like_any(server, send):
     """`json`, `text` and the status are there."""
     server.upset("POST", carried_out(answer(503)))
     response = send("POST", CREATE)
-    assert (response.status_code, response.ok) == (200, True)
+    assert response.status_code == 200
     assert json.loads(response.text) == response.json()
-    assert response.url == server.url + CREATE
+    assert str(response.url) == server.url + CREATE
 
 
 def test_an_interruption_says_what_may_have_been_created(server, send, monkeypatch, caplog):

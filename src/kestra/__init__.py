@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kestra import testing as testing
     from kestra._api.models import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
     from kestra._api.requests import ExecutionOutcome, ExecutionRequest
+    from kestra._client.async_flow import AsyncFlow
     from kestra._client.flow import Flow
     from kestra._task.execution_context import (
         CONTEXT_FILE,
@@ -37,6 +38,7 @@ __version__ = "3.0.0"
 # Not `context`: outside of a task there is none, and `from kestra import *` is to work there too.
 __all__ = [
     "CONTEXT_FILE",
+    "AsyncFlow",
     "ExecutionContext",
     "ExecutionOutcome",
     "ExecutionRequest",
@@ -57,6 +59,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncFlow": "kestra._client.async_flow",
     "CONTEXT_FILE": "kestra._task.execution_context",
     "ExecutionContext": "kestra._task.execution_context",
     "ExecutionOutcome": "kestra._api.requests",

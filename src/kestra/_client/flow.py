@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.forms import checked_labels, checked_revision, form
 from kestra._api.parsing import checked_level
 from kestra._api.requests import ExecutionOutcome, ExecutionRequest
 from kestra._client.connection import Connection
@@ -453,7 +451,8 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        self._act("delete", execution_id, "kill")
+        with naming(execution_id):
+            perform(self, actions.act, "delete", execution_id, "kill")
 
     def pause(self, execution_id: str) -> None:
         """Pause a running execution: tasks that run go on, and no other starts.
@@ -469,7 +468,8 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
             ValueError: The id cannot be one.
         """
-        self._act("post", execution_id, "pause")
+        with naming(execution_id):
+            perform(self, actions.act, "post", execution_id, "pause")
 
     def resume(self, execution_id: str, inputs: Mapping[str, Any] | None = None) -> None:
         """Resume a paused execution.
@@ -488,10 +488,8 @@ class Flow(Connection):
             TypeError: An input is of the wrong type.
             ValueError: An input cannot be sent, or the id cannot be one.
         """
-        with ExitStack() as opened:
-            files = form({} if inputs is None else inputs, opened)
-            body: dict[str, Any] = {"files": files} if files else {}
-            self._act("post", execution_id, "resume", **body)
+        with naming(execution_id):
+            perform(self, actions.resume, execution_id, inputs)
 
     def restart(self, execution_id: str, *, revision: int | None = None) -> str:
         """Run a failed execution again, from the tasks that failed on.
@@ -516,9 +514,8 @@ class Flow(Connection):
             TypeError: The revision is not an integer.
             ValueError: The revision, or the id, cannot be one.
         """
-        query = {} if revision is None else {"revision": checked_revision(revision)}
-        restarted = self._act_once(execution_id, "restart", query, needs_id=revision is not None)
-        return restarted or execution_id
+        with naming(execution_id):
+            return perform(self, actions.restart, execution_id, revision)
 
     def replay(
         self, execution_id: str, *, task_run_id: str | None = None, revision: int | None = None
@@ -545,10 +542,8 @@ class Flow(Connection):
             TypeError: The revision is not an integer, or the task run's id not a string.
             ValueError: The revision, or an id, cannot be one.
         """
-        query = {} if revision is None else {"revision": checked_revision(revision)}
-        if task_run_id is not None:
-            query["taskRunId"] = actions.checked_run_id(task_run_id)
-        return str(self._act_once(execution_id, "replay", query, needs_id=True))
+        with naming(execution_id):
+            return perform(self, actions.replay, execution_id, task_run_id, revision)
 
     def set_labels(self, execution_id: str, labels: Mapping[str, Any]) -> None:
         """Add labels to an execution that has ended; those of the same key get the new value.
@@ -566,18 +561,8 @@ class Flow(Connection):
             TypeError: The labels are not a mapping.
             ValueError: The server would refuse a label, or the id cannot be one.
         """
-        pairs = [{"key": k, "value": v} for k, v in checked_labels(labels).items()]
-        self._act("post", execution_id, "labels", json=pairs)
-
-    def _act(self, method: str, execution_id: str, action: str, **arguments: Any) -> None:
         with naming(execution_id):
-            perform(self, actions.act, method, execution_id, action, **arguments)
-
-    def _act_once(
-        self, execution_id: str, action: str, query: dict[str, str], *, needs_id: bool
-    ) -> str | None:
-        with naming(execution_id):
-            return perform(self, actions.act_once, execution_id, action, query, needs_id)
+            perform(self, actions.set_labels, execution_id, labels)
 
     # --- what users of 2.0.0 call, override and patch ---
 

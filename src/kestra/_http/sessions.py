@@ -1,10 +1,10 @@
-"""Sending a request once with `requests`: sessions, redirects, reading the response."""
+"""Sending a request once with `requests`: sessions, reading the response."""
 
 from __future__ import annotations
 
 import copy
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -17,15 +17,15 @@ from kestra._http.adapter import BoundedAdapter, wire
 from kestra._rules.problems import MOST_REDIRECTS, keeps_method
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from kestra._rules.io import Request, Settings
 
 # As many threads as the thread pools of a busy service have.
-_MOST_CONNECTIONS = 100
+MOST_CONNECTIONS = 100
 _PIECE = 1 << 20
 # 2.0.0 had a new session for every request: cookies were not kept.
-_NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
+NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
 
 class Sessions:
@@ -59,9 +59,9 @@ class Sessions:
 
 def _new_session() -> requests.Session:
     session = requests.Session()
-    session.cookies.set_policy(_NO_COOKIES)
+    session.cookies.set_policy(NO_COOKIES)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, BoundedAdapter(pool_maxsize=_MOST_CONNECTIONS))
+        session.mount(scheme, BoundedAdapter(pool_maxsize=MOST_CONNECTIONS))
     return session
 
 
@@ -74,73 +74,113 @@ def _unconnected(given: requests.Session) -> requests.Session:
         return given
 
 
+@dataclass(slots=True)
+class Hop:
+    """A place that a request is sent to.
+
+    Attributes:
+        url: Its URL.
+        settings: How to reach it.
+        arguments: Keyword arguments as `requests` has them.
+        is_other: The caller did not name this host.
+        count: Which place it is in a chain of redirects.
+    """
+
+    url: str
+    settings: Settings
+    arguments: dict[str, Any] = field(repr=False)
+    is_other: bool = False
+    count: int = 1
+
+    def follow(
+        self, request: Request, status: int, target: str, strips: Callable[[str, str], bool]
+    ) -> bool:
+        """Become the place that a redirect leads to; return False if it is not to be followed.
+
+        Redirects are followed where that does not change the method: a POST that comes back as a
+        GET starts nothing. A host that the caller did not name gets no credentials.
+
+        Args:
+            request: The request.
+            status: The status of the redirect.
+            target: Where it leads.
+            strips: Returns True if credentials for one URL are not for another.
+        """
+        if self.count == MOST_REDIRECTS:
+            return False
+        if not (keeps_method(request.method, status) and request.repeatable):
+            return False
+        target = urljoin(self.url, target)
+        self.arguments.pop("params", None)  # the target has a query of its own
+        if strips(self.url, target):
+            if self.settings.credentials.authorization is not None:
+                parts = urlsplit(target)
+                request.redirected_to = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            self.settings = replace(self.settings, credentials=NO_CREDENTIALS, headers={})
+            self.arguments |= _ANONYMOUS
+            self.is_other = True
+        self.url = target
+        self.count += 1
+        return True
+
+    def prepared(self, upload: Any, left: float) -> dict[str, Any]:
+        """Return the keyword arguments for one sending; those of the caller go before ours.
+
+        Args:
+            upload: The files of the request.
+            left: Seconds that it may take.
+        """
+        settings, prepared = self.settings, dict(self.arguments)
+        headers = {**settings.headers, **(prepared.pop("headers", None) or {})}
+        if upload:
+            del prepared["files"]
+            prepared["data"], headers["Content-Type"] = upload.body()
+        given = [value for name, value in headers.items() if name.lower() == "authorization"]
+        authorization = settings.credentials.authorization or next(iter(given), None)
+        if authorization is not None:
+            prepared.setdefault("auth", _Authorization(authorization))
+        if settings.verify is not None:
+            prepared.setdefault("verify", settings.verify)
+        if settings.proxies is not None:
+            prepared.setdefault("proxies", dict(settings.proxies))  # `requests` adds to it
+        left = max(left, 0.001)  # zero would mean something else
+        connect, read = settings.timeout
+        prepared.setdefault("timeout", (min(connect, left), min(read, left)))
+        if not any(name.lower() == "cache-control" for name in headers):
+            headers["Cache-Control"] = "no-cache"  # a poll is to reach the server
+        return {**prepared, "headers": headers}
+
+
 def send(session: requests.Session, request: Request, left: float) -> requests.Response:
     """Send a request once, and return the response, read completely.
 
-    Redirects are followed where that does not change the method: a POST that comes back as a GET
-    starts nothing. One that is not followed is the response. A host that the caller did not name
-    gets no credentials.
+    A redirect that is not followed is the response.
 
     Args:
         session: The session to send with.
         request: The request. With `stream` among its arguments the response is not read.
         left: Seconds that it may take.
     """
-    settings, url, method = request.settings, request.url, request.method
     arguments = dict(request.arguments)
     follow = arguments.pop("allow_redirects", True)
     stream = arguments.pop("stream", False)
+    hop = Hop(request.url, request.settings, arguments)
     request.redirected_to = None
-    count = 0
     while True:
-        count += 1
-        prepared = _prepared(settings, arguments, request.upload, left)
-        response = session.request(method, url, allow_redirects=False, stream=True, **prepared)
+        prepared = hop.prepared(request.upload, left)
+        timeout = prepared["timeout"]
+        limit = timeout[1] if isinstance(timeout, tuple) else timeout
+        wire.write_timeout = limit if isinstance(limit, int | float) else None
+        response = session.request(
+            request.method, hop.url, allow_redirects=False, stream=True, **prepared
+        )
         redirects = follow and isinstance(response, requests.Response)  # a mock's never does
         target = session.get_redirect_target(response) if redirects else None
-        if (
-            target is None
-            or count == MOST_REDIRECTS
-            or not (keeps_method(method, response.status_code) and request.repeatable)
+        if target is None or not hop.follow(
+            request, response.status_code, target, session.should_strip_auth
         ):
             return response if stream else read(response)
         read(response)  # so that its connection can be used again
-        target = urljoin(url, target)
-        arguments.pop("params", None)  # the target has a query of its own
-        if session.should_strip_auth(url, target):  # type: ignore[no-untyped-call]
-            if settings.credentials.authorization is not None:
-                parts = urlsplit(target)
-                request.redirected_to = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-            settings = replace(settings, credentials=NO_CREDENTIALS, headers={})
-            arguments |= _ANONYMOUS
-        url = target
-
-
-def _prepared(
-    settings: Settings, arguments: Mapping[str, Any], upload: Any, left: float
-) -> dict[str, Any]:
-    """Return the keyword arguments for one sending; those of the caller go before ours."""
-    prepared = dict(arguments)
-    headers = {**settings.headers, **(prepared.pop("headers", None) or {})}
-    if upload:
-        del prepared["files"]
-        prepared["data"], headers["Content-Type"] = upload.body()
-    given = [value for name, value in headers.items() if name.lower() == "authorization"]
-    authorization = settings.credentials.authorization or next(iter(given), None)
-    if authorization is not None:
-        prepared.setdefault("auth", _Authorization(authorization))
-    if settings.verify is not None:
-        prepared.setdefault("verify", settings.verify)
-    if settings.proxies is not None:
-        prepared.setdefault("proxies", dict(settings.proxies))  # `requests` adds to it
-    left = max(left, 0.001)  # zero would mean something else
-    connect, read_ = settings.timeout
-    timeout = prepared.setdefault("timeout", (min(connect, left), min(read_, left)))
-    if not any(name.lower() == "cache-control" for name in headers):
-        headers["Cache-Control"] = "no-cache"  # a poll is to reach the server
-    limit = timeout[1] if isinstance(timeout, tuple) else timeout
-    wire.write_timeout = limit if isinstance(limit, int | float) else None
-    return {**prepared, "headers": headers}
 
 
 class _Authorization(requests.auth.AuthBase):
@@ -154,12 +194,13 @@ class _Authorization(requests.auth.AuthBase):
         return request
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Return a request as it is: an `auth` that keeps every other from being looked for."""
     return request
 
 
 # What a host gets that the caller did not name. `None` removes a header of the session.
-_ANONYMOUS: dict[str, Any] = {"auth": _as_it_is, "headers": {"Authorization": None}}
+_ANONYMOUS: dict[str, Any] = {"auth": as_it_is, "headers": {"Authorization": None}}
 
 
 def read(response: requests.Response) -> requests.Response:

@@ -27,41 +27,55 @@ class Event(NamedTuple):
     data: str
 
 
-def events(pieces: Iterable[bytes]) -> Iterator[Event]:
-    """Yield the events of a stream, each as soon as the empty line after it has come.
+class Parser:
+    """Reads a stream of events piece by piece."""
 
-    An event that is incomplete at the end of the stream is dropped.
+    def __init__(self) -> None:
+        self._id = ""
+        self._data: list[str] = []
+        self._begun: list[bytes] = []  # of the line that has not ended
+        self._is_first = True
+        self._after_cr = False  # a CR ends a line at once; an LF after it belongs to it
+
+    def feed(self, piece: bytes) -> Iterator[Event]:
+        """Yield the events that end in a piece, each as soon as the empty line after it has come.
+
+        Args:
+            piece: The next bytes of the stream, cut anywhere.
+        """
+        for line in self._lines(piece):
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if not line:
+                if self._data:
+                    yield Event(self._id, "\n".join(self._data))
+                self._data = []
+            elif name == "data":
+                self._data.append(value)
+            elif name == "id" and "\0" not in value:
+                self._id = value
+
+    def _lines(self, piece: bytes) -> Iterator[str]:
+        """Yield complete lines, without their ends."""
+        if not piece:
+            return
+        rest = piece.removeprefix(b"\n") if self._after_cr else piece
+        self._after_cr = piece.endswith(b"\r")
+        *ended, begins = _LINE_END.split(rest)
+        for end in ended:
+            line = b"".join([*self._begun, end]).decode("utf-8", "replace")
+            yield line.removeprefix(_BOM) if self._is_first else line
+            self._begun = []
+            self._is_first = False
+        self._begun.append(begins)
+
+
+def events(pieces: Iterable[bytes]) -> Iterator[Event]:
+    """Yield the events of a stream; one that is incomplete at its end is dropped.
 
     Args:
         pieces: The bytes of the stream, cut anywhere.
     """
-    event_id = ""
-    data: list[str] = []
-    for line in _lines(pieces):
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if not line:
-            if data:
-                yield Event(event_id, "\n".join(data))
-            data = []
-        elif name == "data":
-            data.append(value)
-        elif name == "id" and "\0" not in value:
-            event_id = value
-
-
-def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield complete lines, without their ends."""
-    begun: list[bytes] = []
-    first = True
-    after_cr = False  # a CR ends a line at once; an LF after it belongs to it
-    for piece in filter(None, pieces):
-        rest = piece.removeprefix(b"\n") if after_cr else piece
-        after_cr = piece.endswith(b"\r")
-        *ended, begins = _LINE_END.split(rest)
-        for end in ended:
-            line = b"".join([*begun, end]).decode("utf-8", "replace")
-            yield line.removeprefix(_BOM) if first else line
-            begun = []
-            first = False
-        begun.append(begins)
+    parser = Parser()
+    for piece in pieces:
+        yield from parser.feed(piece)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kestra._rules.io import Request
 
 
@@ -37,6 +36,14 @@ class Clock:
             time.sleep(seconds)  # through the module, so that a test may replace it
             with self._lock:
                 self._skipped += max(end - self.now(), 0.0)
+
+    async def pause(self, seconds: float) -> None:
+        """Let some seconds pass, and other tasks go on meanwhile."""
+        import asyncio
+
+        end = self.now() + max(seconds, 0.0)
+        await asyncio.sleep(seconds)  # through the module, so that a test may replace it
+        self._skipped += max(end - self.now(), 0.0)
 
     def utcnow(self) -> datetime:
         """Return the date and time, in UTC."""
@@ -66,6 +73,22 @@ def use_clock(clock: Clock) -> Callable[[], None]:
 
 
 # --- the network ---
+
+# Sends a request of the asynchronous client, or gives it to what would send it otherwise.
+Exchange = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+_exchanges: list[Exchange] = []
+
+
+def exchange() -> Exchange | None:
+    """Return what a test has put in the place of the asynchronous client's network, if anything."""
+    return _exchanges[-1] if _exchanges else None
+
+
+def use_exchange(exchange: Exchange) -> Callable[[], None]:
+    """Let every request of the asynchronous client go through this; return what undoes that."""
+    _exchanges.append(exchange)
+    return lambda: _exchanges.remove(exchange)
+
 
 # How the library `responses` says that it knows no such request.
 _NO_ROUTE = "Connection refused by Responses"

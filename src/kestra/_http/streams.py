@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 _LONGEST_END = 1.0  # seconds that a thread whose connection is shut down needs to end
-_EVENT_ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 class Stream:
@@ -32,14 +31,8 @@ class Stream:
     ) -> None:
         self._response = response
         self._inbox = inbox
-        self._end = b""  # the last bytes that came
         self._thread = threading.Thread(target=self._read, name="kestra-follow", daemon=True)
         self._thread.start()
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether what has come so far ends in the middle of an event."""
-        return not self._end.endswith(_EVENT_ENDS)
 
     def close(self) -> None:
         """Close the connection, and wait until the thread has ended."""
@@ -50,14 +43,9 @@ class Stream:
     def _read(self) -> None:
         # Whatever requests, urllib3, the system or a mock raises: the stream has ended.
         with suppress(Exception), closing(self._response):
-            for event in events(self._pieces()):
+            for event in events(_pieces(self._response)):
                 self._inbox.put((self, event))
         self._inbox.put((self, None))
-
-    def _pieces(self) -> Iterator[bytes]:
-        for piece in _pieces(self._response):
-            self._end = (self._end + piece)[-4:]
-            yield piece
 
 
 def _pieces(response: Any) -> Iterator[bytes]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.dialects import BEFORE_2, FROM_2
 from kestra._api.files import rewinder
+from kestra._api.forms import checked_labels, checked_revision, form
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import body_of, state_of
 from kestra._rules.problems import malformed
@@ -19,6 +21,8 @@ from kestra._rules.reading import poll
 from kestra.exceptions import APIError, Conflict, KestraError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kestra._rules.io import IO, Response
 
 logger = logging.getLogger("kestra")
@@ -127,6 +131,35 @@ async def act_once(
         url = io.server.url(f"executions/{{execution_id}}/{action}", execution_id=execution_id)
         raise malformed("post", url, response, "lacks the id of the execution")
     return None
+
+
+async def resume(io: IO, execution_id: str, inputs: Mapping[str, Any] | None) -> None:
+    """Resume a paused execution, with what the task that paused it asks for."""
+    with ExitStack() as opened:
+        files = await io.call(form, {} if inputs is None else inputs, opened)
+        body: dict[str, Any] = {"files": files} if files else {}
+        await act(io, "post", execution_id, "resume", **body)
+
+
+async def restart(io: IO, execution_id: str, revision: int | None) -> str:
+    """Run a failed execution again, and return the id of the execution that runs."""
+    query = {} if revision is None else {"revision": checked_revision(revision)}
+    restarted = await act_once(io, execution_id, "restart", query, revision is not None)
+    return restarted or execution_id
+
+
+async def replay(io: IO, execution_id: str, task_run_id: str | None, revision: int | None) -> str:
+    """Run an execution again as a new one, and return the new id."""
+    query = {} if revision is None else {"revision": checked_revision(revision)}
+    if task_run_id is not None:
+        query["taskRunId"] = checked_run_id(task_run_id)
+    return str(await act_once(io, execution_id, "replay", query, needs_id=True))
+
+
+async def set_labels(io: IO, execution_id: str, labels: Mapping[str, Any]) -> None:
+    """Add labels to an execution that has ended."""
+    pairs = [{"key": k, "value": v} for k, v in checked_labels(labels).items()]
+    await act(io, "post", execution_id, "labels", json=pairs)
 
 
 def checked_run_id(task_run_id: Any) -> str:

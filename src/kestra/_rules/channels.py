@@ -122,14 +122,14 @@ class Channel(ABC):
         self.polls_at = self._followed.now + (self._trusted if self.works else self._pause)
         return found
 
-    def take(self, event: Event | None) -> Sequence[Change]:
+    async def take(self, event: Event | None) -> Sequence[Change]:
         """Return what is new in an event of the stream; `None` is its end."""
         if event is None:
             self.stream = None
             self.works = False
             self._wait_to_open()
             return ()
-        found = self.read(_json(event.data))
+        found = self.read(await self._followed.io.call(_json, event.data))
         if found is None:
             return ()
         self.works = self._worked = True

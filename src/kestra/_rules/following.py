@@ -20,7 +20,7 @@ from kestra._rules.waiting import Wait, creation_grace, log_state, timed_out
 from kestra.exceptions import KestraError, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from kestra._rules.channels import Change
     from kestra._rules.io import IO
@@ -152,13 +152,15 @@ class Follower:
                 for change in self._new(self._states, await self._states.poll()):
                     yield change
             while not self._states.ended:
-                async for change in self._step():
-                    yield change
+                async with aclosing(self._step()) as changes:
+                    async for change in changes:
+                        yield change
             if self._states.stream is not None and self._io.server.dialect is not BEFORE_2:
                 await self._poll_again()
             await self._states.close()
-            async for change in self._rest_of_log():
-                yield change
+            async with aclosing(self._rest_of_log()) as changes:
+                async for change in changes:
+                    yield change
             if self._last is not None:
                 yield self._last
         finally:
@@ -170,7 +172,7 @@ class Follower:
         if change.state == state_of(self.execution) and not self._states.ended:
             log_state(self._followed.execution_id, change.state)
 
-    async def _step(self) -> AsyncIterator[Change]:
+    async def _step(self) -> AsyncGenerator[Change, None]:
         """Do what there is to do, and wait for the next event."""
         followed = self._followed
         if followed.left <= 0:
@@ -199,7 +201,7 @@ class Follower:
         if found is None or found[0] not in streams:  # that of a stream which was closed
             return ()
         channel = streams[found[0]]
-        return self._new(channel, channel.take(found[1]))
+        return self._new(channel, await channel.take(found[1]))
 
     def _new(self, channel: Channel, found: Sequence[Change]) -> Sequence[Change]:
         """Return what to report of what was found: all but the terminal state."""
@@ -221,19 +223,21 @@ class Follower:
             if state_of(execution) == state_of(self.execution):
                 self._states.execution = execution
 
-    async def _rest_of_log(self) -> AsyncIterator[Change]:
+    async def _rest_of_log(self) -> AsyncGenerator[Change, None]:
         """Yield what there is of the log once the execution has ended."""
         if self._log is None:
             return
         limit = self._options.log_settle
         self.settling = Settling(self._io, self._followed.execution_id, self.execution, limit)
-        async for change in self._settled(self._log, self.settling):
-            yield change
+        async with aclosing(self._settled(self._log, self.settling)) as changes:
+            async for change in changes:
+                yield change
         await self._log.close()
-        async for entry in self._merged(self._log, self.settling):
-            yield entry
+        async with aclosing(self._merged(self._log, self.settling)) as entries:
+            async for entry in entries:
+                yield entry
 
-    async def _settled(self, log: Log, settling: Settling) -> AsyncIterator[Change]:
+    async def _settled(self, log: Log, settling: Settling) -> AsyncGenerator[Change, None]:
         """Wait until the log is stored, and report what its stream brings meanwhile.
 
         Where nothing tells when that is, the stream is heard until it is quiet.
@@ -252,7 +256,7 @@ class Follower:
                 quiet = clock.now() + _LAST_WORDS
                 yield change
 
-    async def _merged(self, log: Log, settling: Settling) -> AsyncIterator[Change]:
+    async def _merged(self, log: Log, settling: Settling) -> AsyncGenerator[Change, None]:
         """Report what is stored, and was not in the stream."""
         while True:
             new = await log.stored()

@@ -132,9 +132,11 @@ Stream = Any
 class IO(Protocol):
     """Input and output of one call. `within` is a limit in seconds, retries included."""
 
-    clock: Clock
     server: Server
     shown: dict[str, Any]  # the execution that was polled last
+
+    @property
+    def clock(self) -> Clock: ...
 
     @property
     def has_own_log(self) -> bool:

@@ -10,8 +10,10 @@ from kestra._rules.reading import stored_entries
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kestra._api.models import LogEntry
-    from kestra._rules.io import IO
+    from kestra._rules.io import IO, Response
     from kestra._rules.settling import Settling
 
 logger = logging.getLogger("kestra")
@@ -34,8 +36,8 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
             log = None  # a large one is not kept while it is fetched again
             within = max(settling.left, 0.0) + _FETCH
             response = await io.fetch_log(execution_id, within=within)
-            log = ordered_log(str(response.text), settling.not_stored)
-            if not await settling.is_short(count_entries(log)):
+            log, count = await io.call(_ordered, response, settling.not_stored)
+            if not await settling.is_short(count):
                 break
     except Exception as error:  # noqa: BLE001  # whatever a caller's own `get_logs` raises
         # Only the texts of our own errors are known to hold no secret.
@@ -45,6 +47,11 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
     if settling.complete is False:
         warn(execution_id, settling.why)
     return log, settling.complete
+
+
+def _ordered(response: Response, not_stored: Sequence[LogEntry]) -> tuple[str, int]:
+    log = ordered_log(str(response.text), not_stored)
+    return log, count_entries(log)
 
 
 async def settled_entries(

@@ -6,6 +6,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -231,8 +232,9 @@ class _Executor:
     async def report_left(self, error: BaseException) -> None:
         """Report which executions are left behind."""
         end = self._io.clock.now() + _LAST_RESPONSES
-        while self._creating and self._io.clock.now() < end:
-            await self.handle_one(end - self._io.clock.now())
+        with suppress(BaseException):  # `error` is raised, and says what is known
+            while self._creating and self._io.clock.now() < end:
+                await self.handle_one(end - self._io.clock.now())
         left = [
             each.execution_id for each in (*self._polls.running, *self._ending) if not each.ended
         ]

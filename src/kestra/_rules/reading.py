@@ -29,7 +29,7 @@ from kestra.exceptions import KestraError, NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kestra._rules.io import IO
+    from kestra._rules.io import IO, Response
 
 logger = logging.getLogger("kestra")
 
@@ -249,6 +249,10 @@ async def stored_entries(
     dialect = io.server.dialect
     name = "minLevel" if dialect is None else dialect.level_parameter
     response = await io.request("get", url, params={name: min_level}, **limits)
+    return await io.call(_entries_in, response, url, min_level)
+
+
+def _entries_in(response: Response, url: str, min_level: str) -> list[LogEntry]:
     return log_entries(json_of(response, list, "get", url), min_level)
 
 

@@ -35,6 +35,13 @@ class VirtualClock(Clock):
         with self._lock:
             self._now += max(seconds, 0) + _LEAST
 
+    async def pause(self, seconds: float) -> None:
+        """Let time pass, and other tasks have their turn."""
+        import asyncio
+
+        self.sleep(seconds)
+        await asyncio.sleep(0)
+
     def utcnow(self) -> datetime:
         """Return the date and time, in UTC."""
         return self.date(self._now)

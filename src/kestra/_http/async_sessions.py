@@ -1,0 +1,337 @@
+"""Sending a request once with `httpx2`: clients, limits in time, reading the response."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import anyio
+import httpx2
+import requests
+from requests.utils import prepend_scheme_if_needed, select_proxy
+
+from kestra._http import stand_ins
+from kestra._http.adapter import bound_of
+from kestra._http.sessions import MOST_CONNECTIONS, Hop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+
+    from kestra._http.adapter import Bound
+    from kestra._rules.io import Request
+
+T = TypeVar("T")
+
+_PIECE = 1 << 20
+_LIMITS = httpx2.Limits(
+    max_connections=None,
+    max_keepalive_connections=MOST_CONNECTIONS,
+    keepalive_expiry=30.0,  # as long as those of `Flow`
+)
+# How `requests` reads the environment, and when credentials are not for another URL.
+_LIKE = requests.Session()
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class AsyncSessions:
+    """What a client keeps between its calls: connections, tasks and threads.
+
+    The connections belong to a running event loop; there are others for another loop, and for each
+    proxy and way to check certificates.
+    """
+
+    def __init__(self, given: httpx2.AsyncClient | None = None) -> None:
+        if given is not None and not isinstance(given, httpx2.AsyncClient):
+            raise TypeError(f"session must be an httpx2.AsyncClient, not {type(given).__name__}")
+        self.given = given
+        self._clients: WeakKeyDictionary[Any, dict[Any, httpx2.AsyncClient]] = WeakKeyDictionary()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._threads: ThreadPoolExecutor | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.given,)
+
+    async def client(
+        self, url: str, settings: dict[str, Any]
+    ) -> tuple[httpx2.AsyncClient, str | None]:
+        """Return the client for a URL, and the proxy by way of which it goes there.
+
+        Args:
+            url: The URL.
+            settings: `verify` and `proxies`, as `requests` has them.
+        """
+        if self.given is not None and stand_ins.exchange() is None:
+            for name in settings:
+                raise ValueError(f"{name} must be set on the session that was given instead")
+            return self.given, None
+        found: Any = _LIKE.merge_environment_settings(
+            url, settings.get("proxies") or {}, False, settings.get("verify"), None
+        )
+        proxy = select_proxy(url, found["proxies"])
+        # A context for TLS takes time to make.
+        verify = found["verify"] if url.startswith("https:") or proxy else False
+        clients = self._clients.setdefault(asyncio.get_running_loop(), {})
+        client = clients.get((verify, proxy))
+        if client is None:
+            if verify:
+                client = await self.in_thread(_new_client, verify, proxy)
+            else:
+                client = _new_client(verify, proxy)
+            client = clients.setdefault((verify, proxy), client)
+        return client, proxy
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Let a task do some work, which `close` ends."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call a function in a thread; who is cancelled meanwhile waits for its end."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(thread_name_prefix="kestra")
+        call = partial(copy_context().run, function, *args, **kwargs)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _until_done({future})
+            if not future.cancelled():
+                future.exception()  # nobody else asks for it
+            raise
+
+    async def close(self) -> None:
+        """End all tasks, and close the connections; a client that was given is its owner's."""
+        await finish(self._tasks)
+        for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
+            await client.aclose()
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False)
+
+
+async def finish(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until they have ended, whatever happens to this one meanwhile."""
+    present = asyncio.current_task()
+    pending = {task for task in tasks if not task.done() and task is not present}
+    for task in pending:
+        task.cancel()
+    await _until_done(pending)
+
+
+async def _until_done(pending: set[Any]) -> None:
+    cancelled = None
+    with anyio.CancelScope(shield=True):
+        while pending:
+            try:
+                _, pending = await asyncio.wait(pending)
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """The network, or what a test has put in its place."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        exchange = stand_ins.exchange()
+        if exchange is None:
+            return await super().handle_async_request(request)
+        response: httpx2.Response = await exchange(request, super().handle_async_request)
+        return response
+
+
+def _new_client(verify: bool | str, proxy: str | None) -> httpx2.AsyncClient:
+    context: ssl.SSLContext | bool
+    if isinstance(verify, str | os.PathLike):
+        if not os.path.exists(verify):  # noqa: PTH110  # as `requests` takes it
+            raise OSError(f"verify: there is no CA bundle {os.fspath(verify)!r}")
+        is_folder = os.path.isdir(verify)  # noqa: PTH112  # likewise
+        context = ssl.create_default_context(
+            cafile=None if is_folder else verify, capath=verify if is_folder else None
+        )
+    else:
+        context = bool(verify)
+    if proxy is not None:
+        url: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
+        is_tls = url.startswith("https:")
+        if isinstance(context, bool):
+            context = httpx2.create_ssl_context(context)
+        via = httpx2.Proxy(url, ssl_context=context if is_tls else None)
+        transport = _Transport(verify=context, limits=_LIMITS, proxy=via)
+    else:
+        transport = _Transport(verify=context, limits=_LIMITS)
+    client = httpx2.AsyncClient(transport=transport, trust_env=False)
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
+
+
+# --- one request ---
+
+
+async def send(sessions: AsyncSessions, request: Request, left: float) -> httpx2.Response:
+    """Send a request once, and return the response, read completely.
+
+    Args:
+        sessions: What sends it.
+        request: The request. With `stream` among its arguments, the body of a response that is
+            what was asked for is not read.
+        left: Seconds that it may take.
+    """
+    arguments = dict(request.arguments)
+    stream = arguments.pop("stream", False)
+    hop = Hop(request.url, request.settings, arguments)
+    request.redirected_to = None
+    while True:
+        response = await _sent(sessions, request, hop, left)
+        target = response.headers.get("Location") if response.status_code in _REDIRECTS else None
+        strips = _LIKE.should_strip_auth
+        if not target or not hop.follow(request, response.status_code, target, strips):
+            break
+        await read(response)  # so that its connection can be used again
+    return response if stream and response.is_success else await read(response)
+
+
+async def _sent(
+    sessions: AsyncSessions, request: Request, hop: Hop, left: float
+) -> httpx2.Response:
+    """Send a request to one place, and return the response when its headers are there."""
+    if request.upload and not is_light(request.arguments):
+        prepared = await sessions.in_thread(hop.prepared, request.upload, left)
+    else:
+        prepared = hop.prepared(request.upload, left)
+    settings: dict[str, Any] = {
+        name: prepared.pop(name) for name in ("verify", "proxies") if name in prepared
+    }
+    client, proxy = await sessions.client(hop.url, settings)
+    connect, limit = prepared.pop("timeout")
+    headers = prepared.pop("headers")
+    without = [name for name, value in headers.items() if value is None]
+    kept = {name: value for name, value in headers.items() if value is not None}
+    sent = requests.Request(request.method, hop.url, headers=kept, **prepared).prepare()
+    scope = anyio.CancelScope()
+    bound: Bound | None = None
+    is_connected = False
+
+    async def trace(event: str, info: dict[str, Any]) -> None:
+        nonlocal bound, is_connected
+        asked = getattr(info.get("request"), "method", b"")
+        if event.startswith("connection.connect_"):
+            request.sent = bool(request.sent)
+            is_connected = event.endswith(".complete")
+        elif event.endswith("send_request_headers.started"):
+            request.sent = bool(request.sent) or asked != b"CONNECT"
+        elif event.endswith("receive_response_headers.started") and asked != b"CONNECT":
+            bound = bound_of(request.method, hop.url)(limit)
+            scope.deadline = anyio.current_time() + bound.remaining()
+
+    body = sent.body
+    built = client.build_request(
+        request.method,
+        str(sent.url),
+        headers=[(_latin(name), _latin(value)) for name, value in sent.headers.items()],
+        content=body if body is None or isinstance(body, str | bytes) else _pieces(sessions, body),
+        timeout=httpx2.Timeout(limit, connect=connect, pool=None),
+        extensions={"trace": trace},
+    )
+    for name in without:
+        built.headers.pop(name, None)
+    is_own = client is not sessions.given
+    auth = httpx2.Auth() if is_own or "auth" in prepared else httpx2.USE_CLIENT_DEFAULT
+    try:
+        with scope:
+            response = await client.send(built, stream=True, auth=auth, follow_redirects=False)
+    except httpx2.ConnectError as error:
+        if proxy is None or is_connected:
+            raise
+        raise httpx2.ProxyError(str(error), request=built) from error
+    if scope.cancelled_caught:
+        raise httpx2.ReadTimeout("timed out", request=built)
+    bound = bound or bound_of(request.method, hop.url)(limit)
+    bound.received(1)
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _Bounded(response.stream, bound)
+    return response
+
+
+def _latin(value: str | bytes) -> bytes:
+    return value.encode("latin-1") if isinstance(value, str) else value
+
+
+async def _pieces(sessions: AsyncSessions, body: Any) -> AsyncIterator[bytes]:
+    """Yield a body that is read from files."""
+    while piece := await sessions.in_thread(body.read, _PIECE):
+        yield piece
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A response's body, each piece of which may take the time that is left for it."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, bound: Bound) -> None:
+        self._stream = stream
+        self._bound = bound
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = self._stream.__aiter__()
+        while True:
+            end = anyio.current_time() + self._bound.remaining()
+            with anyio.CancelScope(deadline=end) as scope:
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
+            if scope.cancelled_caught:
+                raise httpx2.ReadTimeout("timed out")
+            self._bound.received(len(piece))
+            yield piece
+
+    async def aclose(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._stream.aclose()
+
+
+async def read(response: httpx2.Response) -> httpx2.Response:
+    """Read a response completely."""
+    try:
+        await response.aread()
+    except BaseException:
+        await response.aclose()
+        raise
+    return response
+
+
+# --- what is small enough to be done in the loop ---
+
+_LIGHT = 1 << 16  # characters, bytes or values: less than a millisecond
+_SCALARS = (bool, int, float, type(None))
+
+
+def is_light(value: Any) -> bool:
+    """Return True if a value is small, and nothing has to be read for it."""
+    return _weighed(value, _LIGHT) >= 0
+
+
+def _weighed(value: Any, left: int) -> int:
+    """Return what is left of a limit; less than zero if that is too little."""
+    if isinstance(value, str | bytes):
+        return left - len(value)
+    if isinstance(value, httpx2.Response):
+        return left - len(value.content)
+    if isinstance(value, dict):
+        value = [*value, *value.values()] if len(value) <= left else None
+    if type(value) in {list, tuple}:
+        left -= len(value)
+        for each in value:
+            left = _weighed(each, left) if left >= 0 else left
+        return left
+    is_small = isinstance(value, _SCALARS) or type(value).__module__ in {"datetime", "uuid"}
+    return left - 1 if is_small else -1

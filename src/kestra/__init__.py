@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from kestra import exceptions as exceptions
     from kestra import testing as testing
     from kestra._api.models import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
+    from kestra._api.namespaces import KeyInfo
     from kestra._api.requests import ExecutionOutcome, ExecutionRequest
     from kestra._client.flow import Flow
+    from kestra._client.key_values import KeyValueStore
+    from kestra._client.namespace import Namespace
     from kestra._task.execution_context import (
         CONTEXT_FILE,
         ExecutionContext,
@@ -46,9 +49,12 @@ __all__ = [
     "JsonFormatter",
     "Kestra",
     "KestraHandler",
+    "KeyInfo",
+    "KeyValueStore",
     "LogEntry",
     "LogFormatter",
     "Metric",
+    "Namespace",
     "State",
     "StateChange",
     "TaskRun",
@@ -67,9 +73,12 @@ _HOMES = {
     "JsonFormatter": "kestra._task.json_formatter",
     "Kestra": "kestra._task.kestra",
     "KestraHandler": "kestra._task.logging",
+    "KeyInfo": "kestra._api.namespaces",
+    "KeyValueStore": "kestra._client.key_values",
     "LogEntry": "kestra._api.models",
     "LogFormatter": "kestra._task.logging",
     "Metric": "kestra._api.models",
+    "Namespace": "kestra._client.namespace",
     "State": "kestra._api.models",
     "StateChange": "kestra._api.models",
     "TaskRun": "kestra._api.models",

@@ -55,7 +55,7 @@ async def act(
     io.server.url("{execution_id}", execution_id=execution_id)  # refuses what cannot be an id
     rewind = rewinder(arguments.get("files", {}))
     if io.server.dialect is None and not io.server.was_asked:
-        await _learn_dialect(io, within)
+        await learn_dialect(io, within)
     refusals: list[Exception] = []
     for dialect in [io.server.dialect] if io.server.dialect else [FROM_2, BEFORE_2]:
         if refusals and not rewind():
@@ -81,7 +81,7 @@ async def act(
     raise refusals[-1] if _NO_ROUTE in str(refusals[0]) else refusals[0]
 
 
-async def _learn_dialect(io: IO, within: float) -> None:
+async def learn_dialect(io: IO, within: float) -> None:
     """Ask for the server's version, once; where that cannot be had, nothing is known."""
     io.server.was_asked = True
     within = min(within, _LONGEST_ASKING)

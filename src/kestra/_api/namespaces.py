@@ -126,3 +126,90 @@ class WebhookResponse:
                 execution_id=self.execution_id,
                 status=self.status,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSource:
+    """A flow as it is written.
+
+    Attributes:
+        id: Its id.
+        namespace: Its namespace.
+        revision: The revision.
+        disabled: Whether it cannot be executed.
+        updated: When this revision was made.
+        source: Its YAML, byte for byte; `None` in a list.
+    """
+
+    id: str
+    namespace: str
+    revision: int | None = None
+    disabled: bool = False
+    updated: datetime | None = None
+    source: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What a server finds wrong with the source of a flow. As text, it is a line for people.
+
+    Attributes:
+        path: The file.
+        message: What is wrong, in the server's words.
+        flow: The id of the flow, `None` where its source cannot be read.
+        line: The line of the file, from 1 on, where the server says one: for YAML errors.
+        is_warning: Whether the flow can be deployed all the same.
+    """
+
+    path: str
+    message: str
+    flow: str | None = None
+    line: int | None = None
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        flow = "" if self.flow is None else f" {self.flow}:"
+        return f"{place}:{flow} {'warning: ' if self.is_warning else ''}{self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a deployment or a synchronization does, or would do. As text: `created report`.
+
+    Attributes:
+        action: `created`, `updated`, `unchanged` or `deleted`.
+        name: The id of the flow, or the path of the file.
+        path: The local file that it comes from, `None` for none.
+        diff: For a flow, the difference as a unified diff; empty where there is none.
+        revision: For a flow that was created or updated, its new revision.
+    """
+
+    action: str
+    name: str
+    path: str | None = None
+    diff: str = field(default="", repr=False)
+    revision: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file or a folder of a namespace. As text, it is its path.
+
+    Attributes:
+        path: Its path, from the root of the namespace, without a slash at its beginning.
+        is_folder: Whether it is a folder.
+        size: Its size in bytes, `None` for a folder, or where the server lists names only.
+        modified: When it was written last, likewise.
+    """
+
+    path: str
+    is_folder: bool = False
+    size: int | None = None
+    modified: datetime | None = None
+
+    def __str__(self) -> str:
+        return self.path

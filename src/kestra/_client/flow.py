@@ -98,7 +98,7 @@ class Flow(Connection):
             TypeError: It is not a string.
             ValueError: It cannot be one.
         """
-        from kestra._client.namespace import Namespace
+        from kestra import Namespace
 
         return Namespace._of(self, name)  # noqa: SLF001  # made for this
 

@@ -9,7 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kestra._api.credentials import displayed
+from kestra._client.flow import Flow
 from kestra._client.key_values import KeyValueStore
+from kestra._client.namespace_files import NamespaceFiles
+from kestra._client.namespace_flows import NamespaceFlows
 from kestra._http.blocking import perform, perform_each
 from kestra._rules import listing, webhook
 from kestra._task.execution_context import load_execution_context
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from kestra._api.namespaces import Execution, WebhookResponse
-    from kestra._client.flow import Flow
 
 T = TypeVar("T")
 
@@ -37,12 +39,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Namespace:
-    """A namespace in hand: its key-value store, its executions, its webhooks.
+    """A namespace in hand: its key-value store, files, flows and executions.
 
     ::
 
         with Namespace("company.team") as ns:
             ns.kv["cursor"] = date(2026, 1, 31)
+            ns.files.sync("src/", to="etl/")
+            ns.flows.deploy("flows/")
             for execution in ns.executions("report", state="FAILED", since=timedelta(days=1)):
                 print(execution.id, execution.url)
             print(ns.webhook("orders", key, {"id": 7}, wait=60).outputs)
@@ -54,6 +58,8 @@ class Namespace:
     Attributes:
         name: The name of the namespace.
         kv: Its key-value store.
+        files: Its files.
+        flows: Its flows.
     """
 
     def __init__(  # noqa: PLR0913  # each is independent, and all but the first keyword-only
@@ -96,8 +102,6 @@ class Namespace:
             TypeError: The name is not a string.
             ValueError: It cannot be one.
         """
-        from kestra._client.flow import Flow
-
         self._origin = "the argument hostname" if hostname else _default_origin()
         if name is None:
             name, context_tenant, url = _from_context()
@@ -157,6 +161,16 @@ class Namespace:
     def kv(self) -> KeyValueStore:
         """The key-value store of the namespace."""
         return KeyValueStore(self)
+
+    @cached_property
+    def files(self) -> NamespaceFiles:
+        """The files of the namespace."""
+        return NamespaceFiles(self)
+
+    @cached_property
+    def flows(self) -> NamespaceFlows:
+        """The flows of the namespace: sources, validation, deployment."""
+        return NamespaceFlows(self)
 
     # --- executions ---
 

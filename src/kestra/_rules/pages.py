@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from datetime import datetime
 
+    from kestra._api.namespaces import Change
     from kestra._rules.io import IO
+    from kestra.exceptions import KestraError
 
 PAGE = 500  # results
 
@@ -55,3 +57,11 @@ async def results(
 def server_time(io: IO) -> datetime:
     """Return what time it is on the server, as far as that is known."""
     return io.clock.utcnow() + timedelta(seconds=io.server.offset or 0)
+
+
+def tell_progress(error: KestraError, change: Change, done: list[Change]) -> None:
+    """Say in an error what was changed before, and what was not."""
+    before = ", ".join(str(each) for each in done if each.action != "unchanged") or "nothing"
+    where = f" ({change.path})" if change.path else ""
+    text = f"{change.name}{where} is not {change.action}, and none after it; before: {before}"
+    error.args = (f"{error}; {text}", *error.args[1:])

@@ -107,7 +107,12 @@ def shared(module, *not_shared):
     names = {}
     for name, value in vars(module).items():
         if name.startswith("test_") and callable(value):
-            wanted = inspect.signature(value).parameters.keys() & {"flow", "hasty", "send", "sessions"}
+            wanted = inspect.signature(value).parameters.keys() & {
+                "flow",
+                "hasty",
+                "send",
+                "sessions",
+            }
             if not wanted or name in not_shared:
                 continue
         if not name.startswith("__"):

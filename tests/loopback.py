@@ -166,6 +166,7 @@ class Engine:
             urlsplit(request.target).query if query is None else query,
             request.headers.get("content-type", ""),
             request.body,
+            headers=request.headers,
         )
         base = f"http://{request.headers.get('host', '')}"
         try:

@@ -16,9 +16,22 @@ if TYPE_CHECKING:
     from kestra import exceptions as exceptions
     from kestra import testing as testing
     from kestra._api.models import FlowExecution, LogEntry, Metric, State, StateChange, TaskRun
+    from kestra._api.namespaces import (
+        Change,
+        Execution,
+        FileInfo,
+        FlowSource,
+        KeyInfo,
+        Violation,
+        WebhookResponse,
+    )
     from kestra._api.requests import ExecutionOutcome, ExecutionRequest
     from kestra._client.async_flow import AsyncFlow
     from kestra._client.flow import Flow
+    from kestra._client.key_values import KeyValueStore
+    from kestra._client.namespace import Namespace
+    from kestra._client.namespace_files import NamespaceFiles
+    from kestra._client.namespace_flows import NamespaceFlows
     from kestra._task.execution_context import (
         CONTEXT_FILE,
         ExecutionContext,
@@ -39,21 +52,32 @@ __version__ = "3.0.0"
 __all__ = [
     "CONTEXT_FILE",
     "AsyncFlow",
+    "Change",
+    "Execution",
     "ExecutionContext",
     "ExecutionOutcome",
     "ExecutionRequest",
     "FailedExponentialBackoff",
+    "FileInfo",
     "Flow",
     "FlowExecution",
+    "FlowSource",
     "JsonFormatter",
     "Kestra",
     "KestraHandler",
+    "KeyInfo",
+    "KeyValueStore",
     "LogEntry",
     "LogFormatter",
     "Metric",
+    "Namespace",
+    "NamespaceFiles",
+    "NamespaceFlows",
     "State",
     "StateChange",
     "TaskRun",
+    "Violation",
+    "WebhookResponse",
     "__version__",
     "load_execution_context",
 ]
@@ -61,21 +85,32 @@ __all__ = [
 _HOMES = {
     "AsyncFlow": "kestra._client.async_flow",
     "CONTEXT_FILE": "kestra._task.execution_context",
+    "Change": "kestra._api.namespaces",
+    "Execution": "kestra._api.namespaces",
     "ExecutionContext": "kestra._task.execution_context",
     "ExecutionOutcome": "kestra._api.requests",
     "ExecutionRequest": "kestra._api.requests",
     "FailedExponentialBackoff": "kestra.exceptions",
+    "FileInfo": "kestra._api.namespaces",
     "Flow": "kestra._client.flow",
     "FlowExecution": "kestra._api.models",
+    "FlowSource": "kestra._api.namespaces",
     "JsonFormatter": "kestra._task.json_formatter",
     "Kestra": "kestra._task.kestra",
     "KestraHandler": "kestra._task.logging",
+    "KeyInfo": "kestra._api.namespaces",
+    "KeyValueStore": "kestra._client.key_values",
     "LogEntry": "kestra._api.models",
     "LogFormatter": "kestra._task.logging",
     "Metric": "kestra._api.models",
+    "Namespace": "kestra._client.namespace",
+    "NamespaceFiles": "kestra._client.namespace_files",
+    "NamespaceFlows": "kestra._client.namespace_flows",
     "State": "kestra._api.models",
     "StateChange": "kestra._api.models",
     "TaskRun": "kestra._api.models",
+    "Violation": "kestra._api.namespaces",
+    "WebhookResponse": "kestra._api.namespaces",
     "load_execution_context": "kestra._task.execution_context",
 }
 _MODULES = ("exceptions", "testing")

@@ -25,7 +25,8 @@ class Server:
         dialect: How it is spoken to; `None` while that is not known.
         needs_main: Whether paths need the tenant `main`; `None` while that is not known.
         was_asked: Its configuration was asked for.
-        edition: Its edition, where its configuration could be had.
+        version: Its version, where its configuration could be had.
+        edition: Its edition, likewise.
         offset: Its clock minus ours, in seconds; `None` while that is not known.
         search_form: How a parameter of a search is written, once one was understood.
         has_log_search: Whether it counts log entries; `None` while that is not known.
@@ -40,6 +41,7 @@ class Server:
     dialect: Dialect | None = None
     needs_main: bool | None = None
     was_asked: bool = False
+    version: str | None = None
     edition: str | None = None
     offset: float | None = None
     search_form: str | None = None
@@ -120,7 +122,8 @@ class Server:
         if not isinstance(configuration, dict):
             return
         version, edition = configuration.get("version"), configuration.get("edition")
-        major = version.partition(".")[0] if isinstance(version, str) else ""
+        self.version = version if isinstance(version, str) else None
+        major = (self.version or "").partition(".")[0]
         if major.isdecimal():
             self.dialect = FROM_2 if int(major) >= 2 else BEFORE_2  # noqa: PLR2004  # 2.0
         self.edition = edition if isinstance(edition, str) else None

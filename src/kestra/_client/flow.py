@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from kestra._api.models import FlowExecution, LogEntry, Metric, StateChange
+    from kestra._client.namespace import Namespace
 
     Given = (
         ExecutionRequest
@@ -83,6 +84,20 @@ class Flow(Connection):
     def close(self) -> None:
         """Close the connections. The next request opens new ones."""
         self._sessions.close()
+
+    def namespace(self, name: str) -> Namespace:
+        """Return a namespace, with these connections and attributes.
+
+        Args:
+            name: The name of the namespace.
+
+        Raises:
+            TypeError: It is not a string.
+            ValueError: It cannot be one.
+        """
+        from kestra import Namespace
+
+        return Namespace._of(self, name)  # noqa: SLF001  # made for this
 
     # --- executing ---
 

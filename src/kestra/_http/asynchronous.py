@@ -46,6 +46,8 @@ class AsyncIO:
         self.server = flow._server
         self.shown: dict[str, Any] = {}
         self.has_own_log = False
+        self.may_be_enterprise = flow._may_be_enterprise
+        self.attempts = 0
         self._sessions: AsyncSessions = flow._sessions
         self._parent = parent
         self._inbox: asyncio.Queue[tuple[Stream, Event | None]] = asyncio.Queue()

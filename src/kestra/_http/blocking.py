@@ -133,6 +133,7 @@ class BlockingIO:
         self.flow = flow
         self.server = flow._server
         self.shown: dict[str, Any] = {}
+        self.attempts = 0
         self._stop = Flag()  # for what is done beside this call
         self._parent = parent
         self._inbox: Queue[tuple[Stream, Event | None]] | None = None

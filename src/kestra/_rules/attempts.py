@@ -169,6 +169,7 @@ class _Sending:
 
     async def _attempt(self) -> Response | Failure:
         self._attempts += 1
+        self._io.attempts = self._attempts
         self._outcome = None
         self._outcome = await self._io.attempt(self._request)
         return self._outcome

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # The last two segments are namespace and flow, whatever they and the segments before are called.
 _PATH = re.compile(r"(.*/executions)/([^/]+)/([^/]+)")
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+# A POST that, sent again, does the same again: it overwrites a file, or changes nothing.
+_HARMLESS = re.compile(r".*/(namespaces/[^/]+/files|flows/validate|flows/(enable|disable)/by-ids)")
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 # A server of 2.0 says so, with the status 404, of an execution that runs.
 _DISAPPEARED = "Execution disappeared after create"
@@ -177,7 +179,7 @@ class Search:
 
 def doubt_after(request: Request, outcome: Response | Failure) -> Doubt:
     """Return the doubt that an outcome leaves."""
-    if request.method.upper() in _REPEATABLE:
+    if request.method.upper() in _REPEATABLE or _HARMLESS.fullmatch(urlsplit(request.url).path):
         return Doubt.NONE
     if isinstance(outcome, Failure):
         return Doubt.NONE if outcome.unsent else Doubt.UNANSWERED
@@ -227,5 +229,6 @@ def without_correlation(url: str) -> str:
 
 
 def is_too_big(response: Response) -> bool:
-    """Return True if the inputs are larger than the server's queue takes; final, on 2.0."""
-    return status_of(response) == 500 and "MessageTooBig" in body_text(response)  # noqa: PLR2004
+    """Return True if inputs or a flow are larger than the server's queue takes; final, on 2.0."""
+    text = body_text(response) if status_of(response) == 500 else ""  # noqa: PLR2004
+    return "MessageTooBig" in text or "message-protection.limit" in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from kestra._rules import problems
@@ -26,16 +26,8 @@ async def download(io: IO, execution_id: str, uri: str, to: str | os.PathLike[st
     path = await io.call(_target, uri, to)
     url = io.server.url("executions/{execution_id}/file", execution_id=execution_id)
     part = path.with_name(f".{uuid4().hex}.part")
-    request = io.describe("get", url)
-    policy, attempts = request.settings.policy or default_policy(), 0
     try:
-        while (failure := await io.save(url, part, params={"path": uri})) is not None:
-            attempts += 1
-            spent, seconds = next_attempt(policy)
-            if spent is None or failure.final:
-                raise problems.failed(request, failure, attempts) from failure.reason
-            policy = spent
-            await pause(io, request, failure, seconds)
+        await fetch(io, url, part, params={"path": uri})
         await io.call(part.replace, path)
     finally:
         await io.call(part.unlink, missing_ok=True)
@@ -52,3 +44,16 @@ def _target(uri: object, to: str | os.PathLike[str]) -> Path:
     if path.is_dir() or not path.name:
         raise ValueError(f"to must name a file, not the folder {str(path)!r}")
     return path
+
+
+async def fetch(io: IO, url: str, to: Path, **arguments: Any) -> None:
+    """Save the body of a response to a file, from its beginning as often as it breaks off."""
+    request = io.describe("get", url)
+    policy, attempts = request.settings.policy or default_policy(), 0
+    while (failure := await io.save(url, to, **arguments)) is not None:
+        attempts += 1
+        spent, seconds = next_attempt(policy)
+        if spent is None or failure.final:
+            raise problems.failed(request, failure, attempts) from failure.reason
+        policy = spent
+        await pause(io, request, failure, seconds)

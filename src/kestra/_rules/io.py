@@ -134,6 +134,7 @@ class IO(Protocol):
 
     server: Server
     shown: dict[str, Any]  # the execution that was polled last
+    attempts: int  # how many times the last request was sent
 
     @property
     def clock(self) -> Clock: ...

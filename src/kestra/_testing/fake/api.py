@@ -7,7 +7,14 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from kestra._testing.fake import executions_api, results_api
+from kestra._testing.fake import (
+    executions_api,
+    files_api,
+    flows_api,
+    kv_api,
+    results_api,
+    webhooks_api,
+)
 from kestra._testing.fake.messages import Reply, Request, as_json
 from kestra._testing.fake.refused import Refused, UnexpectedError, not_found
 
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
     from kestra._testing.fake.engine import Engine
 
 _RELEASES = {"0.21": "0.21.0", "1.3": "1.3.31", "2.0": "2.0.0"}
-_RESOURCES = ("configs", "executions", "logs", "metrics", "outputs")
+_RESOURCES = ("configs", "executions", "flows", "kv", "logs", "metrics", "namespaces", "outputs")
 
 
 class Api:
@@ -101,7 +108,31 @@ _ROUTES: tuple[tuple[str, Callable[..., Reply]], ...] = (
     (r"POST executions/([^/]+)/(actions/)kill", executions_api.not_allowed),
     (r"POST executions/([^/]+)/(actions/|)(pause|resume|restart|replay|replay-with-inputs|labels)",
      executions_api.act),
+    (r"(?:GET|POST|PUT) executions/webhook/([^/]+)/([^/]+)/([^/]+)", webhooks_api.call),
     (r"POST executions/([^/]+)/([^/]+)", executions_api.create),
+    (r"GET kv", kv_api.listed),
+    (r"GET namespaces/([^/]+)/kv", kv_api.listed_of),
+    (r"DELETE namespaces/([^/]+)/kv", kv_api.delete_many),
+    (r"GET namespaces/([^/]+)/kv/([^/]+)", kv_api.get),
+    (r"PUT namespaces/([^/]+)/kv/([^/]+)", kv_api.put),
+    (r"DELETE namespaces/([^/]+)/kv/([^/]+)", kv_api.delete),
+    (r"GET namespaces/([^/]+)/files", files_api.get),
+    (r"POST namespaces/([^/]+)/files", files_api.put),
+    (r"PUT namespaces/([^/]+)/files", files_api.move),
+    (r"DELETE namespaces/([^/]+)/files", files_api.delete),
+    (r"GET namespaces/([^/]+)/files/stats", files_api.stats),
+    (r"GET namespaces/([^/]+)/files/directory", files_api.directory),
+    (r"GET namespaces/([^/]+)/files/search", files_api.search),
+    (r"GET namespaces/([^/]+)/files/export", files_api.export),
+    (r"GET flows/export/by-query", flows_api.export),
+    (r"POST flows", flows_api.create),
+    (r"POST flows/validate", flows_api.validate),
+    (r"POST flows/(enable|disable)/by-ids", flows_api.switch),
+    (r"GET flows/([^/]+)", flows_api.listed),
+    (r"GET flows/([^/]+)/([^/]+)", flows_api.get),
+    (r"PUT flows/([^/]+)/([^/]+)", flows_api.update),
+    (r"DELETE flows/([^/]+)/([^/]+)", flows_api.delete),
+    (r"GET flows/([^/]+)/([^/]+)/revisions", flows_api.revisions),
     (r"GET logs/search", results_api.search_logs),
     (r"GET logs/([^/]+)", results_api.log),
     (r"GET logs/([^/]+)/download", results_api.download),

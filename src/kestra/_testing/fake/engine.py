@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kestra._testing.fake.clock import VirtualClock
+    from kestra._testing.fake.files_api import StoredFile
+    from kestra._testing.fake.flows_api import StoredFlow
+    from kestra._testing.fake.kv_api import Stored
 
 NO_FLOW = "Requested Flow is not found."
 _BATCH = 100  # entries of a log that are stored together
@@ -34,6 +37,9 @@ class Engine:
     Attributes:
         version: `0.21`, `1.3` or `2.0`.
         flows: The flows by namespace and id; `None` for one that is said not to be there.
+        kv: The values of each namespace by key.
+        files: The files of each namespace by path.
+        sources: The sources of flows by namespace and id.
         executions: The executions by id, in the order of their creation.
         courses: What the next executions are to go through.
         log_delay: For how many seconds after an entry was logged it is not stored.
@@ -44,6 +50,9 @@ class Engine:
         self.version = version
         self.clock = clock
         self.flows: dict[tuple[str, str], FlowDefinition | None] = {}
+        self.kv: dict[str, dict[str, Stored]] = {}
+        self.files: dict[str, dict[str, StoredFile]] = {}
+        self.sources: dict[tuple[str, str], StoredFlow] = {}
         self.executions: dict[str, Execution] = {}
         self.courses: deque[list[Step]] = deque()
         self.log_delay = 0.0

@@ -67,6 +67,7 @@ class FlowDefinition:
     Attributes:
         loops: By the id of a task: the values that it loops over, the id of the task that it
             contains, and the function that is called with each value.
+        webhook: The properties of its webhook as in YAML, `None` for none.
     """
 
     namespace: str
@@ -80,6 +81,7 @@ class FlowDefinition:
     labels: Mapping[str, str] = field(default_factory=dict)
     states: tuple[Step, ...] = ()
     loops: Mapping[str, Loop] = field(default_factory=dict)
+    webhook: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,14 +42,15 @@ def create(api: Api, request: Request, namespace: str, flow: str) -> Reply:
     date = parse_instant(request.value("scheduleDate"))  # one without an offset is ignored too
     execution = engine.create(definition, revision, parts_of(request), labels, date)
     if (request.value("wait") or "").lower() == "true":
-        _await(engine, execution, request)
+        await_end(engine, execution, request)
     tenant = () if engine.version == "0.21" else (api.tenant,)
     names = (*tenant, "executions", namespace, flow, execution.id)
     address = f"{api.base}/ui/" + "/".join(quote(name, safe="") for name in names)
-    return as_json({**_shown(engine, execution), "url": address})
+    return as_json({**shown_execution(engine, execution), "url": address})
 
 
-def _await(engine: Engine, execution: Execution, request: Request) -> None:
+def await_end(engine: Engine, execution: Execution, request: Request) -> None:
+    """Let time pass until an execution has ended, or the client has given up."""
     clock = engine.clock
     end = clock.now() + (math.inf if request.read_timeout is None else request.read_timeout)
     while not execution.has_ended:
@@ -63,7 +64,7 @@ def _await(engine: Engine, execution: Execution, request: Request) -> None:
 
 def status(api: Api, _: Request, execution_id: str) -> Reply:
     """Show an execution."""
-    return as_json(_shown(api.engine, api.engine.get(execution_id), is_brief=True))
+    return as_json(shown_execution(api.engine, api.engine.get(execution_id), is_brief=True))
 
 
 def search(api: Api, request: Request) -> Reply:
@@ -72,7 +73,7 @@ def search(api: Api, request: Request) -> Reply:
     method = "find" if engine.version == "0.21" else "searchExecutions"
     found = _search.executions(engine.all(), query, engine.version, engine.clock.date)
     some, total = _search.page(found, query, method, engine.version)
-    results = [_shown(engine, each, is_brief=True) for each in some]
+    results = [shown_execution(engine, each, is_brief=True) for each in some]
     if engine.version == "2.0":
         for each in results:
             each.pop("taskRunList", None)
@@ -97,7 +98,7 @@ def act(api: Api, request: Request, execution_id: str, place: str, action: str) 
         return Reply(_BRIEF[action])
     if is_new:
         engine.play(execution)  # which responds when the action has been carried out
-    return as_json(_shown(engine, execution))
+    return as_json(shown_execution(engine, execution))
 
 
 def not_allowed(_: Api, request: Request, *_path: str) -> Reply:
@@ -155,8 +156,10 @@ def follow(api: Api, _: Request, execution_id: str) -> Reply:
             return as_json(f"Unable to find the execution {execution_id}", 404)
         return as_stream(start)
     execution = engine.get(execution_id)
-    states = [("progress", _shown(engine, execution)) for _ in states_of(engine, execution)]
-    end = [("end", _shown(engine, execution))] if execution.has_ended else []
+    states = [
+        ("progress", shown_execution(engine, execution)) for _ in states_of(engine, execution)
+    ]
+    end = [("end", shown_execution(engine, execution))] if execution.has_ended else []
     return as_stream([*start, *states, *end])
 
 
@@ -176,6 +179,9 @@ def states_of(engine: Engine, execution: Execution) -> Iterator[None]:
             return
 
 
-def _shown(engine: Engine, execution: Execution, *, is_brief: bool = False) -> dict[str, Any]:
+def shown_execution(
+    engine: Engine, execution: Execution, *, is_brief: bool = False
+) -> dict[str, Any]:
+    """Return an execution as JSON."""
     execution.was_seen_ended = execution.was_seen_ended or execution.has_ended
     return shown.execution_json(execution, engine.version, engine.clock.date, is_brief=is_brief)

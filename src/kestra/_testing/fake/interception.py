@@ -112,6 +112,7 @@ class Interception:
             body.encode() if isinstance(body, str) else body,
             request.headers.get("Authorization"),
             timeout[1] if isinstance(timeout, tuple) else timeout,
+            request.headers,
         )
 
     def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kestra._testing.fake.inputs import Part
 
@@ -22,6 +22,7 @@ class Request:
     Attributes:
         path: Its path, below that of the server.
         read_timeout: For how long the client waits for a response, in seconds.
+        headers: All its headers; of text, as the client has written them.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Request:
     body: bytes = b""
     authorization: str | None = None
     read_timeout: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, list[str]]:

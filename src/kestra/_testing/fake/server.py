@@ -35,9 +35,9 @@ _POLLS = 20_000  # of an execution that waits for somebody, until it is clear th
 class FakeKestra:
     """A Kestra server for the tests of code that calls `Flow`: in process, without a socket.
 
-    Flows are Python functions. A request of `Flow` is checked as a server does it, and gets the
-    response of a server; executions go through their states on a clock of their own, on which
-    waiting costs no time::
+    Flows are Python functions. What `Flow` and `Namespace` send is checked as a server does it, and
+    gets the response of a server; executions go through their states on a clock of their own, on
+    which waiting costs no time::
 
         def test_the_report_is_ordered():
             with FakeKestra() as fake:
@@ -173,6 +173,7 @@ class FakeKestra:
         labels: Mapping[str, str] | None = None,
         states: Sequence[str | tuple[str, float]] = (),
         loops: Mapping[str, Loop] | None = None,
+        webhook: str | Mapping[str, Any] | None = None,
     ) -> None:
         """Register a flow.
 
@@ -199,6 +200,8 @@ class FakeKestra:
                 task that they are passed to, and its function, as in
                 `{"each": (["a", "b"], "load", lambda value: {"rows": 3})}`. Each value makes an
                 execution of its own, of kind LOOP.
+            webhook: Its key, or what the trigger has in YAML (`key`, `wait`, `returnOutputs`,
+                `responseCode`). The function gets `{"trigger": {"body": …, "parameters": …}}`.
 
         Raises:
             ValueError: An input has no such type, there is no such state, or a loop cannot be.
@@ -217,6 +220,7 @@ class FakeKestra:
             labels=dict(labels or {}),
             states=tuple(steps_of(states)),
             loops=dict(loops or {}),
+            webhook={"key": webhook} if isinstance(webhook, str) else webhook,
         )
 
     def missing(self, namespace: str, flow: str) -> None:

@@ -1,0 +1,233 @@
+"""Files with the sources of flows: their documents, which flow each is, and in which order they go.
+
+A server keeps a source byte for byte, so that a document is a piece of the text of its file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from difflib import unified_diff
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SUFFIXES = frozenset({".yml", ".yaml"})
+# By YAML's own rule, no text begins a line like this but a document.
+_SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)?", re.MULTILINE)
+_CALLERS = ("Subflow", "ForEachItem", ".flow.Flow", ".flows.Flow")
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document: the source of a flow.
+
+    Attributes:
+        path: Its file.
+        line: How many lines of the file come before it.
+        text: The document.
+        id: The id of the flow, `None` where the document cannot be read.
+        namespace: Its namespace, likewise.
+        namespace_at: Where in the text the namespace stands.
+        calls: The flows that it calls, as namespace and id.
+        fault: Why it cannot be read.
+    """
+
+    path: str
+    line: int
+    text: str
+    id: str | None = None
+    namespace: str | None = None
+    namespace_at: tuple[int, int] = (0, 0)
+    calls: frozenset[tuple[str, str]] = frozenset()
+    fault: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for an error."""
+        return f"{self.path}:{self.line + 1}" if self.line else self.path
+
+
+def read_sources(paths: Any) -> list[Source]:
+    """Return the documents of files, and of the YAML files below folders.
+
+    Raises:
+        TypeError: `paths` is neither a path nor several.
+        ValueError: There are no documents, or a file is not UTF-8.
+        OSError: A file cannot be read.
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    for each in given:
+        if not isinstance(each, str | os.PathLike):
+            raise TypeError(f"paths must be a path or several, not {type(each).__name__}")
+    sources = [
+        source
+        for each in given
+        for path in _files(Path(each))
+        for source in _documents(str(path), _read(path))
+    ]
+    if not sources:
+        listed = ", ".join(os.fspath(each) for each in given)
+        raise ValueError(
+            f"paths: there are no flows in {listed or 'nothing'}: YAML files hold them"
+        )
+    return sources
+
+
+def for_namespace(sources: Iterable[Source], namespace: str, *, override: bool) -> list[Source]:
+    """Return the documents with this namespace, in an order in which callers come last.
+
+    Raises:
+        ValueError: One cannot be read, is of another namespace, or two are of one flow.
+    """
+    own: dict[str, Source] = {}
+    for source in sources:
+        if source.fault:
+            raise ValueError(f"{source.place}: {source.fault}")
+        flow = str(source.id)
+        if source.namespace != namespace:
+            if not override:
+                raise ValueError(
+                    f"{source.place}: the flow {flow} is of the namespace {source.namespace}, not "
+                    f"{namespace}: deploy it there, or with override_namespace=True"
+                )
+            source = _moved(source, namespace)  # noqa: PLW2901  # the same flow, elsewhere
+        if flow in own:
+            raise ValueError(f"{source.place}: the flow {flow} is in {own[flow].place} as well")
+        own[flow] = source
+    return list(_in_order(own, namespace))
+
+
+def document(text: str, path: str = "", line: int = 0) -> Source | None:
+    """Return a document with what it says of its flow; `None` if it is empty."""
+    import_yaml = _yaml()
+    bom = len(text) - len(text.removeprefix(_BOM))
+    source = Source(path, line, text)
+    try:
+        root = import_yaml.compose(text[bom:], Loader=import_yaml.SafeLoader)
+    except import_yaml.YAMLError as error:
+        at = getattr(error, "problem_mark", None)
+        where = f"line {line + at.line + 1}: " if at else ""
+        return replace(
+            source, fault=f"{where}{getattr(error, 'problem', None) or 'not valid YAML'}"
+        )
+    if root is None:
+        return None
+    values = _mapping(root)
+    missing = [each for each in ("id", "namespace") if not _scalar(values.get(each))]
+    if missing:
+        return replace(source, fault=f"it has no {missing[0]}, so it is not a flow")
+    at = values["namespace"]
+    namespace = str(_scalar(at))
+    return replace(
+        source,
+        id=_scalar(values["id"]),
+        namespace=namespace,
+        namespace_at=(at.start_mark.index + bom, at.end_mark.index + bom),
+        calls=frozenset(_calls(root, namespace)),
+    )
+
+
+def difference(old: str, new: str, name: str, path: str) -> str:
+    """Return the difference of two sources as a unified diff; empty where there is none."""
+    lines = unified_diff(old.split("\n"), new.split("\n"), f"{name} (server)", path, lineterm="")
+    return "\n".join(lines)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for each in sorted(path.rglob("*")):
+        below = each.relative_to(path).parts
+        hidden = any(part.startswith(".") for part in below)
+        if each.suffix in _SUFFIXES and not hidden and each.is_file():
+            yield each
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _documents(path: str, text: str) -> Iterator[Source]:
+    """Yield the documents of a file; that of a file with one is its whole text."""
+    starts = [0, *(match.end() for match in _SEPARATOR.finditer(text))]
+    ends = [*(match.start() for match in _SEPARATOR.finditer(text)), len(text)]
+    found = [
+        document(text[start:end], path, text.count("\n", 0, start))
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    documents = [each for each in found if each is not None]
+    if len(documents) == 1:
+        whole = document(text, path)
+        yield documents[0] if whole is None else whole
+    else:
+        yield from documents
+
+
+def _moved(source: Source, namespace: str) -> Source:
+    start, end = source.namespace_at
+    calls = {
+        (namespace if called == source.namespace else called, flow) for called, flow in source.calls
+    }
+    return replace(
+        source,
+        text=source.text[:start] + namespace + source.text[end:],
+        namespace=namespace,
+        calls=frozenset(calls),
+    )
+
+
+def _in_order(sources: dict[str, Source], namespace: str) -> Iterator[Source]:
+    """Yield each after those that it calls; where they call each other, in the order of files."""
+    done: set[str] = set()
+
+    def visit(flow: str) -> Iterator[Source]:
+        if flow in done:
+            return
+        done.add(flow)
+        for called_in, called in sorted(sources[flow].calls):
+            if called_in == namespace and called in sources:
+                yield from visit(called)
+        yield sources[flow]
+
+    for flow in sources:
+        yield from visit(flow)
+
+
+def _calls(node: Any, namespace: str) -> Iterator[tuple[str, str]]:
+    """Yield the flows that tasks below a node call."""
+    values = _mapping(node)
+    called = _scalar(values.get("flowId"))
+    if called and str(_scalar(values.get("type"))).endswith(_CALLERS):
+        yield _scalar(values.get("namespace")) or namespace, called
+    below = values.values() if values else node.value if isinstance(node.value, list) else ()
+    for each in below:
+        yield from _calls(each, namespace)
+
+
+def _mapping(node: Any) -> dict[str, Any]:
+    if getattr(node, "id", None) != "mapping":
+        return {}
+    return {str(key.value): value for key, value in node.value}
+
+
+def _scalar(node: Any) -> str | None:
+    return str(node.value) if getattr(node, "id", None) == "scalar" else None
+
+
+def _yaml() -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise ImportError(
+            "to read the sources of flows, install PyYAML: pip install 'kestra[namespace]'"
+        ) from None
+    return yaml

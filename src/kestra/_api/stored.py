@@ -1,0 +1,216 @@
+"""What a key-value store keeps: which values come back as they were put, and how they are sent.
+
+Measured on 1.3 and 2.0. The body of a PUT is read as Ion: of what is not JSON, only a date and a
+moment in UTC are told by their form. Everything that would come back as something else is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, datetime, timedelta, timezone
+from math import isfinite
+from typing import Any
+
+from kestra._values.times import iso_duration, parse_instant
+
+LARGEST = 10 * 1024 * 1024  # bytes of a body
+_LONGEST_KEY = 250  # the name of a file on the server
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# A text that the server takes, or may take, for a duration.
+_DURATION = re.compile(
+    r"P(?=[^T]|T.)(?:([0-9]*)D)?(?:T(?:([0-9]*)H)?(?:([0-9]*)M)?(?:([0-9]*)([.,][0-9]*)?S)?)?",
+    re.IGNORECASE,
+)
+_MILLISECOND = timedelta(milliseconds=1)
+_SECOND = timedelta(seconds=1)
+
+
+def checked_key(key: Any) -> str:
+    """Return a key that the store takes.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: The server would refuse it.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a string, not {type(key).__name__}")
+    if not _KEY.fullmatch(key) or len(key) > _LONGEST_KEY:
+        raise ValueError(
+            f"key must begin with an ASCII letter or digit, have only these and '.', '_' and '-', "
+            f"and be at most {_LONGEST_KEY} characters long: {key[:60]!r}"
+        )
+    return key
+
+
+def checked_headers(ttl: Any, description: Any) -> dict[str, str]:
+    """Return what a PUT says beside the value.
+
+    Raises:
+        TypeError: One is of the wrong type.
+        ValueError: One cannot be sent.
+    """
+    headers = {}
+    if ttl is not None:
+        headers["ttl"] = _ttl(ttl)
+    if description is not None:
+        if not isinstance(description, str):
+            raise TypeError(f"description must be a string, not {type(description).__name__}")
+        if not _is_header(description):
+            raise ValueError(
+                "description must be one line of Latin-1 characters without spaces around it: "
+                "it is sent as a header, and others would be changed"
+            )
+        if description:
+            headers["description"] = description
+    return headers
+
+
+def _ttl(ttl: Any) -> str:
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float | timedelta):
+        raise TypeError(f"ttl must be a timedelta or seconds, not {type(ttl).__name__}")
+    try:
+        duration = ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)
+    except (OverflowError, ValueError):
+        raise ValueError(f"ttl must be seconds that a timedelta can hold, not {ttl}") from None
+    if duration <= timedelta(0):
+        raise ValueError(f"ttl must be more than 0 seconds, not {ttl}")
+    return iso_duration(duration)
+
+
+def _is_header(text: str) -> bool:
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return text == text.strip() and not any(ord(each) < ord(" ") for each in text)
+
+
+def body(value: Any, path: str) -> bytes:
+    """Return the body of a PUT for a value that comes back equal.
+
+    Args:
+        value: The value.
+        path: What it is called in an error.
+
+    Raises:
+        TypeError: It is of a type that the store does not keep.
+        ValueError: It would come back as something else.
+    """
+    try:
+        text = _text(value, path).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path} has a lone surrogate, which is not a character") from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply, or contains itself") from None
+    if len(text) > LARGEST:
+        raise ValueError(
+            f"{path} is {len(text):,} bytes as JSON, and the store takes {LARGEST:,}: write it to "
+            "a file of the namespace, and store its path"
+        )
+    return text
+
+
+def _text(value: Any, path: str) -> str:
+    if value is None:
+        raise ValueError(
+            f"{path} must not be None, which the store does not tell from an empty text: "
+            "delete the key instead"
+        )
+    if isinstance(value, datetime):
+        return _moment(value, path)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        if value < timedelta(0) or value % _SECOND:
+            raise ValueError(
+                f"{path} must be a timedelta of whole seconds, 0 or more: the store keeps others "
+                "as text; put value.total_seconds()"
+            )
+        return json.dumps(iso_duration(value))
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        raise ValueError(
+            f"{path} is a text that the store takes for a duration: put a timedelta, or the text "
+            'in a list or a dict, as in {"text": …}'
+        )
+    _check(value, path)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _moment(value: datetime, path: str) -> str:
+    if value.utcoffset() is None:
+        raise ValueError(
+            f"{path} must be a datetime with an offset, as of datetime.now(timezone.utc) or "
+            "value.astimezone(): the store keeps no others"
+        )
+    if timedelta(microseconds=value.microsecond) % _MILLISECOND:
+        raise ValueError(
+            f"{path} must be a datetime of whole milliseconds, since the store cuts the rest: put "
+            "value.replace(microsecond=0), or value.isoformat() as text"
+        )
+    in_utc = value.astimezone(timezone.utc).replace(tzinfo=None)
+    return f"{in_utc.isoformat(timespec='milliseconds' if in_utc.microsecond else 'seconds')}Z"
+
+
+def _check(value: Any, path: str) -> None:
+    """Refuse what JSON does not hold, or gives back as something else."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(
+                    f"{path} must have strings as keys, as JSON has, not {type(key).__name__}"
+                )
+            _check(item, f"{path}[{key!r}]")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check(item, f"{path}[{index}]")
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError(f"{path} is {value}, which JSON cannot hold: put None, or a text")
+    elif not isinstance(value, str | int | None):
+        raise TypeError(f"{path} {_remedy(value)}")
+
+
+def _remedy(value: Any) -> str:
+    if isinstance(value, date | timedelta):
+        return (
+            f"is a {type(value).__name__} within a list or a dict, where it would come back as "
+            "text: put its text"
+        )
+    if isinstance(value, tuple | set | frozenset):
+        return f"is a {type(value).__name__}, and would come back as a list: put list(value)"
+    return (
+        f"is a {type(value).__name__}: the store keeps what JSON holds, and date, datetime and "
+        "timedelta"
+    )
+
+
+def value_of(entry: dict[str, Any]) -> Any:
+    """Return the value in the response to a GET."""
+    value, kind = entry.get("value"), entry.get("type")
+    if kind == "NUMBER" and isinstance(value, str):
+        return float(value.replace("Infinity", "inf"))
+    if isinstance(value, str):
+        if kind == "DATE":
+            return _date(value)
+        if kind == "DATETIME":
+            return parse_instant(value) or value
+        if kind == "DURATION":
+            return _duration(value)
+    return value
+
+
+def _date(text: str) -> date | str:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return text
+
+
+def _duration(text: str) -> timedelta | str:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return text
+    days, hours, minutes, seconds = (int(each or 0) for each in match.groups()[:4])
+    fraction = float(f"0{(match[5] or '.0').replace(',', '.')}")
+    return timedelta(days, seconds + fraction, hours=hours, minutes=minutes)

@@ -1,0 +1,117 @@
+"""`namespace.kv`: the key-value store of a namespace, as a mapping."""
+# ruff: noqa: SLF001  # a namespace and its parts, and the Flow that it shares
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.stored import body, checked_headers, checked_key
+from kestra._rules import kv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import timedelta
+
+    from kestra._api.namespaces import KeyInfo
+    from kestra._client.namespace import Namespace
+
+
+class KeyValueStore(MutableMapping[str, Any]):
+    """The key-value store of a namespace: a mapping whose values outlive executions.
+
+    Values are what JSON holds, and `date`, `datetime` and `timedelta`. What is put comes back
+    equal, and is right in `{{ kv('key') }}`; what would come back as something else is refused with
+    the reason. The page on the key-value store has the table.
+
+    Each operation is a request, and `update` one a key; `clear` deletes many keys with one.
+    `list(kv)` asks for the length first: `list(iter(kv))` saves a request. A key
+    that is missing or has expired is a `KeyError`. Of two tasks that put the same key the later
+    one wins: the server has no compare-and-set, so a lock cannot be built on this. Limit the
+    concurrency of the flow instead.
+
+    Reading does not look in parent namespaces, while `{{ kv('key') }}` does.
+    """
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+
+    def __repr__(self) -> str:
+        return f"{self._namespace!r}.kv"
+
+    def __getitem__(self, key: str) -> Any:
+        return self._namespace._perform(kv.get_value, key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self._namespace._perform(kv.delete, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._namespace._perform_each(kv.keys)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        try:
+            self._namespace._perform(kv.get, key)
+        except KeyError:
+            return False
+        return True
+
+    def set(
+        self,
+        key: str,
+        value: Any,
+        *,
+        ttl: timedelta | float | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Put a value, perhaps for some time only.
+
+        Without a `ttl`, what was put before with one expires no more, and without a `description`
+        the earlier one is gone: so it is for `kv[key] = value`, too.
+
+        Args:
+            key: The key: ASCII letters, digits, `.`, `_` and `-`, beginning with a letter or digit.
+            value: The value.
+            ttl: How long to keep it: a timedelta or seconds.
+            description: What people see beside it: one line of Latin-1 characters.
+
+        Raises:
+            TypeError: An argument, or a part of the value, is of a type that cannot be kept.
+            ValueError: An argument would be refused, or come back as something else.
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+        """
+        checked_key(key)
+        headers = checked_headers(ttl, description)
+        content = body(value, f"kv[{key!r}]")
+        self._namespace._perform(kv.put, key, content, headers)
+
+    def info(self, key: str) -> KeyInfo:
+        """Get what the store says of a key: type, revision, description, dates, expiry.
+
+        Args:
+            key: The key.
+
+        Raises:
+            KeyError: It is missing, or has expired.
+            ValueError: It cannot be a key.
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+        """
+        return self._namespace._perform(kv.info, key)
+
+    def clear(self) -> None:
+        """Delete all keys of the namespace, a thousand with one request.
+
+        Raises:
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+        """
+        self._namespace._perform(kv.clear)

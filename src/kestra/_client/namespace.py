@@ -1,0 +1,360 @@
+"""`Namespace`: what lives around the flows of a namespace."""
+# ruff: noqa: SLF001  # a namespace and its parts, and the Flow that it shares
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kestra._api.credentials import displayed
+from kestra._client.flow import Flow
+from kestra._client.key_values import KeyValueStore
+from kestra._client.namespace_files import NamespaceFiles
+from kestra._client.namespace_flows import NamespaceFlows
+from kestra._http.blocking import perform, perform_each
+from kestra._rules import listing, webhook
+from kestra._task.execution_context import load_execution_context
+from kestra.exceptions import (
+    AuthenticationError,
+    ExecutionContextNotFound,
+    FailedExponentialBackoff,
+    InvalidExecutionContext,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
+    from datetime import datetime, timedelta
+    from types import TracebackType
+
+    import urllib3
+    from typing_extensions import Self
+
+    from kestra._api.namespaces import Execution, WebhookResponse
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Namespace:
+    """A namespace in hand: its key-value store, files, flows and executions.
+
+    ::
+
+        with Namespace("company.team") as ns:
+            ns.kv["cursor"] = date(2026, 1, 31)
+            ns.files.sync("src/", to="etl/")
+            ns.flows.deploy("flows/")
+            for execution in ns.executions("report", state="FAILED", since=timedelta(days=1)):
+                print(execution.id, execution.url)
+            print(ns.webhook("orders", key, {"id": 7}, wait=60).outputs)
+
+    In a task with `executionContext: true`, `Namespace()` is the namespace of its flow. One object
+    serves any number of threads, and `with` or `close` closes its connections; that of
+    `flow.namespace("…")` shares those of the `Flow`.
+
+    Attributes:
+        name: The name of the namespace.
+        kv: Its key-value store.
+        files: Its files.
+        flows: Its flows.
+    """
+
+    def __init__(  # noqa: PLR0913  # each is independent, and all but the first keyword-only
+        self,
+        name: str | None = None,
+        *,
+        tenant: str | None = None,
+        hostname: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        api_token: str | None = None,
+        session: Any = None,
+        headers: Mapping[str, str] | None = None,
+        verify: bool | str | None = None,
+        proxies: Mapping[str, str] | None = None,
+        request_timeout: float | tuple[float, float] = (10, 60),
+        retries: int | urllib3.Retry | None = None,
+    ) -> None:
+        """Set how to reach the server; nothing is sent.
+
+        Args:
+            name: The namespace. By default it is that of the task which this runs in, from its
+                execution context, and so is the tenant, where `KESTRA_TENANT` is not set.
+            tenant: As for `Flow`, and so are the following.
+            hostname: The server; `KESTRA_HOSTNAME` by default. Only where that is not set, and
+                `name` is not given, the address in the execution context counts.
+            user: For Basic authentication; from the environment by default.
+            password: Its password.
+            api_token: For Bearer authentication; from the environment by default.
+            session: A session of yours.
+            headers: Headers for every request.
+            verify: How certificates are checked.
+            proxies: Proxies by scheme.
+            request_timeout: Seconds to connect and to read a response.
+            retries: How many attempts to make.
+
+        Raises:
+            ExecutionContextNotFound: There is neither a name nor an execution context.
+            InvalidExecutionContext: The execution context names no namespace.
+            TypeError: The name is not a string.
+            ValueError: It cannot be one.
+        """
+        self._origin = "the argument hostname" if hostname else _default_origin()
+        if name is None:
+            name, context_tenant, url = _from_context()
+            tenant = tenant or os.environ.get("KESTRA_TENANT") or context_tenant
+            if url and not hostname and not os.environ.get("KESTRA_HOSTNAME"):
+                hostname, self._origin = url, "kestra.url of the execution context"
+        self.name = checked_name(name)
+        self._owns_flow = True
+        self._flow = Flow(
+            tenant=tenant,
+            hostname=hostname,
+            user=user,
+            password=password,
+            api_token=api_token,
+            session=session,
+            headers=headers,
+            verify=verify,
+            proxies=proxies,
+            request_timeout=request_timeout,
+            retries=retries,
+        )
+
+    @classmethod
+    def _of(cls, flow: Flow, name: str) -> Self:
+        """Return a namespace that shares the connections of a `Flow`."""
+        namespace = cls.__new__(cls)
+        namespace.name = checked_name(name)
+        namespace._origin = "its Flow"
+        namespace._owns_flow = False
+        namespace._flow = flow
+        return namespace
+
+    def __repr__(self) -> str:
+        hostname = displayed(str(self._flow.hostname))
+        return (
+            f"{type(self).__name__}({self.name!r}, hostname={hostname!r} (from {self._origin}), "
+            f"tenant={self._flow.tenant!r})"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, unless they are those of a `Flow`."""
+        if self._owns_flow:
+            self._flow.close()
+
+    @cached_property
+    def kv(self) -> KeyValueStore:
+        """The key-value store of the namespace."""
+        return KeyValueStore(self)
+
+    @cached_property
+    def files(self) -> NamespaceFiles:
+        """The files of the namespace."""
+        return NamespaceFiles(self)
+
+    @cached_property
+    def flows(self) -> NamespaceFlows:
+        """The flows of the namespace: sources, validation, deployment."""
+        return NamespaceFlows(self)
+
+    # --- executions ---
+
+    def executions(  # noqa: PLR0913  # each is independent, and all but the first keyword-only
+        self,
+        flow: str | None = None,
+        *,
+        state: str | Iterable[str] | None = None,
+        labels: Mapping[str, Any] | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        text: str | None = None,
+        trigger: str | None = None,
+        children: bool | None = None,
+    ) -> Generator[Execution, None, None]:
+        """Find executions of the namespace, the newest first.
+
+        They are asked for while you iterate, a hundred at a time. Executions that are created
+        meanwhile change nothing: each that was there at the beginning comes once. A new one is
+        found a tenth of a second after its creation. What to do with them is in `Flow`: `kill`,
+        `restart`, `get_outputs` and more.
+
+        Args:
+            flow: Only of this flow.
+            state: Only in this state, or in one of these.
+            labels: Only with all of these labels.
+            since: Only those created since then; a timedelta is one before now, by the clock of the
+                server, and a datetime without an offset is local.
+            until: Only those created until then, likewise.
+            text: Only those which the server finds for this text: a piece of an id, of the
+                namespace or the flow, and more by its version.
+            trigger: Only those that this execution has started, by its id.
+            children: True for those only that another execution has started, False for the others.
+
+        Yields:
+            Each execution as the search shows it.
+
+        Raises:
+            MalformedResponse: The response is not what a Kestra server sends.
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+            TypeError: An argument is of the wrong type.
+            ValueError: There is no such state, or a label cannot be one.
+        """
+        search = listing.checked_search(
+            flow=flow,
+            state=state,
+            labels=labels,
+            since=since,
+            until=until,
+            text=text,
+            trigger=trigger,
+            children=children,
+        )
+        return self._perform_each(listing.executions, search)
+
+    def last(
+        self,
+        flow: str | None = None,
+        *,
+        state: str | Iterable[str] | None = None,
+        labels: Mapping[str, Any] | None = None,
+    ) -> Execution | None:
+        """Get the execution that was created last.
+
+        Args:
+            flow: Of this flow; of any by default.
+            state: In this state, or in one of these.
+            labels: With all of these labels.
+
+        Returns:
+            The execution, `None` where there is none.
+
+        Raises:
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+            TypeError: An argument is of the wrong type.
+            ValueError: There is no such state, or a label cannot be one.
+        """
+        search = listing.checked_search(flow=flow, state=state, labels=labels)
+        return self._perform(listing.last, search)
+
+    def webhook(
+        self, flow: str, key: str, body: Any = None, *, wait: bool | float = False
+    ) -> WebhookResponse:
+        """Call the webhook of a flow.
+
+        It is sent once, since a second one would start a second execution. What the flow answers
+        is no error, whatever its status: that of a flow which has failed is 500.
+
+        Args:
+            flow: The id of the flow.
+            key: The key of its webhook. No error shows it.
+            body: What to send: a dict or a list, with what `execute` takes as an input of type
+                JSON in it; text; or nothing.
+            wait: Whether to wait for the end of the execution where the webhook itself does not:
+                True, or for how many seconds at most.
+
+        Returns:
+            What was answered; where this has waited, the state and the outputs at the end.
+
+        Raises:
+            NotFound: There is no such flow, or the key is not that of its webhook.
+            Conflict: The flow is disabled; up to 1.x, also that an input is missing or wrong.
+            InvalidInput: An input is missing or wrong.
+            ExecutionTimeout: It has not ended in time.
+            APIError: The server refused for another reason.
+            FailedExponentialBackoff: No response came; the execution may exist all the same.
+            TypeError: The body cannot be sent, or a webhook would get it as something else.
+            ValueError: The same, or the flow or the key cannot be one.
+        """
+        sent = webhook.content(body)
+        options = None
+        if wait is not False:
+            timeout = None if wait is True else wait
+            options = self._flow._options(timeout=timeout, fetch_log=False)
+        return self._perform(webhook.call, flow, key, sent=sent, options=options)
+
+    # --- for its parts ---
+
+    def _perform(self, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+        try:
+            return perform(self._flow, rule, self.name, *args, **kwargs)
+        except (FailedExponentialBackoff, AuthenticationError) as error:
+            raise self._with_origin(error)  # noqa: B904  # it is the same error
+
+    def _perform_each(
+        self, rule: Callable[..., AsyncGenerator[T, None]], *args: Any, **kwargs: Any
+    ) -> Generator[T, None, None]:
+        try:
+            yield from perform_each(self._flow, rule, self.name, *args, **kwargs)
+        except (FailedExponentialBackoff, AuthenticationError) as error:
+            raise self._with_origin(error)  # noqa: B904  # it is the same error
+
+    def _with_origin(self, error: Exception) -> Exception:
+        """Say in an error where the address of the server came from."""
+        error.args = (f"{error}; the address is from {self._origin}", *error.args[1:])
+        return error
+
+
+def checked_name(name: Any) -> str:
+    """Return the name of a namespace.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It cannot be one.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be the name of a namespace, not {type(name).__name__}")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "name must be the name of a namespace, of ASCII letters, digits, '.', '_' and '-': "
+            f"{name!r}"
+        )
+    return name
+
+
+def _default_origin() -> str:
+    return "KESTRA_HOSTNAME" if os.environ.get("KESTRA_HOSTNAME") else "the default"
+
+
+def _from_context() -> tuple[str, str | None, str | None]:
+    """Return what the execution context says: the namespace, the tenant, and the server."""
+    try:
+        context = load_execution_context().to_dict()
+    except ExecutionContextNotFound as error:
+        raise ExecutionContextNotFound(
+            "Namespace() needs the name of a namespace, as in Namespace('company.team'), where "
+            f"there is no execution context to take it from: {error}"
+        ) from None
+    flow = _object(context, "flow")
+    name = flow.get("namespace")
+    if not isinstance(name, str):
+        raise InvalidExecutionContext(
+            "Namespace() needs the name of a namespace: the execution context has no flow.namespace"
+        )
+    tenant, url = flow.get("tenantId"), _object(context, "kestra").get("url")
+    return (
+        name,
+        tenant if isinstance(tenant, str) else None,
+        url if isinstance(url, str) else None,
+    )
+
+
+def _object(context: dict[str, Any], key: str) -> dict[str, Any]:
+    value = context.get(key)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,243 @@
+"""The flows of a namespace: one by one, never by the bulk routes, which delete what is not sent."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.namespaces import Change, FlowSource, Violation
+from kestra._api.parsing import body_of
+from kestra._api.sources import Source, difference, document, for_namespace, read_sources
+from kestra._rules.downloads import fetch
+from kestra._rules.pages import ready, tell_progress
+from kestra._rules.problems import json_of
+from kestra._values.times import parse_instant
+from kestra.exceptions import (
+    Conflict,
+    FailedExponentialBackoff,
+    InvalidInput,
+    KestraError,
+    NotFound,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kestra._rules.io import IO, Response
+
+_FLOW = "flows/{namespace}/{flow}"
+_YAML = {"Content-Type": "application/x-yaml"}
+_LINE = re.compile(r"\(at line (\d+)\)|line:? (\d+)")
+_FAULT = "Validation error: "
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+async def get(io: IO, namespace: str, flow: str, revision: int | None = None) -> FlowSource:
+    """Return a flow with its source."""
+    await ready(io)
+    url = io.server.url(_FLOW, namespace=namespace, flow=flow)
+    query = {"source": "true"} | ({} if revision is None else {"revision": str(revision)})
+    return _flow(json_of(await io.request("get", url, params=query), dict, "get", url))
+
+
+async def listed(io: IO, namespace: str) -> list[FlowSource]:
+    """Return the flows, without their sources."""
+    await ready(io)
+    url = io.server.url("flows/{namespace}", namespace=namespace)
+    found = json_of(await io.request("get", url), list, "get", url)
+    return sorted((_flow(each) for each in found), key=lambda flow: flow.id)
+
+
+async def revisions(io: IO, namespace: str, flow: str) -> list[FlowSource]:
+    """Return all revisions of a flow, with their sources."""
+    await ready(io)
+    url = io.server.url(f"{_FLOW}/revisions", namespace=namespace, flow=flow)
+    return [_flow(each) for each in json_of(await io.request("get", url), list, "get", url)]
+
+
+def _flow(shown: dict[str, Any]) -> FlowSource:
+    return FlowSource(
+        id=str(shown.get("id")),
+        namespace=str(shown.get("namespace")),
+        revision=shown.get("revision"),
+        disabled=bool(shown.get("disabled")),
+        updated=parse_instant(shown.get("updated")),
+        source=shown.get("source"),
+    )
+
+
+async def sources(io: IO, namespace: str) -> dict[str, str]:
+    """Return the exact sources of all flows of a namespace, by their ids, with one request."""
+    await ready(io)
+    url = io.server.url("flows/export/by-query")
+    is_old = (io.server.version or "").startswith("0.")
+    query = {"namespace" if is_old else "filters[namespace][EQUALS]": namespace}
+    folder = await io.call(tempfile.TemporaryDirectory)
+    try:
+        archive = Path(folder.name, "flows.zip")
+        await fetch(io, url, archive, params=query)
+        found = await io.call(_unpacked, archive)
+    finally:
+        await io.call(folder.cleanup)
+    start = f"{namespace}-"  # in the name of the file of a source that cannot be read here
+    return {
+        each.id or each.path.removeprefix(start).removesuffix(".yml"): each.text
+        for each in found
+        if each.namespace == namespace or (each.fault and each.path.startswith(start))
+    }
+
+
+def _unpacked(archive: Path) -> list[Source]:
+    if not archive.stat().st_size:
+        return []
+    with zipfile.ZipFile(archive) as opened:
+        found = [document(opened.read(name).decode(), name) for name in opened.namelist()]
+    return [each for each in found if each is not None]
+
+
+async def export(io: IO, namespace: str, to: Path) -> list[Path]:
+    """Write the sources of all flows to files of a folder."""
+    found = await sources(io, namespace)
+    return await io.call(_write, found, to)
+
+
+def _write(found: dict[str, str], to: Path) -> list[Path]:
+    to.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for flow, source in sorted(found.items()):
+        paths.append(to / f"{flow}.yml")
+        paths[-1].write_bytes(source.encode())
+    return paths
+
+
+# --- validating ----------------------------------------------------------------------------------
+
+
+async def validate(io: IO, _namespace: str, paths: Any) -> list[Violation]:
+    """Return what the server finds wrong with documents."""
+    documents = await io.call(read_sources, paths)
+    await ready(io)
+    url = io.server.url("flows/validate")
+    found: list[Violation] = []
+    for source in documents:
+        response = await io.request("post", url, data=source.text.encode(), headers=_YAML)
+        for entry in json_of(response, list, "post", url):
+            found += _violations(source, entry)
+    return found
+
+
+def _violations(source: Source, entry: dict[str, Any]) -> Iterable[Violation]:
+    flow = entry.get("flow") or source.id
+    said = str(entry.get("constraints") or "").removeprefix(_FAULT).strip("\n")
+    # Of a source that can be read, each line is a violation; else they are one message.
+    for message in said.split("\n") if entry.get("flow") else [said]:
+        if message:
+            match = _LINE.search(message)
+            line = source.line + int(match[1] or match[2]) if match else None
+            yield Violation(source.path, message, flow, line)
+    for warning in entry.get("warnings") or ():
+        yield Violation(source.path, str(warning), flow, is_warning=True)
+    for path in entry.get("deprecationPaths") or ():
+        yield Violation(source.path, f"{path} is deprecated", flow, is_warning=True)
+
+
+# --- deploying -----------------------------------------------------------------------------------
+
+
+async def deploy(  # noqa: PLR0913  # each is independent
+    io: IO, namespace: str, paths: Any, *, dry_run: bool, delete: bool, override: bool
+) -> list[Change]:
+    """Make the flows of a namespace what documents say."""
+    documents = for_namespace(await io.call(read_sources, paths), namespace, override=override)
+    there = await sources(io, namespace)
+    plan = [(_change(each, there.get(str(each.id))), each.text) for each in documents]
+    if delete:
+        kept = {change.name for change, _ in plan}
+        for flow in sorted(there.keys() - kept):
+            diff = difference(there[flow], "", f"{namespace}.{flow}", "(nothing)")
+            plan.append((Change("deleted", flow, diff=diff), ""))
+    if dry_run:
+        return [change for change, _ in plan]
+    done: list[Change] = []
+    for change, text in plan:
+        try:
+            done.append(await _carry_out(io, namespace, change, text))
+        except KestraError as error:
+            tell_progress(error, change, done)
+            raise
+    return done
+
+
+def _change(source: Source, there: str | None) -> Change:
+    flow = str(source.id)
+    if there == source.text:
+        return Change("unchanged", flow, source.path)
+    diff = difference(there or "", source.text, f"{source.namespace}.{flow}", source.path)
+    return Change("created" if there is None else "updated", flow, source.path, diff)
+
+
+async def _carry_out(io: IO, namespace: str, change: Change, text: str) -> Change:
+    if change.action == "unchanged":
+        return change
+    if change.action == "deleted":
+        await delete(io, namespace, change.name)
+        return change
+    if change.action == "created":
+        revision = await _create(io, namespace, change.name, text)
+    else:
+        url = io.server.url(_FLOW, namespace=namespace, flow=change.name)
+        revision = _revision(await io.request("put", url, data=text.encode(), headers=_YAML))
+    return replace(change, revision=revision)
+
+
+async def _create(io: IO, namespace: str, flow: str, text: str) -> int | None:
+    """Create a flow; where the response is lost, look whether it is there."""
+    url = io.server.url("flows")
+    try:
+        return _revision(await io.request("post", url, data=text.encode(), headers=_YAML))
+    except (FailedExponentialBackoff, Conflict, InvalidInput) as error:
+        is_lost = isinstance(error, FailedExponentialBackoff) or error.attempts > 1
+        if not is_lost:
+            raise
+        try:
+            there = await get(io, namespace, flow)
+        except KestraError:
+            raise error from None
+        if there.source != text:
+            raise
+        return there.revision
+
+
+def _revision(response: Response) -> int | None:
+    body = body_of(response)
+    revision = body.get("revision") if isinstance(body, dict) else None
+    return revision if isinstance(revision, int) else None
+
+
+# --- one flow ------------------------------------------------------------------------------------
+
+
+async def delete(io: IO, namespace: str, flow: str) -> None:
+    """Delete a flow; where an earlier attempt was lost, it may be gone already."""
+    await ready(io)
+    url = io.server.url(_FLOW, namespace=namespace, flow=flow)
+    try:
+        await io.request("delete", url)
+    except NotFound as error:
+        if error.attempts <= 1:
+            raise
+
+
+async def switch(io: IO, namespace: str, flow: str, *, on: bool) -> None:
+    """Enable or disable a flow; the server rewrites its source."""
+    await ready(io)
+    url = io.server.url(f"flows/{'enable' if on else 'disable'}/by-ids")
+    body = body_of(await io.request("post", url, json=[{"namespace": namespace, "id": flow}]))
+    if not (isinstance(body, dict) and body.get("count")):
+        await get(io, namespace, flow)  # which raises if there is no such flow

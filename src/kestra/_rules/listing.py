@@ -1,0 +1,218 @@
+"""Executions of a namespace, found by a search: each once, the newest first.
+
+Pages go by the time of creation: the next one begins where the last one ended, so that executions
+which are created meanwhile move nothing. 0.21 knows neither the filters nor the bound, and is
+asked by its own parameters; whatever it ignores is checked here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.dialects import FROM_2
+from kestra._api.forms import checked_labels
+from kestra._api.models import OTHER_STATES, TERMINAL_STATES
+from kestra._api.namespaces import Execution
+from kestra._api.parsing import labels_on, start_of, state_of, whole_state
+from kestra._rules.pages import ready, server_time
+from kestra._rules.problems import json_of, malformed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping
+
+    from kestra._rules.io import IO
+
+_PAGE = 100
+# A store may keep times less exactly than the server shows them.
+_STEP = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What executions to find. The attributes are those of `Namespace.executions`."""
+
+    flow: str | None = None
+    states: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    since: datetime | timedelta | None = None
+    until: datetime | timedelta | None = None
+    text: str | None = None
+    trigger: str | None = None
+    children: bool | None = None
+
+    def finds(self, namespace: str, execution: dict[str, Any]) -> bool:
+        """Return True for an execution that is as asked for, as far as it shows."""
+        labels = labels_on(execution)
+        return (
+            execution.get("namespace") == namespace
+            and self.flow in {None, execution.get("flowId")}
+            and (not self.states or state_of(execution) in self.states)
+            and all(labels.get(key) == value for key, value in self.labels.items())
+        )
+
+
+def checked_search(  # noqa: PLR0913  # each is independent
+    *,
+    flow: Any = None,
+    state: str | Iterable[str] | None = None,
+    labels: Mapping[str, Any] | None = None,
+    since: Any = None,
+    until: Any = None,
+    text: Any = None,
+    trigger: Any = None,
+    children: Any = None,
+) -> Search:
+    """Return what to search for.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: There is no such state, or a label cannot be one.
+    """
+    states = (state,) if isinstance(state, str) else tuple(state or ())
+    for each in states:
+        if each not in TERMINAL_STATES | OTHER_STATES:
+            known = ", ".join(sorted(TERMINAL_STATES | OTHER_STATES))
+            raise ValueError(f"state must be one or more of {known}, not {each!r}")
+    for name, value in (("flow", flow), ("text", text), ("trigger", trigger)):
+        if not isinstance(value, str | None):
+            raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    for name, value in (("since", since), ("until", until)):
+        if not isinstance(value, datetime | timedelta | None):
+            raise TypeError(
+                f"{name} must be a datetime, or a timedelta before now, not {type(value).__name__}"
+            )
+    if not isinstance(children, bool | None):
+        raise TypeError("children must be True, False, or None for all executions")
+    return Search(flow, states, checked_labels(labels or {}), since, until, text, trigger, children)
+
+
+async def executions(
+    io: IO, namespace: str, search: Search, size: int = _PAGE
+) -> AsyncGenerator[Execution, None]:
+    """Yield the executions that a search finds."""
+    await ready(io)
+    since, until = _moment(io, search.since), _moment(io, search.until)
+    is_old = (io.server.version or "").startswith("0.")
+    known: set[str] = set()
+    page, bound = 1, until
+    while True:
+        query = _old_query(namespace, search) if is_old else _query(namespace, search, since, bound)
+        paging = {"sort": "state.startDate:desc", "size": size, "page": page}
+        found = await _page(io, {**query, **paging})
+        if not is_old and io.server.dialect is not FROM_2 and _is_ignored(found, namespace, search):
+            is_old = True
+            continue
+        if is_old and until is None and found:
+            until = start_of(found[0])
+        new = [each for each in found if each["id"] not in known]
+        for each in new:
+            known.add(each["id"])
+            if _is_within(each, since, until) and search.finds(namespace, each):
+                yield _execution(io, each)
+        last = start_of(found[-1]) if found else None
+        if len(found) < size or (is_old and since and last and last < since):
+            return
+        if is_old or not new or last is None:
+            page += 1
+        else:
+            page, bound = 1, last + _STEP
+
+
+async def last(io: IO, namespace: str, search: Search) -> Execution | None:
+    """Return the execution that was created last."""
+    async for execution in executions(io, namespace, search, 1):
+        return execution
+    return None
+
+
+async def _page(io: IO, query: dict[str, Any]) -> list[dict[str, Any]]:
+    url = io.server.url("executions/search")
+    response = await io.request("get", url, params=query)
+    found = json_of(response, dict, "get", url).get("results")
+    if not isinstance(found, list):
+        raise malformed("get", url, response, "lacks the list of results")
+    return [each for each in found if isinstance(each, dict) and each.get("id")]
+
+
+def _query(
+    namespace: str, search: Search, since: datetime | None, until: datetime | None
+) -> dict[str, Any]:
+    """Return the filters of 1.x and later."""
+    query: dict[str, Any] = {"filters[namespace][EQUALS]": namespace}
+    if search.flow is not None:
+        query["filters[flowId][EQUALS]"] = search.flow
+    if search.states:
+        query["filters[state][IN]"] = ",".join(search.states)
+    for key, value in search.labels.items():
+        query[f"filters[labels][EQUALS][{key}]"] = value
+    if since is not None:
+        query["filters[startDate][GREATER_THAN_OR_EQUAL_TO]"] = _iso(since)
+    if until is not None:
+        query["filters[startDate][LESS_THAN_OR_EQUAL_TO]"] = _iso(until)
+    if search.text is not None:
+        query["filters[q][EQUALS]"] = search.text
+    if search.trigger is not None:
+        query["filters[triggerExecutionId][EQUALS]"] = search.trigger
+    if search.children is not None:
+        query["filters[childFilter][EQUALS]"] = "CHILD" if search.children else "MAIN"
+    return query
+
+
+def _old_query(namespace: str, search: Search) -> dict[str, Any]:
+    """Return the parameters of 0.21."""
+    query = {
+        "namespace": namespace,
+        "flowId": search.flow,
+        "state": list(search.states) or None,
+        "labels": [f"{key}:{value}" for key, value in search.labels.items()] or None,
+        "q": search.text,
+        "triggerExecutionId": search.trigger,
+        "childFilter": {True: "CHILD", False: "MAIN", None: None}[search.children],
+    }
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _is_ignored(found: list[dict[str, Any]], namespace: str, search: Search) -> bool:
+    """Return True if a server has ignored the filters."""
+    return any(not search.finds(namespace, each) for each in found)
+
+
+def _is_within(execution: dict[str, Any], since: datetime | None, until: datetime | None) -> bool:
+    start = start_of(execution)
+    if start is None:
+        return True
+    return (since is None or start >= since) and (until is None or start <= until)
+
+
+def _moment(io: IO, time: datetime | timedelta | None) -> datetime | None:
+    if isinstance(time, timedelta):
+        return server_time(io) - time
+    return None if time is None else time.astimezone()  # one without an offset is local
+
+
+def _iso(moment: datetime) -> str:
+    in_utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return f"{in_utc.isoformat(timespec='microseconds')}Z"
+
+
+def _execution(io: IO, shown: dict[str, Any]) -> Execution:
+    trigger = shown.get("trigger")
+    trigger = trigger if isinstance(trigger, dict) else {}
+    variables = trigger.get("variables")
+    variables = variables if isinstance(variables, dict) else {}
+    inputs = shown.get("inputs")
+    return Execution(
+        id=str(shown["id"]),
+        namespace=str(shown.get("namespace")),
+        flow=str(shown.get("flowId")),
+        revision=shown.get("flowRevision"),
+        state=whole_state(shown),
+        labels=labels_on(shown),
+        inputs=inputs if isinstance(inputs, dict) else {},
+        trigger=trigger.get("id"),
+        parent_id=variables.get("executionId") or shown.get("parentId"),
+        original_id=shown.get("originalId"),
+        url=io.server.address(shown),
+    )

@@ -1,0 +1,178 @@
+"""Making the files of a namespace what a folder has, or the reverse: what differs, nothing else.
+
+No listing of a server has a hash. One export has the CRC-32 of each file, and, to bring files
+here, the files themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from kestra._api.file_paths import Ignored, checked_path, is_kept, local_files, size_and_sum
+from kestra._api.namespaces import Change
+from kestra._rules import files
+from kestra._rules.pages import tell_progress
+from kestra.exceptions import KestraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from kestra._rules.io import IO
+
+    Sums = dict[str, tuple[int, int]]  # size and CRC by path
+
+logger = logging.getLogger("kestra")
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What to make the same.
+
+    Attributes:
+        local: The local folder.
+        to: The folder of the namespace, empty for its root.
+        delete: Whether to delete what only the target has.
+        dry_run: Whether to return the changes only.
+        on_change: Called with each change before it is made.
+    """
+
+    local: Path
+    to: str
+    delete: bool = False
+    dry_run: bool = False
+    on_change: Callable[[Change], Any] | None = None
+
+    def remote(self, path: str) -> str:
+        """Return the path in the namespace of a path below the local folder."""
+        return f"{self.to}/{path}" if self.to else path
+
+
+async def up(io: IO, namespace: str, sync: Sync) -> list[Change]:
+    """Make the namespace what the local folder has.
+
+    Raises:
+        ValueError: A server would not keep the path of a file, or a folder is in its place.
+    """
+    ignored = Ignored(sync.local)
+    here: Sums = await io.call(_local, sync, ignored)
+    for path in here:
+        checked_path(sync.remote(path), "local: the path of a file")
+    async with files.temporary_folder(io) as folder:
+        archive = folder / "files.zip"
+        await files.exported(io, namespace, archive)
+        there = await io.call(_remote, archive, sync, ignored)
+    plan = _plan(here, there, sync)
+    _check_places(here, there, sync)
+    if sync.dry_run:
+        return plan
+    done: list[Change] = []
+    for change in plan:
+        _tell(sync, change)
+        path = sync.remote(change.name)
+        try:
+            if change.action == "deleted":
+                await files.remove(io, namespace, path)
+            else:
+                await files.send(io, namespace, path, sync.local / change.name)
+        except KestraError as error:
+            tell_progress(error, change, done)
+            raise
+        done.append(change)
+    return done
+
+
+async def down(io: IO, namespace: str, sync: Sync) -> list[Change]:
+    """Make the local folder what the namespace has."""
+    ignored = Ignored(sync.local)
+    is_there = await io.call(sync.local.exists)
+    here: Sums = await io.call(_local, sync, ignored) if is_there else {}
+    async with files.temporary_folder(io) as folder:
+        archive = folder / "files.zip"
+        await files.exported(io, namespace, archive)
+        there = await io.call(_remote, archive, sync, ignored)
+        plan = _plan(there, here, sync)
+        if not sync.dry_run:
+            for change in plan:
+                _tell(sync, change)
+                await io.call(_take, archive, sync, change)
+    return plan
+
+
+def _local(sync: Sync, ignored: Ignored) -> Sums:
+    return {path: size_and_sum(sync.local / path) for path in local_files(sync.local, ignored)}
+
+
+def _remote(archive: Path, sync: Sync, ignored: Ignored) -> Sums:
+    if not archive.stat().st_size:
+        return {}
+    start = f"{sync.to}/" if sync.to else ""
+    with zipfile.ZipFile(archive) as opened:
+        return {
+            entry.filename[len(start) :]: (entry.file_size, entry.CRC)
+            for entry in opened.infolist()
+            if is_kept(entry.filename)
+            and entry.filename.startswith(start)
+            and not ignored(entry.filename[len(start) :])
+        }
+
+
+def _plan(source: Sums, target: Sums, sync: Sync) -> list[Change]:
+    """Return the changes that make the target what the source is; deletions come first."""
+    surplus = sorted(target.keys() - source.keys()) if sync.delete else []
+    changed = [
+        Change("updated" if path in target else "created", path, str(sync.local / path))
+        for path in sorted(source)
+        if source[path] != target.get(path)
+    ]
+    return [Change("deleted", path) for path in surplus] + changed
+
+
+def _check_places(here: Sums, there: Sums, sync: Sync) -> None:
+    """Refuse a file in the place of a folder, and the reverse, unless that is to be deleted."""
+    left = set() if sync.delete else there.keys() - here.keys()
+    folders = {folder for path in left for folder in _folders(path)}
+    for path in here:
+        wrong = path if path in folders else next((x for x in _folders(path) if x in left), None)
+        if wrong is not None:
+            kind = "a folder" if wrong == path else "a file"
+            raise ValueError(
+                f"local: {path!r} cannot be sent, since {sync.remote(wrong)!r} is {kind} of the "
+                "namespace: delete it first, or use delete=True"
+            )
+
+
+def _folders(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _tell(sync: Sync, change: Change) -> None:
+    logger.info("Namespace file %s: %s", sync.remote(change.name), change.action)
+    if sync.on_change is not None:
+        sync.on_change(change)
+
+
+def _take(archive: Path, sync: Sync, change: Change) -> None:
+    """Make a change to the local folder; a file is there either whole or as it was."""
+    path = sync.local / change.name
+    if change.action == "deleted":
+        path.unlink()
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{uuid4().hex}.part")
+    try:
+        with (
+            zipfile.ZipFile(archive) as opened,
+            opened.open(sync.remote(change.name)) as source,
+            part.open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

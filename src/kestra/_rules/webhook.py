@@ -1,0 +1,108 @@
+"""Calling the webhook of a flow: sent once, and what the flow answers is no error of the server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.models import TERMINAL_STATES
+from kestra._api.namespaces import WebhookResponse
+from kestra._api.parsing import body_of, outputs_in, state_of
+from kestra._rules import executing
+from kestra._rules.pages import ready
+from kestra._rules.problems import body_text, status_of
+from kestra._values.text import json_text
+from kestra.exceptions import APIError, KestraError
+
+if TYPE_CHECKING:
+    from kestra._rules.io import IO, Response
+    from kestra._rules.waiting import Options
+
+_PATH = "executions/webhook/{namespace}/{flow}/{key}"
+
+
+def content(body: Any) -> dict[str, Any]:
+    """Return a body as arguments of a request.
+
+    Raises:
+        TypeError: A webhook would get it as something else.
+        ValueError: It holds something that cannot be sent.
+    """
+    if body is None:
+        return {}
+    if isinstance(body, str):
+        kind, data = "text/plain; charset=utf-8", body.encode()
+    elif isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(
+            "body must be text or JSON: a webhook damages bytes; upload a file to the namespace, "
+            "or send base64.b64encode(body).decode()"
+        )
+    else:
+        text = json_text(body, "body")
+        if text[0] not in "{[":
+            raise TypeError(
+                "body must be a dict, a list or text: a webhook gets other JSON as text, so send "
+                "str(body)"
+            )
+        kind, data = "application/json", text.encode()
+    return {"data": data, "headers": {"Content-Type": kind}}
+
+
+async def call(  # noqa: PLR0913  # each is independent
+    io: IO, namespace: str, flow: str, key: str, *, sent: dict[str, Any], options: Options | None
+) -> WebhookResponse:
+    """Call a webhook, and wait for the end of the execution if there are options for that."""
+    await ready(io)
+    url = io.server.url(_PATH, namespace=namespace, flow=flow, key=key)
+    if options is not None:
+        # The response may come at the end of the flow.
+        sent = {**sent, "timeout": (io.describe("post", url).settings.timeout[0], options.timeout)}
+    start = io.clock.now()
+    try:
+        response = await io.request("post", url, once=True, **sent)
+    except KestraError as error:
+        answer = error.response if isinstance(error, APIError) else None
+        if answer is None or not _is_answer(answer):
+            _hide(error, url)
+            raise
+        response = answer
+    called = _read(io, response)
+    if options is None or called.execution_id is None or called.status in TERMINAL_STATES:
+        return called
+    if options.timeout is not None:
+        left = max(options.timeout - (io.clock.now() - start), 0.0)
+        options = replace(options, timeout=left)
+    ended = await executing.wait(io, called.execution_id, options)
+    return replace(called, status=ended.status, outputs=ended.outputs, url=ended.url or called.url)
+
+
+def _is_answer(response: Response) -> bool:
+    """Return True if the flow has chosen this status, or has failed; servers' own errors differ."""
+    body = body_of(response)
+    return isinstance(body, dict) and not ("message" in body and "_embedded" in body)
+
+
+def _read(io: IO, response: Response) -> WebhookResponse:
+    body, status = body_of(response), status_of(response)
+    if not isinstance(body, dict):
+        return WebhookResponse(status, body=body_text(response) if body is None else body)
+    if not (isinstance(body.get("id"), str) and "flowId" in body and "namespace" in body):
+        return WebhookResponse(status, outputs=body, body=body)
+    return WebhookResponse(
+        status,
+        execution_id=body["id"],
+        status=state_of(body) or "CREATED",
+        outputs=outputs_in(body),
+        body=body,
+        url=io.server.address(body),
+    )
+
+
+def _hide(error: KestraError, url: str) -> None:
+    """Keep the key of a webhook out of an error: whoever knows it can start the flow."""
+    key = url.rpartition("/")[2]
+    error.args = tuple(
+        each.replace(f"/{key}", "/***") if isinstance(each, str) else each for each in error.args
+    )
+    if isinstance(error, APIError) and error.path:
+        error.path = f"{error.path.rpartition('/')[0]}/***"

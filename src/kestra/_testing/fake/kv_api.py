@@ -1,0 +1,197 @@
+"""The routes of the key-value store, as 1.3 and 2.0 have them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from kestra._api.stored import value_of
+from kestra._testing.fake import search as _search
+from kestra._testing.fake.messages import Reply, Request, as_json
+from kestra._testing.fake.refused import Refused, not_found
+from kestra._testing.fake.shown import iso
+from kestra._values.times import iso_duration, parse_instant
+
+if TYPE_CHECKING:
+    from kestra._testing.fake.api import Api
+
+_MOST = 10 * 1024 * 1024  # bytes
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_KEY = 250
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+_DURATION = re.compile(r"P(?=[^T]|T.)(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?")
+
+
+@dataclass
+class Stored:
+    """A key: its type and value, and what is known of it; the times by the fake's clock."""
+
+    kind: str
+    value: Any
+    revision: int
+    at: float
+    description: str | None = None
+    expires: float | None = None
+    is_there: bool = True
+
+
+def get(api: Api, _: Request, namespace: str, key: str) -> Reply:
+    """Show a value."""
+    stored = _there(api, namespace, key)
+    if stored is None:
+        raise not_found(f"No value found for key '{key}' in namespace '{namespace}'")
+    if _is_over(api, stored):
+        raise Refused(410, "Resource has expired: The requested value has expired")
+    value = {} if stored.value is None else {"value": stored.value}
+    dated = {"revision": stored.revision, "updated": iso(api.engine.clock.date(stored.at))}
+    return as_json({"type": stored.kind, **value, **dated})
+
+
+def put(api: Api, request: Request, namespace: str, key: str) -> Reply:
+    """Store a value; what was said of an earlier one is gone."""
+    _check(key)
+    kind = request.content_type.partition(";")[0]
+    if kind not in {"text/plain", ""}:
+        allowed = f"Content Type [{kind}] not allowed. Allowed types: [text/plain]"
+        raise Refused(415, f"Unsupported Media Type: {allowed}")
+    if not request.body:
+        raise Refused(422, "Invalid route params: Required Body [value] not specified")
+    if len(request.body) > _MOST:
+        text = f"The content length [{len(request.body)}] exceeds the maximum [{_MOST}]"
+        raise Refused(500, f"Internal server error: {text}")
+    known = api.engine.kv.setdefault(namespace, {})
+    now = api.engine.clock.now()
+    ttl = _ttl(request.headers.get("ttl"))
+    type_, value = _read(request.body.decode())
+    revision = known[key].revision + 1 if key in known else 1
+    description = request.headers.get("description")
+    expires = None if ttl is None else now + ttl
+    known[key] = Stored(type_, value, revision, now, description, expires)
+    return Reply()
+
+
+def delete(api: Api, _: Request, namespace: str, key: str) -> Reply:
+    """Delete a value, and say whether it was there."""
+    stored = _there(api, namespace, key)
+    if stored is not None:
+        stored.is_there = False
+    return as_json(stored is not None and not _is_over(api, stored))
+
+
+def delete_many(api: Api, request: Request, namespace: str) -> Reply:
+    """Delete values, and say which were there."""
+    asked = dict.fromkeys(json.loads(request.body or b"{}").get("keys", ()))
+    known = api.engine.kv.get(namespace, {})
+    deleted = [key for key in asked if key in known and known[key].is_there]
+    for key in deleted:
+        known[key].is_there = False
+    return as_json({"keys": deleted})
+
+
+def listed(api: Api, request: Request) -> Reply:
+    """Show a page of keys."""
+    if api.engine.version == "0.21":
+        raise not_found()
+    query = request.values
+    wanted = query.get("filters[namespace][EQUALS]", [None])[0]
+    text = query.get("filters[q][EQUALS]", [""])[0].lower()
+    found = [
+        entry
+        for namespace in sorted(api.engine.kv)
+        if wanted in {None, namespace}
+        for entry in _entries(api, namespace)
+        if text in entry["key"].lower()
+    ]
+    some, total = _search.page(found, query, "list", api.engine.version)
+    return as_json({"results": some, "total": total})
+
+
+def listed_of(api: Api, _: Request, namespace: str) -> Reply:
+    """Show all keys of a namespace, where 1.3 and earlier do."""
+    if api.engine.version == "2.0":
+        raise Refused(405, "Method Not Allowed: Method [GET] not allowed for this URI")
+    return as_json(list(_entries(api, namespace)))
+
+
+def _entries(api: Api, namespace: str) -> list[dict[str, Any]]:
+    date = api.engine.clock.date
+    count = "revision" if api.engine.version == "2.0" else "version"
+    entries = []
+    for key, stored in sorted(api.engine.kv.get(namespace, {}).items()):
+        if stored.is_there and not _is_over(api, stored):
+            entry = {"namespace": namespace, "key": key, count: stored.revision}
+            if stored.description:
+                entry["description"] = stored.description
+            entry["creationDate"] = entry["updateDate"] = iso(date(stored.at))
+            if stored.expires is not None:
+                entry["expirationDate"] = iso(date(stored.expires))
+            entries.append(entry)
+    return entries
+
+
+def _there(api: Api, namespace: str, key: str) -> Stored | None:
+    _check(key)
+    stored = api.engine.kv.get(namespace, {}).get(key)
+    return stored if stored is not None and stored.is_there else None
+
+
+def _is_over(api: Api, stored: Stored) -> bool:
+    return stored.expires is not None and stored.expires <= api.engine.clock.now()
+
+
+def _check(key: str) -> None:
+    if not _KEY.fullmatch(key):
+        raise Refused(422, "Illegal argument: Key must start with an alphanumeric character")
+    if len(key) > _LONGEST_KEY:
+        raise not_found("<path> (File name too long)")
+
+
+def _ttl(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if text.startswith("PT-"):
+        raise Refused(422, "Illegal argument: ttl cannot be negative")
+    duration = value_of({"type": "DURATION", "value": text}) if text else text
+    if not isinstance(duration, timedelta):
+        raise Refused(500, "Internal server error: Text cannot be parsed to a Duration")
+    return duration.total_seconds()
+
+
+def _read(text: str) -> tuple[str, Any]:
+    """Return the type and the value of a body; of what is not JSON, the first word counts."""
+    if _DAY.fullmatch(text):
+        return "DATE", text
+    if match := _MOMENT.fullmatch(text):
+        if match[2] is None:
+            raise Refused(500, "Internal server error: a bad character was encountered")
+        return ("DATETIME", _moment(text)) if match[2] == "Z" else ("JSON", text)
+    try:
+        return _typed(json.loads(text, parse_constant=str))
+    except ValueError:
+        words = re.sub(r"//.*", "", text).split()
+        return "STRING", words[0] if words else None
+
+
+def _typed(value: Any) -> tuple[str, Any]:
+    if isinstance(value, str | None):
+        if value and _DURATION.fullmatch(value):
+            duration = value_of({"type": "DURATION", "value": value})
+            return "DURATION", iso_duration(duration)
+        return "STRING", value
+    if isinstance(value, bool):
+        return "BOOLEAN", value
+    if isinstance(value, int | float):
+        return "NUMBER", int(value) if value == int(value) and abs(value) < 1e17 else value  # noqa: PLR2004  # digits
+    return "JSON", value
+
+
+def _moment(text: str) -> str:
+    moment = parse_instant(text)
+    if moment is None:
+        raise Refused(500, f"Internal server error: Text '{text}' could not be parsed")
+    kept = moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=None)
+    return f"{kept.isoformat(timespec='milliseconds' if kept.microsecond else 'seconds')}Z"

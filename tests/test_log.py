@@ -195,6 +195,9 @@ class Stored:
     def describe(self, method, url):
         return SimpleNamespace(method=method, url=url)
 
+    async def call(self, function, *arguments):
+        return function(*arguments)
+
     async def sleep(self, seconds):
         self.time += max(seconds, 0)
 

@@ -46,7 +46,6 @@ class AsyncIO:
         self.server = flow._server
         self.shown: dict[str, Any] = {}
         self.has_own_log = False
-        self.may_be_enterprise = flow._may_be_enterprise
         self.attempts = 0
         self._sessions: AsyncSessions = flow._sessions
         self._parent = parent
@@ -57,6 +56,10 @@ class AsyncIO:
     @cached_property
     def clock(self) -> stand_ins.Clock:
         return stand_ins.clock() if self._parent is None else self._parent.clock
+
+    @property
+    def may_be_enterprise(self) -> bool:
+        return self.flow._may_be_enterprise
 
     # --- one request ---
 

@@ -1,7 +1,7 @@
 # Workers of multiprocessing send their records to the parent, which delivers them.
 #
 # Workers may log through `Kestra.configure_logging()` themselves just as well: frames of several
-# processes do not mix. A queue keeps one place that decides about levels and formats.
+# processes do not tear each other. A queue keeps one place that decides about levels and formats.
 import logging
 import multiprocessing
 import sys

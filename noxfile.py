@@ -63,11 +63,15 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types, by mypy and by pyright, which infer differently; users have either."""
+    """Types, by mypy and pyright: of the package, and of the Python blocks of README and docs."""
     session.install("-e.[test]", *group("types"))
+    snippets = session.create_tmp()
+    session.run("python", ".ci/snippets.py", snippets)
     session.run("mypy")
+    session.run("mypy", "--config-file", f"{snippets}/mypy.ini", snippets)
     python = shutil.which("python", path=session.bin)
-    session.run("basedpyright", "-p", ".", "--pythonpath", str(python))
+    for project in (".", snippets):
+        session.run("basedpyright", "-p", project, "--pythonpath", str(python))
 
 
 @nox.session

@@ -417,8 +417,9 @@ def test_with_inputs(fake, capsys):
     assert entry.endswith("Report of 2026-01-31")
 
 
-def test_with_file(fake, capsys):
+def test_with_file(fake, capsys, monkeypatch):
     """The file arrives under the id of the input, as it is."""
+    monkeypatch.chdir(IN_TASK)
     orders = executed("with_file.py", fake).inputs["orders"]
     assert orders == (IN_TASK / "orders.csv").read_bytes()
     assert orders.name == "orders"

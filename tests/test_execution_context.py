@@ -203,10 +203,10 @@ def test_nothing_found(tmp_path):
     [b"", b"secret", b'["secret"]', b'"secret"', b"null", b'{"a": "secret"', b"\xffsecret"],
 )
 def test_file_without_an_object(tmp_path, content):
-    """A file that holds no JSON object is named, its content is not shown."""
+    """A file without a JSON object is named, its content is not shown."""
     path = tmp_path / "context.json"
     path.write_bytes(content)
-    with pytest.raises(InvalidExecutionContext, match=r"context\.json.*no JSON object") as raised:
+    with pytest.raises(InvalidExecutionContext, match=r"context\.json.*a JSON object") as raised:
         load_execution_context(path)
     assert "secret" not in str(raised.value)
     assert isinstance(raised.value, ValueError)
@@ -217,7 +217,7 @@ def test_file_without_an_object(tmp_path, content):
     "value", ["secret", "sécret", encoded(b"secret"), encoded(b'["secret"]'), encoded(b"[" * DEEP)]
 )
 def test_variable_without_an_object(monkeypatch, value):
-    """A variable that holds no JSON object in base64 is named, its content is not shown."""
+    """A variable without a JSON object in base64 is named, its content is not shown."""
     monkeypatch.setenv("KESTRA_CONTEXT", value)
     with pytest.raises(InvalidExecutionContext, match="KESTRA_CONTEXT") as raised:
         load_execution_context()

@@ -9,5 +9,5 @@ requests = (ExecutionRequest("company.team", "report", {"day": day}) for day in 
 
 with Flow() as flow:
     for outcome in flow.execute_all(requests, max_concurrent=5):
-        day = outcome.request.inputs["day"]
-        print(day, outcome.error or outcome.result.status)
+        day = (outcome.request.inputs or {})["day"]
+        print(day, outcome.result.status if outcome.result else outcome.error)

@@ -5,6 +5,6 @@ from pathlib import Path
 
 from kestra import Flow
 
-orders = Path(__file__).parent.parent / "in_task" / "orders.csv"
+orders = Path("orders.csv")
 result = Flow().execute("company.team", "report", {"day": date(2026, 1, 31), "orders": orders})
 print(result.status)

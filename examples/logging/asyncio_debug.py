@@ -17,7 +17,8 @@ async def main() -> None:
     await asyncio.sleep(0)
     del task
     gc.collect()
-    fail()  # not awaited
+    forgotten = fail()
+    del forgotten  # not awaited
     logging.getLogger("orders").info("main is done")
 
 

@@ -1,16 +1,17 @@
 # Workers of multiprocessing send their records to the parent, which delivers them.
 #
 # Workers may log through `Kestra.configure_logging()` themselves just as well: frames of several
-# processes do not mix. A queue keeps one place that decides about levels and formats.
+# processes do not tear each other. A queue keeps one place that decides about levels and formats.
 import logging
 import multiprocessing
 import sys
 from logging.handlers import QueueHandler, QueueListener
+from multiprocessing.queues import Queue
 
 from kestra import Kestra, KestraHandler
 
 
-def work(queue: multiprocessing.Queue, number: int) -> None:
+def work(queue: Queue, number: int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [QueueHandler(queue)]  # a forked worker has those of the parent
     root.setLevel(logging.INFO)
@@ -23,11 +24,11 @@ def work(queue: multiprocessing.Queue, number: int) -> None:
 
 def main(method: str) -> None:
     Kestra.configure_logging()
-    context = multiprocessing.get_context(method)
-    queue = context.Queue()
+    multiprocessing.set_start_method(method)
+    queue: Queue = multiprocessing.Queue()
     listener = QueueListener(queue, KestraHandler())
     listener.start()
-    workers = [context.Process(target=work, args=(queue, number)) for number in (1, 2, 3)]
+    workers = [multiprocessing.Process(target=work, args=(queue, number)) for number in (1, 2, 3)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -16,7 +16,7 @@ try:
 except ValueError:
     logger.exception("order 4 is left out")  # one entry, with its traceback
 warnings.warn("semicolons are deprecated", FutureWarning, stacklevel=1)
-thread = threading.Thread(target=lambda: {}["amount"], name="totals")
+thread = threading.Thread(target=lambda: {"rows": 6}["amount"], name="totals")
 thread.start()
 thread.join()
 raise SystemExit(3)  # stays the exit status of the task

@@ -127,7 +127,7 @@ def _parsed(content: bytes, source: str) -> ExecutionContext:
     # Raised out here, so that no error carries along the one above, which holds the content.
     if not isinstance(data, dict):
         raise InvalidExecutionContext(
-            f"{source} is not a valid execution context: it does not hold a JSON object"
+            f"{source} is not a valid execution context: it must hold a JSON object"
         )
     return ExecutionContext(data)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from kestra._api.models import TERMINAL_STATES
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
@@ -157,10 +155,11 @@ def _row(run: TaskRun, first: datetime, last: datetime, span: float, y: int) -> 
 def _periods(state: State, last: datetime) -> Iterator[tuple[str, datetime, datetime]]:
     """Yield the states in which it was for a time, with when that began and ended."""
     changes = [(each.state, each.time) for each in state.history if each.time is not None]
-    ends = [*(time for _, time in changes[1:]), last]
-    for (name, start), end in zip(changes, ends, strict=True):
-        if name not in TERMINAL_STATES:
-            yield name, start, max(start, end)
+    following = [*changes[1:], ("", last)]
+    if state.end is not None:  # the last state is no time, but the end
+        changes.pop()
+    for (name, start), (_, end) in zip(changes, following, strict=False):
+        yield name, start, max(start, end)
 
 
 def _seconds(seconds: float) -> str:

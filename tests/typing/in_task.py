@@ -56,6 +56,21 @@ async def fetch(url: str) -> bytes:
     return url.encode()
 
 
+@Kestra.on_kill(lambda: None)
+def guarded(path: str, *, limit: int = 10) -> list[int]:
+    return load(path)[:limit]
+
+
+assert_type(guarded("orders.csv", limit=3), list[int])
+with Kestra.on_kill() as kill:
+    assert_type(kill.requested, bool)
+Kestra.on_kill(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # a function
+
+# Other programs.
+done = Kestra.run(["dbt", Path("build")], stdout="INFO", stderr=None, parse=lambda line: 30)
+assert_type(done.returncode, int)
+Kestra.run(["dbt"], parse=lambda line: ("WARN", line), timeout=60, check=False, env={}, cwd=Path())
+Kestra.configure_logging("DEBUG", capture_prints=True, stderr_level=20)
 assert_type(timed("orders.csv", limit=3), list[int])
 timed(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 assert_type(asyncio.run(fetch("https://kestra.example.com")), bytes)

@@ -199,6 +199,12 @@ class FlowExecution:
         """Whether it has ended, and in SUCCESS or WARNING."""
         return self.status in _GOOD
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from kestra._api.html import execution_html
+
+        return execution_html(self)
+
     def raise_for_status(self) -> None:
         """Raise an error if it has ended, and not well; do nothing if it has not ended.
 

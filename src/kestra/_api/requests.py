@@ -57,6 +57,12 @@ class ExecutionOutcome:
             f"error={self.error!r}, execution_id={self.execution_id!r})"
         )
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from kestra._api.html import outcome_html
+
+        return outcome_html(self)
+
     @property
     def ok(self) -> bool:
         """Whether the execution has ended, and in SUCCESS or WARNING."""

@@ -139,8 +139,8 @@ class OnKill:
             self._cleanup()
         except SystemExit:  # the end comes anyway
             pass
-        except BaseException:  # noqa: BLE001  # the others' cleanups, and the end, still follow
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:  # noqa: BLE001  # the others, and the end, still follow
+            sys.excepthook(type(error), error, error.__traceback__)
         self._pass_on(signum, frame)
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:

@@ -12,16 +12,15 @@ output too (`papermill --log-output`) would send it a second time.
 from __future__ import annotations
 
 import os
-import sys
 from stat import S_ISCHR
 
 from kestra._task.hooks import Gate, Stream
-from kestra._task.sink import Sink
-from kestra._task.stand_ins import below_reshapers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from kestra._task.sink import Sink
 
 _outlets: dict[int, Sink] = {}  # by the descriptor that leads to the task
 
@@ -31,17 +30,23 @@ def is_kernel(stream: Any) -> bool:
     return type(stream).__module__ == "ipykernel.iostream"
 
 
-def deliver(frame: str, target: Any) -> bool:
-    """Write a frame to the task; return False if the kernel belongs to none."""
+def deliver(sink: Sink, frame: str, target: Any, stdout: Any) -> bool:
+    """Write a frame to the task; return False if the kernel belongs to none.
+
+    Args:
+        sink: Where the frame was sent to.
+        frame: The frame.
+        target: What stands in the stream's place.
+        stdout: What stands in the place of standard output.
+    """
     # A server that people work with names the notebook.
     if "WORKING_DIR" not in os.environ or "JPY_SESSION_NAME" in os.environ:
         return False
-    stdout = below_reshapers(sys.stdout)
     descriptor = _descriptor(stdout if is_kernel(stdout) else target)
     if S_ISCHR(os.fstat(descriptor).st_mode):  # a terminal, or nowhere
         return False
     if descriptor not in _outlets:
-        _outlets[descriptor] = _outlet(descriptor)
+        _outlets[descriptor] = _outlet(type(sink), descriptor)
     _outlets[descriptor].write_below(frame)
     target.write(f" {frame}\n")
     target.flush()
@@ -54,8 +59,8 @@ def _descriptor(stream: Any) -> int:
     return {"stdout": 1, "stderr": 2}[stream.name] if own is None else own
 
 
-def _outlet(descriptor: int) -> Sink:
-    outlet = Sink("", Gate())
+def _outlet(kind: type[Sink], descriptor: int) -> Sink:
+    outlet = kind("", Gate())
     stream = os.fdopen(os.dup(descriptor), "w")
     outlet.real = Stream(stream, outlet.gate, outlet.write_below, line_is_open=False)
     if hasattr(os, "register_at_fork"):

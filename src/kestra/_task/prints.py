@@ -25,7 +25,7 @@ _LOGGING = {
     logging.Logger.callHandlers.__code__,
     logging.Handler.handle.__code__,
 }
-_PRINTING_TRACEBACK = traceback.TracebackException.print.__code__
+_PRINTING_TRACEBACK = vars(traceback.TracebackException)["print"].__code__
 
 
 def capture(stdout_level: int, stderr_level: int) -> list[Callable[[], object]]:

@@ -98,7 +98,7 @@ def _write(sink: Sink, frame: str, target: Any) -> None:
     if type(target).__module__ == "ipykernel.iostream":
         from kestra._task.notebook import deliver as deliver_to_task
 
-        if deliver_to_task(frame, target):
+        if deliver_to_task(sink, frame, target, below_reshapers(sys.stdout)):
             return
     _handed.append(hash(frame))
     del _handed[:-_MOST_HANDED]

@@ -601,7 +601,7 @@ def test_an_error_of_the_test_is_not_hidden(flow):
         used(FakeKestra(), swallowed(flow, KeyError()))
 
 
-@pytest.mark.parametrize("path", ["/api/v1/main/flows/a/b", "/api/v1/nope", "/ui/", "/api/v1/"])
+@pytest.mark.parametrize("path", ["/api/v1/main/triggers/a/b", "/api/v1/nope", "/ui/", "/api/v1/"])
 def test_a_request_that_is_not_imitated(path):
     """It is an error, and no 404."""
     with pytest.raises(AssertionError, match="is not"), FakeKestra():

@@ -23,7 +23,8 @@ class KeyInfo:
 
     Attributes:
         key: The key.
-        type: `STRING`, `NUMBER`, `BOOLEAN`, `DATETIME`, `DATE`, `DURATION` or `JSON`.
+        type: `STRING`, `NUMBER`, `BOOLEAN`, `DATETIME`, `DATE`, `DURATION` or `JSON`;
+            `None` in a list.
         revision: How many times it was put. Of puts at the same moment, some may not count.
         description: Its description, `None` for none.
         created: When this revision was made.

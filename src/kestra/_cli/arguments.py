@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from kestra._cli.namespace_arguments import add_namespace_commands
 from kestra._cli.values import Pairs, input_pair, label_pair, seconds
 from kestra._task.frames import LOG_LEVELS
 
@@ -88,7 +89,7 @@ environment variables:
 
 exit status:
   0    it has ended in SUCCESS or WARNING; or what was asked for is done, or shown
-  1    it has ended in another state
+  1    it has ended in another state; or there are violations
   2    an argument cannot be used; nothing was sent
   3    the server could not be reached, or refused
   4    it had not ended when --timeout was over
@@ -104,6 +105,7 @@ def add_commands(commands: Commands) -> None:
     _add_logs(commands)
     _add_outputs(commands)
     _add_kill(commands)
+    add_namespace_commands(commands, _added)
 
 
 def _add_execute(commands: Commands) -> None:

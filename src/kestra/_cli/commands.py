@@ -32,12 +32,12 @@ def carry_out(options: argparse.Namespace) -> int:
             warnings_shown(display),
             Flow(hostname=options.hostname, tenant=options.tenant) as flow,
         ):
-            return _COMMANDS[options.name](flow, options, display)
+            return _COMMANDS.get(options.name, _in_namespace)(flow, options, display)
     except KeyboardInterrupt as error:
         for note in getattr(error, "__notes__", ()):
             display.note(note)
         return exits.INTERRUPTED
-    except (KestraError, OSError, TypeError, ValueError) as error:
+    except (KestraError, ImportError, OSError, TypeError, ValueError) as error:
         show(f"error: {printable(exits.sentence(error))}", sys.stderr)
         return exits.after(error)
 
@@ -99,6 +99,12 @@ def _kill(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     flow.kill(options.execution_id)
     display.note(f"Execution {options.execution_id} is being killed.")
     return exits.GOOD
+
+
+def _in_namespace(flow: Flow, options: argparse.Namespace, display: Display) -> int:
+    from kestra._cli.namespace_commands import namespace_command
+
+    return namespace_command(flow, options, display)
 
 
 _COMMANDS: dict[str, Callable[[Flow, argparse.Namespace, Display], int]] = {

@@ -10,6 +10,7 @@ from kestra._api.stored import body, checked_headers, checked_key
 from kestra._rules import kv
 
 if TYPE_CHECKING:
+    import builtins  # of which a method below has a name
     from collections.abc import Iterator
     from datetime import timedelta
 
@@ -106,6 +107,15 @@ class KeyValueStore(MutableMapping[str, Any]):
             FailedExponentialBackoff: Every attempt failed.
         """
         return self._namespace._perform(kv.info, key)
+
+    def list(self) -> builtins.list[KeyInfo]:
+        """Get what the server lists of all keys: all of `info` but the types.
+
+        Raises:
+            APIError: The server refused.
+            FailedExponentialBackoff: Every attempt failed.
+        """
+        return self._namespace._perform(kv.infos)
 
     def clear(self) -> None:
         """Delete all keys of the namespace, a thousand with one request.

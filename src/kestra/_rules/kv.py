@@ -114,6 +114,11 @@ async def keys(io: IO, namespace: str) -> AsyncGenerator[str, None]:
         yield entry["key"]
 
 
+async def infos(io: IO, namespace: str) -> list[KeyInfo]:
+    """Return what the server lists of all keys."""
+    return [_info(entry) async for entry in entries(io, namespace)]
+
+
 async def info(io: IO, namespace: str, key: str) -> KeyInfo:
     """Return what the store says of a key.
 
@@ -121,25 +126,23 @@ async def info(io: IO, namespace: str, key: str) -> KeyInfo:
         KeyError: It is not there, or has expired.
     """
     entry = await get(io, namespace, key)
-    revision = entry.get("revision")
-    known = KeyInfo(
-        key,
-        type=entry.get("type"),
-        revision=revision if isinstance(revision, int) else None,
-        updated=parse_instant(entry.get("updated")),
-    )
+    shown = {"key": key, "updateDate": entry.get("updated"), "revision": entry.get("revision")}
     for text in (key, ""):
         async for listed in entries(io, namespace, text):
             if listed["key"] == key:
-                return replace(
-                    known,
-                    revision=listed.get("revision", listed.get("version", known.revision)),
-                    description=listed.get("description"),
-                    created=parse_instant(listed.get("creationDate")),
-                    updated=parse_instant(listed.get("updateDate")) or known.updated,
-                    expires=parse_instant(listed.get("expirationDate")),
-                )
-    return known
+                return replace(_info({**shown, **listed}), type=entry.get("type"))
+    return replace(_info(shown), type=entry.get("type"))
+
+
+def _info(entry: dict[str, Any]) -> KeyInfo:
+    return KeyInfo(
+        entry["key"],
+        revision=entry.get("version", entry.get("revision")),  # up to 1.x it is the version
+        description=entry.get("description"),
+        created=parse_instant(entry.get("creationDate")),
+        updated=parse_instant(entry.get("updateDate")),
+        expires=parse_instant(entry.get("expirationDate")),
+    )
 
 
 async def clear(io: IO, namespace: str) -> None:

@@ -104,6 +104,9 @@ class Scripted:
         self.clock = SimpleNamespace(now=lambda: self.time, utcnow=lambda: NOON)
         self.server = Server("http://x")
 
+    async def call(self, function, *arguments):
+        return function(*arguments)
+
     async def poll(self, execution_id, *, within=math.inf, once=False):
         return await self.request("get", execution_id, within=within)
 
@@ -396,10 +399,10 @@ def test_when_a_stream_has_broken_looks_are_frequent_again():
     """They are seldom only while it works."""
     io = Scripted(lambda _: shown("CREATED"))
     states = channels.States(followed_by(io))
-    states.take(Event("", json.dumps(shown("CREATED"))))
+    run(states.take(Event("", json.dumps(shown("CREATED")))))
     assert states.polls_at == 60
     io.time = 30.0
-    states.take(None)
+    run(states.take(None))
     for _ in range(3):
         io.time = states.polls_at
         states._opens_at = io.time + 10
@@ -418,8 +421,8 @@ def test_a_stream_that_always_breaks_is_opened_ever_less_often():
         io.time = states.due
     assert pauses[:9] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10])
     assert max(pauses) == pytest.approx(10)
-    states.take(Event("", json.dumps(shown("CREATED"))))
-    states.take(None)
+    run(states.take(Event("", json.dumps(shown("CREATED")))))
+    run(states.take(None))
     assert states.due - io.time == pytest.approx(0.1)
 
 

@@ -1,6 +1,7 @@
 """What holds for all tests, and what those of several files share."""
 
 import shutil
+import signal
 import ssl
 import time
 from dataclasses import replace
@@ -18,6 +19,10 @@ from kestra._http import blocking
 
 DATA = Path(__file__).parent / "data"
 EXAMPLES = DATA.parent.parent / "examples"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # What runs in the background of a shell ignores it, and hands that on to what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")

@@ -151,6 +151,13 @@ def engine(session: nox.Session) -> None:
 
 
 @nox.session
+def notebooks(session: nox.Session) -> None:
+    """The tests of notebooks, with what runs them."""
+    session.install("-e.[test]", *group("notebooks"))
+    session.run("python", "-m", "pytest", *(session.posargs or ["-q", "tests/test_notebook.py"]))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Write the documentation to build/site; its tests, which need the builder too, come first."""
     session.install("-e.[test]", *group("docs"))

@@ -93,6 +93,28 @@ threading.Thread(target=emit, daemon=True).start()
     assert Counter(lines)['::{"outputs": {"thread": "MainThread"}}::'] == 1
 
 
+def test_where_another_thread_finds_it_first():
+    """What had to wait for the end of a line may be found by any thread: it is left to the main."""
+    script = """
+import threading
+from kestra._task.hooks import IDLE, INSIDE
+from kestra._task.sink import stdout
+Kestra.on_kill(lambda: Kestra.outputs({"thread": threading.current_thread().name}))
+gate = stdout.gate
+gate.wait()
+gate.stage = INSIDE
+os.kill(os.getpid(), 15)
+assert [call.__name__ for call, _ in gate.deferred] == ["_resume"]
+gate.stage = IDLE
+gate.release()
+threading.Thread(target=gate.catch_up).start()
+threading.Event().wait()
+"""
+    done = pipes.run(script)
+    assert done.returncode == KILLED
+    assert done.stdout == b'::{"outputs": {"thread": "MainThread"}}::\n'
+
+
 @pytest.mark.parametrize("size", [10, 9_000])
 def test_inside_a_write(size):
     """A signal in the middle of a frame or of text tears neither, and the cleanup comes after."""

@@ -61,7 +61,7 @@ def _descriptor(stream: Any) -> int:
 
 def _outlet(kind: type[Sink], descriptor: int) -> Sink:
     outlet = kind("", Gate())
-    stream = os.fdopen(os.dup(descriptor), "w")
+    stream = os.fdopen(os.dup(descriptor), "w", encoding="utf-8")
     outlet.real = Stream(stream, outlet.gate, outlet.write_below, line_is_open=False)
     if hasattr(os, "register_at_fork"):
         renewed = outlet.gate.lock._at_fork_reinit  # type: ignore[attr-defined]  # noqa: SLF001  # as in `sink`

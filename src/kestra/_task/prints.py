@@ -25,7 +25,9 @@ _LOGGING = {
     logging.Logger.callHandlers.__code__,
     logging.Handler.handle.__code__,
 }
-_PRINTING_TRACEBACK = vars(traceback.TracebackException)["print"].__code__
+# What prints a traceback piece by piece; Python 3.10 has no such method.
+_print_traceback: Any = getattr(traceback.TracebackException, "print", traceback.print_exception)
+_PRINTING_TRACEBACK = _print_traceback.__code__
 
 
 def capture(stdout_level: int, stderr_level: int) -> list[Callable[[], object]]:
@@ -142,7 +144,7 @@ def _printed_by() -> tuple[bool, str]:
             return True, ""
         if frame.f_code is _PRINTING_TRACEBACK:
             own = frame.f_locals
-            lines = own["self"].format(chain=own["chain"], **own.get("kwargs", {}))
-            whole = "".join(lines)
+            error = own["self"] if "self" in own else own["te"]
+            whole = "".join(error.format(chain=own["chain"], **own.get("kwargs", {})))
         frame = frame.f_back
     return False, whole

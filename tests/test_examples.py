@@ -19,12 +19,13 @@ import yaml
 from loopback import Loopback, answer, as_json, event, hang, stream
 from tasks import Execution, assert_known, run, said
 
-from kestra import Kestra, testing
+from kestra import Kestra, Namespace, testing
 from kestra.testing import FakeKestra
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IN_TASK = EXAMPLES / "in_task"
 CLIENT = EXAMPLES / "client"
+NAMESPACE = EXAMPLES / "namespace"
 FROM_AIRFLOW = EXAMPLES / "from_airflow"
 FROM_PIPEDREAM = EXAMPLES / "from_pipedream"
 FLOWS = sorted(EXAMPLES.rglob("*.yaml"))
@@ -489,3 +490,60 @@ def test_the_flow_that_is_executed(tmp_path):
     pages, report = (execution.render(each["value"]) for each in execution.flow["outputs"])
     assert pages == "3"
     assert Path(report).read_text() == "Report of 2026-01-31\n"
+
+
+# --- a namespace -----------------------------------------------------------------------------
+
+
+def in_namespace(name, monkeypatch, *arguments):
+    """Run an example of the namespace."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(NAMESPACE / name), run_name="__main__")
+
+
+def test_data_store(fake, monkeypatch, tmp_path, kestra_messages):
+    """Each run goes on where the last one ended."""
+    context = tmp_path / "context.json"
+    context.write_text(json.dumps({"flow": {"namespace": "company.team", "tenantId": "main"}}))
+    monkeypatch.setenv("KESTRA_EXECUTION_CONTEXT_FILE", str(context))
+    ns = Namespace("company.team")
+    ns.files.write("rates.csv", "EUR,1\nUSD,2\n")
+    in_namespace("data_store.py", monkeypatch)
+    in_namespace("data_store.py", monkeypatch)
+    assert kestra_messages.outputs == {"day": "2026-01-02", "rates": 2}
+    assert ns.kv["next_day"] == date(2026, 1, 3)
+    assert ns.files.read("reports/2026-01-01.txt") == b"2 rates\n"
+
+
+def test_deploy_from_ci(fake, monkeypatch, capsys):
+    """Flows are validated, shown, deployed, executed, and gone in the end."""
+    in_namespace("deploy_from_ci.py", monkeypatch, CLIENT)
+    printed = capsys.readouterr().out
+    assert "created report\n" in printed
+    assert "+namespace: company.team.ci" in printed
+    assert printed.endswith("SUCCESS\n")
+    assert Namespace("company.team.ci").flows.list() == []
+    assert fake.executions[-1].namespace == "company.team.ci"
+
+
+def test_nightly_sync(fake, monkeypatch, capsys, tmp_path):
+    """What has changed is sent, and shown."""
+    (tmp_path / "a.py").write_text("a")
+    in_namespace("nightly_sync.py", monkeypatch, tmp_path)
+    in_namespace("nightly_sync.py", monkeypatch, tmp_path)
+    assert capsys.readouterr().out == "created a.py\n1 changes\n0 changes\n"
+    ns = Namespace("company.team")
+    assert ns.files.read("etl/a.py") == b"a"
+    assert ns.kv["last_sync"].microsecond == 0
+
+
+def test_webhook_round_trip(fake, monkeypatch, capsys):
+    """The outputs come back, and what has failed is listed."""
+    monkeypatch.setenv("ORDERS_KEY", "k3y")
+    fake.state("FAILED")
+    fake.flow("company.team", "orders", lambda inputs: {"n": 1}, webhook="k3y")
+    failed = Namespace("company.team").webhook("orders", "k3y").execution_id
+    in_namespace("webhook_round_trip.py", monkeypatch)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "SUCCESS {'n': 1}"
+    assert second.startswith(failed)

@@ -24,6 +24,7 @@ import requests_mock
 import responses
 import urllib3
 from loopback import (
+    Engine,
     Loopback,
     Reply,
     answer,
@@ -528,7 +529,25 @@ def test_without_a_tenant_main_is_tried_and_remembered(server, flow):
     assert run(flow).status == "SUCCESS"
     paths = [each.path for each in server.requests]
     assert [path.startswith("/api/v1/main/") for path in paths].count(False) == 1
-    assert flow.API_ENDPOINT_EXECUTION_LOG == "/api/v1/main/logs/{execution_id}/download"
+
+
+def test_another_server_may_do_without_main(server, flow):
+    """What one server needs is not said to the next one."""
+    server.engine.root = "/api/v1/main"
+    assert run(flow).status == "SUCCESS"
+    with Loopback(Engine("0.21")) as other:
+        flow.hostname = other.url
+        assert run(flow).status == "SUCCESS"
+        assert not any("/main/" in each.path for each in other.requests)
+
+
+def test_an_execution_that_disappeared_is_not_created_under_main_too(server, flow):
+    """The server that says so has created it: it was the right place."""
+    server.upset("POST", answer(404, b'{"message": "Execution disappeared after create: id1"}'))
+    server.engine.searchable = False
+    with pytest.raises(NotFound, match=r"disappeared after create: id1.*The execution may exist"):
+        run(flow)
+    assert server.count("POST") == 1
 
 
 def test_a_path_of_the_callers_own_stays(server, flow):

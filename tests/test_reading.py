@@ -342,8 +342,8 @@ def test_outputs_of_a_task_in_a_loop_of_2_0_are_by_value(server, flow, routes):
         execution("SUCCESS", taskRunList=[{"id": "run0", "taskId": "each", "state": {}}])
     )
     children = []
-    for index, value in enumerate(["a", None]):
-        loop = {"index": index} | ({"value": value} if value else {})
+    for index, loop in enumerate([{"value": "a"}, {}, {"value": None}]):
+        loop["index"] = index
         run_ = {"id": f"run{index}", "taskId": "inner", "state": {"current": "SUCCESS"}}
         child = {"id": f"child{index}", "parentId": "id1", "kind": "LOOP", "loopRun": loop}
         children.append(child)
@@ -351,8 +351,9 @@ def test_outputs_of_a_task_in_a_loop_of_2_0_are_by_value(server, flow, routes):
         routes[f"GET /api/v1/executions/child{index}"] = as_json(shown)
         place = f"outputs/tasks/child{index}/run{index}"
         routes[f"GET {API}/{place}"] = as_json({"n": index})
-    routes[f"GET {API}/executions/search"] = as_json({"results": children, "total": 2})
-    assert flow.get_outputs("id1", task_id="inner") == {"a": {"n": 0}, "1": {"n": 1}}
+    routes[f"GET {API}/executions/search"] = as_json({"results": children, "total": 3})
+    outputs = flow.get_outputs("id1", task_id="inner")
+    assert outputs == {"a": {"n": 0}, "1": {"n": 1}, "2": {"n": 2}}
     (search,) = [request for request in server.requests if request.path.endswith("/search")]
     assert search.query["filters[parentId][EQUALS]"] == ["id1"]
     assert search.query["filters[kind][EQUALS]"] == ["LOOP"]

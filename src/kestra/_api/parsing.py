@@ -278,5 +278,5 @@ def loop_of(execution: Any) -> str | None:
     loop = execution.get("loopRun") if isinstance(execution, dict) else None
     if not isinstance(loop, dict):
         return None
-    value = loop.get("value", loop.get("index"))
+    value = loop.get("index") if loop.get("value") is None else loop["value"]
     return None if value is None else str(value)

@@ -1,1 +1,1 @@
-"""What users call: `flow` is `Flow`, and `connection` its settings and its connections."""
+"""The faces of the client: `connection` holds their attributes, `flow` is the one that blocks."""

@@ -178,17 +178,9 @@ class Connection:
         )
         is_known = self._tenant or server.needs_main is False
         other_url = None if is_known else under_main(url, server.base)
+        if other_url is not None and server.needs_main:
+            url, other_url = other_url, None
         return Request(method, url, settings, arguments), other_url
-
-    def _learn_tenant(self, *, needs_main: bool) -> None:
-        """Remember whether paths need the tenant `main`; those that somebody has set stay."""
-        self._server.needs_main = needs_main
-        if not needs_main:
-            return
-        names = ("CREATE", "STATUS", "LOG")
-        for name, old, new in zip(names, endpoints(None), endpoints(MAIN), strict=True):
-            if getattr(self, f"API_ENDPOINT_EXECUTION_{name}") == old:
-                setattr(self, f"API_ENDPOINT_EXECUTION_{name}", new)
 
     def _options(self, **arguments: Any) -> Options:
         """Return how to wait, from the attributes as they are now, checked if there is a wait."""

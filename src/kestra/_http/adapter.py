@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
+from kestra._http import stand_ins
+
 if TYPE_CHECKING:
     import socket
 
@@ -137,11 +139,13 @@ class Wire(threading.local):
 
     Attributes:
         used: Whether it has sent anything; `None` if there was no connection at all.
+        mocked: Whether that was a test's stand-in for a socket, as Mocket has.
         write_timeout: How long a piece of a body may take to be sent, in seconds; `None` for as
             long as it may take to connect.
     """
 
     used: bool | None = None
+    mocked: bool = False
     write_timeout: float | None = None
 
 
@@ -175,7 +179,7 @@ class _BoundedConnection(HTTPConnection):
         # Not in `send`: the CONNECT request to a proxy goes through that too, and is not ours.
         if self.sock is None:
             self.connect()
-        wire.used = True
+        wire.used, wire.mocked = True, stand_ins.is_mock(self.sock)
         # urllib3 grants the server no longer to take the body than to accept the connection.
         if self.sock is not None and wire.write_timeout is not None:
             self.sock.settimeout(wire.write_timeout)
@@ -188,7 +192,8 @@ class _BoundedConnection(HTTPConnection):
         """Return the reader of a response."""
         response = HTTPResponse(sock, *args, **kwargs)
         timeout = sock.gettimeout()
-        if timeout is not None:
+        # What stands in for a socket, as Mocket does, may have a stream of another kind.
+        if timeout is not None and isinstance(response.fp, io.BufferedReader):
             reads = _BoundedReads(response.fp.detach(), sock, self._bound(timeout))
             response.fp = io.BufferedReader(reads)
         return response

@@ -107,8 +107,7 @@ def make_request(
     request.is_replaced = requests.request is not stand_ins.original_request
     if other_url is None or request.is_replaced:
         return run(attempts.send(io, request))  # type: ignore[no-any-return]
-    response, moved = run(attempts.send_to_either(io, request, other_url))
-    flow._learn_tenant(needs_main=moved)
+    response, flow._server.needs_main = run(attempts.send_to_either(io, request, other_url))
     return response  # type: ignore[no-any-return]
 
 
@@ -149,7 +148,7 @@ class BlockingIO:
     # --- one request ---
 
     async def attempt(self, request: Request) -> Response | Failure:
-        wire.used = None
+        wire.used, wire.mocked = None, False
         try:
             if request.is_replaced:
                 if request.upload:
@@ -162,7 +161,7 @@ class BlockingIO:
                 return read(error.response)  # a hook has called `raise_for_status`
             # The adapters of a session that was passed in do not record what they send.
             stand_in = wire.used is None and self.flow._sessions.given is None
-            return failure(error, sent=wire.used, stand_in=stand_in)
+            return failure(error, sent=wire.used, stand_in=stand_in, mocked=wire.mocked)
         finally:
             request.sent = wire.used
 

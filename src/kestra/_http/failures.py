@@ -42,7 +42,9 @@ _UNSTABLE = (
 _UNSENT = (NewConnectionError, ConnectTimeoutError, ProxyError)
 
 
-def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = False) -> Failure:
+def failure(
+    error: Exception, *, sent: bool | None = None, stand_in: bool = False, mocked: bool = False
+) -> Failure:
     """Return what an exception says about the request that raised it.
 
     Args:
@@ -50,11 +52,13 @@ def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = Fals
         sent: Whether anything went over a connection, `None` if that is not known.
         stand_in: Whether something else may have taken the network's place. It has, if nothing of
             the network is behind the exception.
+        mocked: Whether a test's stand-in for a socket has. One that has no response for a request
+            looks like a connection that broke.
     """
     quotes = isinstance(error, _INVALID) or (type(error) is ValueError and "://" in str(error))
     reason = next((e for e in _behind(error) if not isinstance(e, MaxRetryError)), None)
     if reason is None:
-        mocked = isinstance(error, _UNSTABLE) or stand_in or stand_ins.is_from_mock(error)
+        mocked |= isinstance(error, _UNSTABLE) or stand_in or stand_ins.is_mock(error)
         timed_out = isinstance(error, requests.Timeout)
         unsent = isinstance(error, requests.ConnectTimeout) or quotes
         what = _late(unsent=unsent) if timed_out else _shown(_cause(_cause(error)))
@@ -78,6 +82,8 @@ def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = Fals
         _late(unsent=unsent) if timed_out else _broken(reason, unsent=unsent),
         unsent=unsent,
         timed_out=timed_out,
+        stand_in=mocked,
+        unknown_to_mock=mocked and stand_ins.is_unknown_to_mock(error),
         quotes_argument=quotes,
         final=not isinstance(error, _UNSTABLE) or "CERTIFICATE_VERIFY_FAILED" in str(reason),
     )

@@ -16,6 +16,7 @@ from kestra._rules.creation import (
     Step,
     after_search,
     doubt_after,
+    is_open,
     is_too_big,
     without_correlation,
 )
@@ -70,7 +71,7 @@ async def send_to_either(io: IO, request: Request, other_url: str) -> tuple[Resp
     try:
         return await send(io, request), False
     except NotFound as error:
-        if not request.repeatable:
+        if not request.repeatable or is_open(error.message):
             raise
         missing = error
     try:

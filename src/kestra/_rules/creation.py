@@ -185,8 +185,14 @@ def doubt_after(request: Request, outcome: Response | Failure) -> Doubt:
         return Doubt.NONE if outcome.unsent else Doubt.UNANSWERED
     status = status_of(outcome)
     is_failure = (status >= 500 or status in RETRIED_STATUSES) and not is_too_big(outcome)  # noqa: PLR2004  # 5xx
-    is_open = is_failure or (status == 404 and _DISAPPEARED in body_text(outcome))  # noqa: PLR2004  # Not Found
-    return Doubt.ANSWERED if is_open else Doubt.NONE
+    is_missing = status == 404  # noqa: PLR2004  # Not Found
+    is_doubtful = is_failure or (is_missing and is_open(body_text(outcome)))
+    return Doubt.ANSWERED if is_doubtful else Doubt.NONE
+
+
+def is_open(message: str | None) -> bool:
+    """Return True if a server says that it knows nothing of what it has created."""
+    return _DISAPPEARED in (message or "")
 
 
 def after_search(

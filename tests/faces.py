@@ -73,16 +73,12 @@ class DrivenSessions:
 
     def request(self, method, url, settings, arguments, *, otherwise=None, within=math.inf):
         """Send a request with all its attempts, as `sending.request` does."""
-        flow = SimpleNamespace(_sessions=self.sessions, _server=Server("http://h"))
-        return self.loop.run_until_complete(
-            self._request(flow, method, url, settings, arguments, otherwise, within)
-        )
-
-    @staticmethod
-    async def _request(flow, method, url, settings, arguments, otherwise, within):
-        io = AsyncIO(flow)
         files = None if {"data", "json"} & set(arguments) else arguments.get("files")
         asked = Request(method, url, settings, arguments, Upload(files) if files else None)
+        return self.loop.run_until_complete(self._sent(asked, otherwise, within))
+
+    async def _sent(self, asked, otherwise, within):
+        io = AsyncIO(SimpleNamespace(_sessions=self.sessions, _server=Server("http://h")))
         asked.until = io.clock.now() + within
         if otherwise is None:
             return await attempts.send(io, asked), False

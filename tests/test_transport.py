@@ -117,7 +117,7 @@ def test_reading_that_keeps_failing_ends_in_an_error(server, send, slept, fault,
     """After five attempts the error says how often, and why; `requests` has the same kind."""
     server.upset("GET", *[fault] * 5)
     with pytest.raises(error, match="GET /api/v1/executions/search failed after 5 attempts") as got:
-        send(access=Settings(timeout=(5, 0.05)))
+        send(access=Settings(timeout=(5, 0.2)))
     assert slept == [1, 2, 4, 8, 16]
     assert (got.value.attempts, got.value.status, got.value.correlation_id) == (5, None, None)
     assert got.value.cause is not None

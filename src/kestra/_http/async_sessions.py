@@ -7,7 +7,7 @@ import os
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import partial
+from functools import cached_property, partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -19,6 +19,7 @@ from requests.utils import prepend_scheme_if_needed, select_proxy
 
 from kestra._http import stand_ins
 from kestra._http.adapter import bound_of
+from kestra._http.light import is_light
 from kestra._http.sessions import MOST_CONNECTIONS, Hop
 
 if TYPE_CHECKING:
@@ -218,22 +219,7 @@ async def _sent(
     without = [name for name, value in headers.items() if value is None]
     kept = {name: value for name, value in headers.items() if value is not None}
     sent = requests.Request(request.method, hop.url, headers=kept, **prepared).prepare()
-    scope = anyio.CancelScope()
-    bound: Bound | None = None
-    is_connected = False
-
-    async def trace(event: str, info: dict[str, Any]) -> None:
-        nonlocal bound, is_connected
-        asked = getattr(info.get("request"), "method", b"")
-        if event.startswith("connection.connect_"):
-            request.sent = bool(request.sent)
-            is_connected = event.endswith(".complete")
-        elif event.endswith("send_request_headers.started"):
-            request.sent = bool(request.sent) or asked != b"CONNECT"
-        elif event.endswith("receive_response_headers.started") and asked != b"CONNECT":
-            bound = bound_of(request.method, hop.url)(limit)
-            scope.deadline = anyio.current_time() + bound.remaining()
-
+    watch = _Watch(request, hop.url, limit)
     body = sent.body
     built = client.build_request(
         request.method,
@@ -241,26 +227,57 @@ async def _sent(
         headers=[(_latin(name), _latin(value)) for name, value in sent.headers.items()],
         content=body if body is None or isinstance(body, str | bytes) else _pieces(sessions, body),
         timeout=httpx2.Timeout(limit, connect=connect, pool=None),
-        extensions={"trace": trace},
+        extensions={"trace": watch},
     )
     for name in without:
         built.headers.pop(name, None)
     is_own = client is not sessions.given
     auth = httpx2.Auth() if is_own or "auth" in prepared else httpx2.USE_CLIENT_DEFAULT
     try:
-        with scope:
+        with watch.scope:
             response = await client.send(built, stream=True, auth=auth, follow_redirects=False)
     except httpx2.ConnectError as error:
-        if proxy is None or is_connected:
+        if proxy is None or watch.is_connected:
             raise
         raise httpx2.ProxyError(str(error), request=built) from error
-    if scope.cancelled_caught:
+    if watch.scope.cancelled_caught:
         raise httpx2.ReadTimeout("timed out", request=built)
-    bound = bound or bound_of(request.method, hop.url)(limit)
-    bound.received(1)
+    watch.bound.received(1)
     if isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Bounded(response.stream, bound)
+        response.stream = _Bounded(response.stream, watch.bound)
     return response
+
+
+class _Watch:
+    """Sees what `httpx2` does for a request, and limits how long the response may take.
+
+    Attributes:
+        scope: What is cancelled when it takes too long.
+        is_connected: Whether a connection was made.
+    """
+
+    def __init__(self, request: Request, url: str, limit: float) -> None:
+        self._request = request
+        self._kind = bound_of(request.method, url)
+        self._limit = limit
+        self.scope = anyio.CancelScope()
+        self.is_connected = False
+
+    @cached_property
+    def bound(self) -> Bound:
+        """The limit for the response, which begins when the request is sent."""
+        return self._kind(self._limit)
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:
+        """Take note of what is done."""
+        is_tunnel = getattr(info.get("request"), "method", b"") == b"CONNECT"
+        if event.startswith("connection.connect_"):
+            self._request.sent = bool(self._request.sent)
+            self.is_connected = event.endswith(".complete")
+        elif event.endswith("send_request_headers.started"):
+            self._request.sent = bool(self._request.sent) or not is_tunnel
+        elif event.endswith("receive_response_headers.started") and not is_tunnel:
+            self.scope.deadline = anyio.current_time() + self.bound.remaining()
 
 
 def _latin(value: str | bytes) -> bytes:
@@ -307,31 +324,3 @@ async def read(response: httpx2.Response) -> httpx2.Response:
         await response.aclose()
         raise
     return response
-
-
-# --- what is small enough to be done in the loop ---
-
-_LIGHT = 1 << 16  # characters, bytes or values: less than a millisecond
-_SCALARS = (bool, int, float, type(None))
-
-
-def is_light(value: Any) -> bool:
-    """Return True if a value is small, and nothing has to be read for it."""
-    return _weighed(value, _LIGHT) >= 0
-
-
-def _weighed(value: Any, left: int) -> int:
-    """Return what is left of a limit; less than zero if that is too little."""
-    if isinstance(value, str | bytes):
-        return left - len(value)
-    if isinstance(value, httpx2.Response):
-        return left - len(value.content)
-    if isinstance(value, dict):
-        value = [*value, *value.values()] if len(value) <= left else None
-    if type(value) in {list, tuple}:
-        left -= len(value)
-        for each in value:
-            left = _weighed(each, left) if left >= 0 else left
-        return left
-    is_small = isinstance(value, _SCALARS) or type(value).__module__ in {"datetime", "uuid"}
-    return left - 1 if is_small else -1

@@ -6,17 +6,17 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from contextlib import ExitStack, aclosing, suppress
+from contextlib import aclosing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import httpx2
 
-from kestra._api.requests import ExecutionRequest
 from kestra._http import stand_ins
 from kestra._http.async_failures import failure
-from kestra._http.async_sessions import AsyncSessions, finish, is_light, read, send
+from kestra._http.async_sessions import AsyncSessions, finish, send
+from kestra._http.light import is_light
 from kestra._http.multipart import Upload
 from kestra._http.sse import Parser
 from kestra._rules import attempts
@@ -71,7 +71,7 @@ class AsyncIO:
             if response.is_closed and len(response.content) > _LARGE:
                 await self._sessions.in_thread(_decode, response)
         except httpx2.HTTPStatusError as error:  # a hook has called `raise_for_status`
-            return await read(error.response)
+            return _without_body(error.response)
         except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
             stand_in = request.sent is None and is_own
             return failure(error, sent=request.sent, stand_in=stand_in)
@@ -145,7 +145,7 @@ class AsyncIO:
         await self.clock.pause(seconds)
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        if all(map(_is_light, args)):
+        if all(map(is_light, args)):
             return function(*args, **kwargs)
         return await self._sessions.in_thread(function, *args, **kwargs)
 
@@ -246,10 +246,12 @@ class Stream:
             await self._response.aclose()
 
 
-def _is_light(value: Any) -> bool:
-    if isinstance(value, ExecutionRequest):
-        return is_light(value.inputs) and is_light(value.labels)
-    return isinstance(value, ExitStack) or is_light(value)
+def _without_body(response: httpx2.Response) -> httpx2.Response:
+    """Return a response as it is without its body, which is closed before a hook's error comes."""
+    if response.is_stream_consumed:
+        return response
+    headers = {k: v for k, v in response.headers.items() if not k.startswith("content-")}
+    return httpx2.Response(response.status_code, headers=headers, request=response.request)
 
 
 def _decode(response: httpx2.Response) -> None:

@@ -12,12 +12,14 @@ import responses
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from kestra._http import stand_ins
 from kestra._http.adapter import BoundedAdapter, wire
 from kestra._testing.fake.messages import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
+    import httpx2
     from requests import PreparedRequest
 
     from kestra._testing.fake.messages import Reply
@@ -63,7 +65,11 @@ class Interception:
             self._mock("requests.adapters.HTTPAdapter.send", self._send_to_others),
             self._mock("kestra._http.adapter.BoundedAdapter.send", _send_by_others),
         ):
-            yield
+            undo = stand_ins.use_exchange(self._exchange)
+            try:
+                yield
+            finally:
+                undo()
 
     def _mock(self, target: str, otherwise: Any) -> responses.RequestsMock:
         mock = responses.RequestsMock(
@@ -77,7 +83,7 @@ class Interception:
             mock.add(route)
         return mock
 
-    def _is_mine(self, request: PreparedRequest) -> tuple[bool, str]:
+    def _is_mine(self, request: PreparedRequest | httpx2.Request) -> tuple[bool, str]:
         base, asked = urlsplit(self._hostname()), urlsplit(str(request.url))
         same_host = (base.scheme, base.hostname, base.port) == (
             asked.scheme, asked.hostname, asked.port)  # fmt: skip
@@ -101,18 +107,74 @@ class Interception:
         return reply.status, reply.headers, reply.body
 
     def _read(self, request: PreparedRequest) -> Request:
-        url = urlsplit(str(request.url))
         timeout = request.req_kwargs.get("timeout")  # type: ignore[attr-defined]
         body = request.body or b""
+        return self._request(
+            request,
+            body.encode() if isinstance(body, str) else body,
+            request.headers,
+            timeout[1] if isinstance(timeout, tuple) else timeout,
+        )
+
+    def _request(
+        self,
+        request: PreparedRequest | httpx2.Request,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: float | None,
+    ) -> Request:
+        url = urlsplit(str(request.url))
         return Request(
             str(request.method),
             url.path.removeprefix(urlsplit(self._hostname()).path),
             url.query,
-            request.headers.get("Content-Type", ""),
-            body.encode() if isinstance(body, str) else body,
-            request.headers.get("Authorization"),
-            timeout[1] if isinstance(timeout, tuple) else timeout,
-            request.headers,
+            headers.get("Content-Type", ""),
+            body,
+            headers.get("Authorization"),
+            timeout,
+            headers,
+        )
+
+    async def _exchange(
+        self,
+        request: httpx2.Request,
+        send: Callable[[httpx2.Request], Awaitable[httpx2.Response]],
+    ) -> httpx2.Response:
+        """Answer a request of `AsyncFlow` that is sent to the server; send on what is for others.
+
+        Nothing is sent to another machine: a test must not start a flow there.
+        """
+        import httpx2
+
+        if not self._is_mine(request)[0]:
+            host = request.url.host
+            if host not in _LOOPBACK:
+                raise self._elsewhere("AsyncFlow", host)
+            return await send(request)
+        timeout = request.extensions["timeout"]["read"]
+        headers = request.headers
+        asked = self._request(request, await request.aread(), headers, timeout)
+        sent = False
+        try:
+            reply = self._answer(asked)
+            sent = True
+        except LateError:
+            sent = True
+            text = f"Read timed out. (read timeout={timeout})"
+            raise httpx2.ReadTimeout(text, request=request) from None
+        except BrokenError:
+            sent = True
+            broken = ConnectionResetError("reset by peer")
+            raise httpx2.ReadError(str(broken), request=request) from broken
+        finally:
+            if sent:  # this is what the client takes for a network
+                await request.extensions["trace"]("fake.send_request_headers.started", {})
+        return httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
+
+    def _elsewhere(self, client: str, host: object) -> AssertionError:
+        return self._mistake(
+            f"{client} would ask {host}, but this stands for {self._hostname()}: set the "
+            "server by FakeKestra(hostname=…) or KESTRA_HOSTNAME"
         )
 
     def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
@@ -121,10 +183,7 @@ class Interception:
         host = urlsplit(str(request.url)).hostname
         if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
             wire.used = None
-            raise self._mistake(
-                f"Flow would ask {host}, but this stands for {self._hostname()}: set the "
-                "server by FakeKestra(hostname=…) or KESTRA_HOSTNAME"
-            )
+            raise self._elsewhere("Flow", host)
         return self._network(adapter, request, **kwargs)
 
 

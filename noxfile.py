@@ -168,5 +168,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Measure against the published package; takes long, and wants the machine for itself."""
-    session.install("-e.", *group("bench"))
+    session.install("-e.")
     session.run("python", "-m", "benchmarks", *session.posargs)

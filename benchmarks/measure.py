@@ -41,14 +41,14 @@ class Pair:
 class Row:
     """One measurement: the figures of both, and published / ours (more than 1: ours is better).
 
-    `generated` are those of the generated SDK, where it was measured too.
+    `kestrapy` are those of kestrapy, the SDK, where that was measured too.
     """
 
     name: str
     unit: str
     published: list[float]
     ours: list[float]
-    generated: list[float] = field(default_factory=list)
+    kestrapy: list[float] = field(default_factory=list)
 
     @property
     def ratio(self) -> float:
@@ -61,17 +61,15 @@ class Row:
             f"{min(it):9.2f} /{statistics.median(it):9.2f}" for it in (self.published, self.ours)
         ]
         ratio = "" if self.unit == LOST else f"   {self.ratio:6.2f} x"
-        generated = (
-            f"   generated: {statistics.median(self.generated):.2f}" if self.generated else ""
-        )
-        return f"{self.name:42}{self.unit:>5}  {'   '.join(figures)}{ratio}{generated}"
+        kestrapy = f"   kestrapy: {statistics.median(self.kestrapy):.2f}" if self.kestrapy else ""
+        return f"{self.name:42}{self.unit:>5}  {'   '.join(figures)}{ratio}{kestrapy}"
 
     def as_dict(self) -> dict[str, object]:
         """The row as one JSON object."""
-        lists = ("published", "ours", "generated")
+        lists = ("published", "ours", "kestrapy")
         rounded = {name: [round(it, 3) for it in getattr(self, name)] for name in lists}
-        if not self.generated:
-            del rounded["generated"]
+        if not self.kestrapy:
+            del rounded["kestrapy"]
         ratio = {} if self.unit == LOST else {"ratio": round(self.ratio, 3)}
         return {"name": self.name, "unit": self.unit, **rounded, **ratio}
 

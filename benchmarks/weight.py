@@ -1,4 +1,4 @@
-"""What a plain installation puts on the disk, and its import: the generated SDK beside both."""
+"""What a plain installation puts on the disk, and its import: kestrapy, the SDK, beside both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Pair
 
 # `regex` is not among what kestrapy 2.0.3 declares, and without it `import kestrapy` fails.
-GENERATED = ("kestrapy==2.0.3", "regex")
+KESTRAPY = ("kestrapy==2.0.3", "regex")
 RUNS = 7
 
 
@@ -21,7 +21,7 @@ def run(pair: Pair) -> list[Row]:
     pythons = [
         environment(pair.folder / "published", PUBLISHED),
         environment(pair.folder / "plain", str(ROOT)),
-        environment(pair.folder / "generated", *GENERATED),
+        environment(pair.folder / "kestrapy", *KESTRAPY),
     ]
     return [
         _row("weight, distributions", "", pythons, "weigh.py", "distributions"),

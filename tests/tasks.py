@@ -12,8 +12,26 @@ import yaml
 from kestra import testing
 
 # What the plugins know of a flow and of its tasks, as far as examples and documentation use it.
-_FLOW_PROPERTIES = {"description", "id", "inputs", "labels", "namespace", "outputs", "tasks"}
-_TASK_PROPERTIES = {"id", "type", "runIf"}
+_FLOW_PROPERTIES = {
+    "description",
+    "id",
+    "inputs",
+    "labels",
+    "namespace",
+    "outputs",
+    "tasks",
+    "triggers",
+}
+_TASK_PROPERTIES = {"id", "retry", "runIf", "timeout", "type"}
+_TRIGGER_PROPERTIES = {
+    "id",
+    "key",
+    "responseCode",
+    "responseContentType",
+    "returnOutputs",
+    "type",
+    "wait",
+}
 _SCRIPT_PROPERTIES = {
     "beforeCommands",
     "containerImage",
@@ -23,10 +41,14 @@ _SCRIPT_PROPERTIES = {
     "inputFiles",
     "namespaceFiles",
     "outputFiles",
+    "taskRunner",
 }
 _PROPERTIES = {
     "io.kestra.plugin.scripts.python.Script": {"script", *_SCRIPT_PROPERTIES},
     "io.kestra.plugin.scripts.python.Commands": {"commands", *_SCRIPT_PROPERTIES},
+    "io.kestra.plugin.core.flow.LoopUntil": {"checkFrequency", "condition", "tasks"},
+    "io.kestra.plugin.core.flow.Sleep": {"duration"},
+    "io.kestra.plugin.core.flow.WorkingDirectory": {"tasks"},
     "io.kestra.plugin.core.log.Log": {"message"},
     "io.kestra.plugin.core.execution.Exit": {"state"},
 }
@@ -38,10 +60,21 @@ def assert_known(flow):
     """Assert that a flow has no property or type that Kestra refuses."""
     assert set(flow) <= _FLOW_PROPERTIES
     assert {each["type"] for each in flow.get("inputs", [])} <= _INPUT_TYPES
-    ids = [task["id"] for task in flow["tasks"]]
+    for trigger in flow.get("triggers", []):
+        assert trigger["type"] == "io.kestra.plugin.core.trigger.Webhook"
+        assert set(trigger) <= _TRIGGER_PROPERTIES
+    tasks = list(all_tasks(flow))
+    ids = [task["id"] for task in tasks]
     assert len(ids) == len(set(ids))
-    for task in flow["tasks"]:
+    for task in tasks:
         assert set(task) <= _TASK_PROPERTIES | _PROPERTIES[task["type"]]
+
+
+def all_tasks(node):
+    """The tasks of a flow, those in other tasks too."""
+    for task in node.get("tasks", []):
+        yield task
+        yield from all_tasks(task)
 
 
 def run(script, *arguments, folder, **variables):
@@ -63,18 +96,27 @@ def said(messages):
 class Execution:
     """A flow, carried out as the engine does, as far as the examples need one.
 
+    Besides its inputs it is given what else its expressions name: `trigger`, and `secrets`.
+
     Attributes:
         messages: What each Python task said, by its id.
         log: What Log tasks said.
         state: How it ended.
     """
 
-    def __init__(self, path, folder, **inputs):
+    def __init__(self, path, folder, *, trigger=None, secrets=None, **inputs):
         self.flow = yaml.safe_load(path.read_text())
         self.namespace_files = path.parent
         self.folder = folder
         defaults = {each["id"]: each.get("defaults") for each in self.flow.get("inputs", [])}
-        self.variables = {"inputs": {**defaults, **inputs}, "outputs": {}, "trace": _TRACE}
+        self.variables = {
+            "inputs": {**defaults, **inputs},
+            "outputs": {},
+            "trace": _TRACE,
+            "trigger": trigger,
+        }
+        self.secrets = secrets or {}
+        self.shared = None
         self.messages = {}
         self.log = []
         self.state = None
@@ -89,18 +131,33 @@ class Execution:
             self.log.append(self.render(task["message"]))
         elif kind == "Exit":
             self.state = task["state"]
-        else:
+        elif kind == "WorkingDirectory":
+            self.shared = self.folder / task["id"]
+            self.shared.mkdir()
+            for each in task["tasks"]:
+                self.carry_out(each)
+            self.shared = None
+        elif kind == "LoopUntil":
+            (probe,) = task["tasks"]
+            self.carry_out(probe)
+            while self.render(task["condition"]) != "true":
+                self.carry_out(probe)
+        elif kind != "Sleep":
             self.run_python(task)
 
     def run_python(self, task):
-        folder = self.folder / task["id"]
-        folder.mkdir()
+        folder = self.shared or self.folder / task["id"]
+        folder.mkdir(exist_ok=True)
         self.put_files(task, folder)
         if "script" in task:
             (folder / "script.py").write_text(self.render(task["script"]))
         (command,) = task.get("commands", ["python script.py"])
         program, script, *arguments = shlex.split(self.render(command))
-        assert program == "python"
+        if program == "uv":  # `uv run` does what `python` does where the packages are there
+            assert script == "run"
+            script, *arguments = arguments
+        else:
+            assert program == "python"
         environment = {k: self.render(v) for k, v in task.get("env", {}).items()}
         messages = run(folder / script, *arguments, folder=folder, **environment)
         files = {name: str(folder / name) for name in task.get("outputFiles", [])}
@@ -120,6 +177,10 @@ class Execution:
         return re.sub(r"\{\{ (.+?) \}\}", lambda match: _text(self.value(match[1])), text)
 
     def value(self, path):
+        if secret := re.fullmatch(r"secret\('(\w+)'\)", path):
+            return self.secrets[secret[1]]
+        if path.endswith(" | toJson"):
+            return json.dumps(self.value(path.removesuffix(" | toJson")))
         assert re.fullmatch(r"\w+(\.\w+|\['[^']+'\]|\[\d+\])*", path), path
         value = self.variables
         for name, key, index in re.findall(r"(\w+)|\['(.+?)'\]|\[(\d+)\]", path):

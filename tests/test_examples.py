@@ -17,10 +17,10 @@ import optional
 import pytest
 import yaml
 from loopback import Loopback, answer, as_json, event, hang, stream
-from tasks import Execution, assert_known, run, said
+from tasks import Execution, all_tasks, assert_known, run, said
 
 from kestra import Kestra, Namespace, testing
-from kestra.testing import FakeKestra
+from kestra.testing import FakeKestra, parse
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 IN_TASK = EXAMPLES / "in_task"
@@ -46,11 +46,12 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 @pytest.mark.parametrize("path", [*FLOWS, *SCRIPTS], ids=lambda path: path.name)
 def test_every_example_says_what_it_shows_and_is_run(path):
     """An example begins with a comment, and a test, here or with the recipes, names it."""
-    assert re.match(r"# [A-Z]", path.read_text())
+    assert re.search(r"\A(# ///.*# ///\n)?# [A-Z]", path.read_text(), re.DOTALL)
     here = Path(__file__)
     others = ("test_logging_recipes.py", "test_notebook.py")
     tests = here.read_text() + "".join(here.with_name(name).read_text() for name in others)
-    assert path.name in tests
+    # A script beside a flow of its name is run as that flow runs it.
+    assert path.name in tests or f"{path.stem}.yaml" in tests
 
 
 @pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.name)
@@ -65,7 +66,9 @@ def test_flows_use_only_what_kestra_knows(path):
 @pytest.mark.parametrize("path", FLOWS, ids=lambda path: path.name)
 def test_tasks_install_what_they_import(path):
     """A task whose code imports this package installs it into its container."""
-    for task in yaml.safe_load(path.read_text())["tasks"]:
+    for task in all_tasks(yaml.safe_load(path.read_text())):
+        if "uv run" in str(task.get("commands")) or task["id"] == "load":
+            continue  # the script itself, or the image, says what it needs
         code = task.get("script", "")
         for name in task.get("namespaceFiles", {}).get("include", []):
             text = (path.parent / name).read_text()
@@ -287,12 +290,13 @@ def test_without_package_is_short_and_old_python():
 
 @pytest.fixture
 def web():
-    """A web server that answers with JSON, whatever is asked for: `web.answer`."""
+    """A web server that answers with JSON: `web.answers` in turn, then `web.answer`."""
 
     def handler(_):
-        return as_json(server.answer)
+        return as_json(server.answers.pop(0) if server.answers else server.answer)
 
     with Loopback(handler) as server:
+        server.answers = []
         yield server
 
 
@@ -315,9 +319,46 @@ def test_old_python(tmp_path):
     execution = Execution(FROM_AIRFLOW / "old_python.yaml", tmp_path)
     assert execution.log == [f"Python {platform.python_version()}"]
     version, _ = execution.flow["tasks"]
-    minor = int(re.search(r"python:3\.(\d+)", version["containerImage"])[1])
-    assert minor < 10
-    ast.parse(version["script"], feature_version=(3, minor))
+    assert version["containerImage"].startswith("python:2.7")
+
+
+def test_the_script_for_an_old_python_runs_there(tmp_path):
+    """Python 2.7 prints a frame that an engine keeps."""
+    flow = yaml.safe_load((FROM_AIRFLOW / "old_python.yaml").read_text())
+    (tmp_path / "script.py").write_text(flow["tasks"][0]["script"])
+    installed = sorted(Path.home().glob(".pyenv/versions/2.7*/bin/python2.7"))
+    python = installed[-1] if installed else shutil.which("python2.7")
+    if python is None:
+        pytest.skip("needs Python 2.7")
+    process = subprocess.run([python, tmp_path / "script.py"], capture_output=True, check=True)
+    assert re.fullmatch(r"2\.7\.\d+", parse(process.stdout).outputs["version"])
+
+
+def test_xcom(tmp_path):
+    """What one task has sent, the next one reads, and an expression shows it as JSON."""
+    execution = Execution(FROM_AIRFLOW / "xcom.yaml", tmp_path)
+    assert said(execution.messages["report"]) == [("INFO", "The north has 80.5")]
+    assert execution.log == ['{"north": 80.5, "south": 12}']
+
+
+def test_image(tmp_path):
+    """The script runs with what the Dockerfile installs."""
+    execution = Execution(FROM_AIRFLOW / "image.yaml", tmp_path)
+    assert execution.messages["load"].outputs == {"regions": ["north", "south"]}
+    dockerfile = (FROM_AIRFLOW / "Dockerfile").read_text()
+    assert len(dockerfile.splitlines()) == 5
+    (load,) = execution.flow["tasks"]
+    assert f"docker build -t {load['containerImage']} ." in dockerfile
+    assert re.search(r"pip install 'kestra>=3' 'PyYAML", dockerfile)
+    assert (FROM_AIRFLOW / "image.py").name in load["namespaceFiles"]["include"]
+
+
+def test_sensor(tmp_path, web):
+    """The probe runs until what it asks for is there."""
+    web.answers = [{"ready": False}, {"ready": False}, {"ready": True}]
+    execution = Execution(FROM_AIRFLOW / "sensor.yaml", tmp_path, url=web.url)
+    assert execution.messages["probe"].outputs == {"is_ready": True}
+    assert web.answers == []
 
 
 def test_export_value(tmp_path):
@@ -355,9 +396,77 @@ def test_end_early(orders, log, tmp_path, web):
     """Without orders the execution ends in SUCCESS, and the steps after that do not run."""
     web.answer = orders
     execution = Execution(FROM_PIPEDREAM / "end_early.yaml", tmp_path, url=web.url)
-    assert said(execution.messages["fetch"]) == [("INFO", f"{len(orders)} new orders")]
+    assert said(execution.messages["fetch"]) == [("INFO", f"{len(orders) or 'No'} new orders")]
     assert execution.log == log
     assert execution.state == "SUCCESS"
+
+
+REQUEST = json.loads((FROM_PIPEDREAM / "request.json").read_text())["trigger"]
+
+
+def test_respond(tmp_path):
+    """The script reads the request that started the execution; the outputs are the answer."""
+    execution = Execution(FROM_PIPEDREAM / "respond.yaml", tmp_path, trigger=REQUEST)
+    assert said(execution.messages["add_up"]) == [("INFO", "Asked by shop/1.0")]
+    answer = {each["id"]: execution.render(each["value"]) for each in execution.flow["outputs"]}
+    assert answer == {"customer": "Jane", "total": "20.0"}
+
+
+def test_read_request_1_3(tmp_path):
+    """An expression hands a part of the request to the script."""
+    trigger = {"body": {"customer": 'Jane "J"'}}
+    execution = Execution(FROM_PIPEDREAM / "read_request_1_3.yaml", tmp_path, trigger=trigger)
+    assert execution.messages["read"].outputs == {"customer": 'Jane "J"'}
+
+
+def test_api_key(tmp_path, web):
+    """The secret of the server goes into the header of the request, and nowhere else."""
+    web.answer = [{"id": 7}]
+    execution = Execution(
+        FROM_PIPEDREAM / "api_key.yaml", tmp_path, url=web.url, secrets={"SHOP_API_KEY": "s3cret"}
+    )
+    (request,) = web.requests
+    assert request.headers["authorization"] == "Bearer s3cret"
+    assert execution.messages["fetch"].outputs == {"orders": 1}
+    assert "s3cret" not in str(execution.messages["fetch"])
+
+
+def test_tmp_files(tmp_path):
+    """Tasks in a WorkingDirectory share a file; a later one gets what was kept."""
+    execution = Execution(FROM_PIPEDREAM / "tmp_files.yaml", tmp_path)
+    assert execution.messages["read"].outputs == {"rows": 1}
+    assert execution.messages["later"].outputs == {"first": "7,80.50"}
+
+
+def test_send_file(tmp_path, web):
+    """The file that was an input is uploaded as it is."""
+    web.answer = {}
+    execution = Execution(
+        FROM_PIPEDREAM / "send_file.yaml", tmp_path, url=web.url, orders=IN_TASK / "orders.csv"
+    )
+    (upload,) = web.requests
+    contents, filenames = upload.parts
+    assert contents["orders"] == (IN_TASK / "orders.csv").read_bytes()
+    assert filenames["orders"] == "orders.csv"
+    assert execution.messages["send"].outputs == {"status": 200}
+
+
+def test_retry_and_delay(tmp_path, web):
+    """The task does what it is to do; how often, and when, is in the flow."""
+    web.answer = [{"id": 7}, {"id": 8}]
+    execution = Execution(FROM_PIPEDREAM / "retry_and_delay.yaml", tmp_path, url=web.url)
+    assert execution.messages["fetch"].outputs == {"orders": 2}
+
+
+def test_uv_packages(tmp_path, web):
+    """The script says itself what it needs, by PEP 723, and runs with that."""
+    web.answer = [{"id": 7}]
+    execution = Execution(FROM_PIPEDREAM / "uv_packages.yaml", tmp_path, url=web.url)
+    assert execution.messages["fetch"].outputs == {"orders": 1}
+    header = re.match(
+        r"# /// script\n((?:# .*\n)+)# ///\n", (FROM_PIPEDREAM / "uv_packages.py").read_text()
+    )[1]
+    assert '# dependencies = ["kestra", "requests"]\n' in header
 
 
 # --- from outside ----------------------------------------------------------------------------

@@ -4,11 +4,13 @@ import pytest
 import test_examples
 import test_logging_recipes
 from test_examples import (
+    test_api_key,
     test_commands_task,
     test_continue_trace,
     test_end_early,
     test_export_value,
     test_hello_world,
+    test_image,
     test_log_levels,
     test_metrics,
     test_odd_even,
@@ -18,11 +20,20 @@ from test_examples import (
     test_outputs,
     test_outputs_are_read_by_the_flow,
     test_pip_dependency,
+    test_read_request_1_3,
     test_read_step_data,
     test_read_step_data_without_a_server,
+    test_respond,
+    test_retry_and_delay,
     test_script_task,
+    test_send_file,
+    test_sensor,
     test_the_flow_that_is_executed,
+    test_the_script_for_an_old_python_runs_there,
+    test_tmp_files,
+    test_uv_packages,
     test_without_package,
+    test_xcom,
     web,
 )
 from test_logging_recipes import (

@@ -185,7 +185,7 @@ def test_odd_even():
 
 @pytest.fixture
 def web():
-    """A web server that answers with JSON, whatever is asked for: `web.answer`."""
+    """A web server that responds with JSON, whatever is asked for: `web.answer`."""
 
     def handler(_):
         return as_json(server.answer)
@@ -333,7 +333,7 @@ def test_labels_from_inputs(fake, capsys):
 
 
 def test_fire_and_forget(server, capsys):
-    """One request, and no look at what becomes of it."""
+    """One request, and no poll after it."""
     execute("fire_and_forget.py", server)
     assert server.methods() == {"POST": 1}
     assert capsys.readouterr().out == "execution0 STARTED\n"

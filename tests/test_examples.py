@@ -185,7 +185,7 @@ def test_odd_even():
 
 @pytest.fixture
 def web():
-    """A web server that responds with JSON, whatever is asked for: `web.answer`."""
+    """A web server that answers with JSON, whatever is asked for: `web.answer`."""
 
     def handler(_):
         return as_json(server.answer)

@@ -51,6 +51,7 @@ def events(pieces: Iterable[bytes]) -> Iterator[Event]:
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Yield complete lines, without their ends."""
     begun: list[bytes] = []
     first = True
     after_cr = False  # a CR ends a line at once; an LF after it belongs to it

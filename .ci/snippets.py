@@ -7,14 +7,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from pages import PAGES, blocks_of
 
-# What readers may do: import what is not installed, and write tests without annotations.
+# What readers may do: import what is not installed, and write without annotations.
 PYRIGHT = {
     "typeCheckingMode": "standard",
     "pythonVersion": "3.10",
     "reportMissingImports": False,
     "reportMissingModuleSource": False,
 }
-MYPY = "[mypy]\ncheck_untyped_defs = true\ndisable_error_code = import-not-found,import-untyped\n"
+IGNORED = "import-not-found, import-untyped, var-annotated"
+MYPY = f"[mypy]\ncheck_untyped_defs = true\ndisable_error_code = {IGNORED}\n"
 
 folder = Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)

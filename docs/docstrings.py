@@ -1,4 +1,4 @@
-"""Docstrings mark the code in them by two colons: for Markdown, it becomes a fenced block."""
+"""What the reference changes: code after two colons becomes a fenced block, and no private name."""
 
 import re
 from textwrap import dedent
@@ -13,6 +13,8 @@ class FencedCode(Extension):
 
     def on_object(self, *, obj, **_):
         """Change the docstring of each object, modules among them."""
+        if obj.is_attribute and str(obj.value).startswith("staticmethod("):
+            obj.value = None  # it would name a private module
         if obj.docstring is not None:
             obj.docstring.value = _MARKED.sub(_fenced, obj.docstring.value)
 

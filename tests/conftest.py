@@ -90,7 +90,7 @@ def patience(server, monkeypatch):
 
 @pytest.fixture
 def hasty(flow, patience):
-    """The same client, which soon gives up on a server that does not answer."""
+    """The same client, which soon gives up on a server that does not respond."""
     flow.request_timeout = (5, 0.3)
     return flow
 

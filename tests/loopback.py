@@ -53,7 +53,7 @@ class Request:
 
 @dataclass
 class Reply:
-    """An answer to send."""
+    """A response to send."""
 
     status: int = 200
     body: bytes = b""
@@ -398,7 +398,7 @@ def fine(exchange):
 
 
 def answer(status=200, body=b"", **headers):
-    """Answer so, and do nothing."""
+    """Respond so, and do nothing."""
     reply = Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
     def fault(exchange):
@@ -430,7 +430,7 @@ def close(exchange):
 
 
 def garbage(exchange):
-    """Answer with something that is no HTTP."""
+    """Respond with something that is not HTTP."""
     exchange.send(b"\x00\xff what?\r\n\r\n")
     return True
 
@@ -444,7 +444,7 @@ def hang(exchange):
 
 
 def drip(exchange, start=0):
-    """Send the answer byte by byte, and never finish."""
+    """Send the response byte by byte, and never finish."""
     data = exchange.carry_out().encode()
     exchange.send(data[:start])
     for byte in (data + b" " * 10_000)[start:]:
@@ -455,7 +455,7 @@ def drip(exchange, start=0):
 
 
 def drip_body(exchange):
-    """Send the headers of the answer, then its body byte by byte, and never finish."""
+    """Send the headers of the response, then its body byte by byte, and never finish."""
     reply = exchange.carry_out()
     reply.headers["Content-Length"] = 10_000
     head, _, body = reply.encode().partition(b"\r\n\r\n")
@@ -471,7 +471,7 @@ hang.is_silent = drip.is_silent = drip_body.is_silent = True
 
 
 def truncate(exchange):
-    """Send half of the answer's body, and close the connection."""
+    """Send half of the response's body, and close the connection."""
     reply = exchange.carry_out()
     data = reply.encode()
     exchange.send(data[: len(data) - len(reply.body) // 2])

@@ -16,7 +16,7 @@ from kestra._rules.io import Request
 def request(  # noqa: PLR0913  # what makes up a request
     sessions, method, url, settings, arguments, *, otherwise=None, within=math.inf
 ):
-    """Send a request until it is answered; return the response, and whether it was the other's."""
+    """Send a request until there is a response; return it, and whether it was the other's."""
     io = BlockingIO(SimpleNamespace(_sessions=sessions, _server=Server("http://h")))
     files = None if {"data", "json"} & set(arguments) else arguments.get("files")
     asked = Request(method, url, settings, arguments, Upload(files) if files else None)

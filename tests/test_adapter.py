@@ -1,4 +1,4 @@
-"""The bounds for whole answers."""
+"""The bounds for whole responses."""
 
 import socket
 import time
@@ -58,7 +58,7 @@ def test_the_name_of_a_flow_does_not_decide_the_bound(server, session, monkeypat
 
 
 def test_a_deadline_does_not_move(clock):
-    """However much comes, the answer has to be complete in time."""
+    """However much comes, the response has to be complete in time."""
     bound = Deadline(60)
     clock[0] += 50
     bound.received(1_000_000)
@@ -68,7 +68,7 @@ def test_a_deadline_does_not_move(clock):
 
 
 def test_a_download_has_to_keep_its_pace(clock):
-    """60 kB a minute are enough to go on for ever, less is not."""
+    """60 kB a minute are enough to go on forever, less is not."""
     bound = Pace(20)
     for _ in range(10):
         assert bound.remaining() == 20
@@ -170,6 +170,6 @@ def test_the_wire_tells_whether_something_was_sent(server, session):
 
 
 def test_the_file_number_is_that_of_the_connection(server, session):
-    """Whoever waits for several answers at once can."""
+    """Whoever waits for several responses at once can."""
     with session.get(server.url, timeout=5, stream=True) as response:
         assert response.raw.fileno() > 0

@@ -191,7 +191,7 @@ def test_outputs_that_cannot_be_had_do_not_cost_the_result(here, engine, server,
 
 
 def test_a_timeout_is_exit_status_4(run, engine):
-    """The last state is told, and as JSON it is an object too."""
+    """The last state is reported, and as JSON it is an object too."""
     engine.states = ["RUNNING"]
     done = run(*EXECUTE, "--timeout", "0", "--json")
     assert done.returncode == 4
@@ -404,7 +404,7 @@ def test_kill(run, running, engine):
 
 
 def test_what_nobody_reads_is_no_traceback(running, server, engine):
-    """As after `| head -1`: the log is not shown any more."""
+    """As after `| head -1`: the rest of the log is not shown."""
     engine.entries = ENTRIES * 5_000
     with started("logs", running, env=environment(server)) as process:
         assert process.stdout.readline() == LINES[0] + "\n"

@@ -74,7 +74,7 @@ def test_a_summary_says_what_is_known():
 
 
 def test_a_report_has_everything_but_the_log():
-    """What could steer the terminal is escaped."""
+    """What could control the terminal is escaped."""
     assert (
         as_text(ENDED)
         == """\

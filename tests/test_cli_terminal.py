@@ -45,7 +45,7 @@ def execution(flow, engine):
 
 
 def plain(text):
-    """A text without what steers the terminal."""
+    """A text without what controls the terminal."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
@@ -74,7 +74,7 @@ def test_the_cursor_stays_visible(server, engine):
 
 
 def test_the_log_scrolls_above_in_colour(server, engine):
-    """By level; a message keeps its colours, and steers nothing."""
+    """By level; a message keeps its colours, and controls nothing."""
     with Terminal(*EXECUTE, "--follow", env=environment(server)) as terminal:
         terminal.wait_for("word")
         engine.states = ["SUCCESS"]
@@ -152,7 +152,7 @@ def test_logs_are_coloured(server, engine, execution):
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"CI": "true"}])
 def test_plain_lines_where_they_are_asked_for(server, engine, variables):
-    """Nothing steers the terminal, a message neither."""
+    """Nothing controls the terminal, a message neither."""
     env = environment(server, **variables)
     with Terminal(*EXECUTE, "--follow", env=env) as terminal:
         terminal.wait_for("RUNNING\r\n")

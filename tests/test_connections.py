@@ -265,7 +265,7 @@ def test_a_proxy_cannot_hold_a_request(sessions, through_proxy, proxy):
 
 
 def test_answers_through_a_tunnel_are_bounded(tls_server, sessions, through_proxy):
-    """A server that drips its answer is given up there, too."""
+    """A server that drips its response is given up there, too."""
     tls_server.upset("GET", drip_body)
     settings = replace(through_proxy, timeout=(5, 0.3), policy=urllib3.Retry(0))
     with pytest.raises(RequestTimeout):
@@ -377,7 +377,7 @@ def test_a_session_of_the_callers_own_may_have_a_client_certificate(certificate,
 
 
 def of_http_1_0(exchange):
-    """Answer as servers of HTTP/1.0 do: the end of the connection is the end of the answer."""
+    """Respond as servers of HTTP/1.0 do: the end of the connection is the end of the response."""
     body = as_json({"results": [], "total": 7}).body
     exchange.send(b"HTTP/1.0 200 OK\r\n\r\n" + body)
     return True
@@ -419,7 +419,7 @@ class Busy(Loopback):
 
 
 def test_a_server_may_pause_while_it_takes_a_body(sessions):
-    """Longer than it may take to connect; as long as it may take to answer."""
+    """Longer than it may take to connect; as long as it may take to respond."""
     content = bytes(1 << 24)  # more than fits into the buffers of both ends
     with Busy() as server:
         settings = Settings(timeout=(0.2, 10))

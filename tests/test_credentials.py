@@ -126,6 +126,6 @@ def test_no_long_value_survives(secret, before, after):
 
 
 def test_what_is_masked_is_text_again():
-    """Masking an answer's JSON keeps what is around the value."""
+    """Masking a response's JSON keeps what is around the value."""
     said = json.dumps({"message": "topsecret!"})
     assert redact(said, ["topsecret"]) == '{"message": "***!"}'

@@ -544,7 +544,7 @@ def test_labels_from_inputs(fake, capsys):
 
 
 def test_fire_and_forget(server, capsys):
-    """One request, and no look at what becomes of it."""
+    """One request, and no poll after it."""
     execute("fire_and_forget.py", server)
     assert server.methods() == {"POST": 1}
     assert capsys.readouterr().out == "execution0 STARTED\n"

@@ -178,7 +178,7 @@ def test_empty_variables_count_for_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("missing", ["missing.json", "file/context.json"])
 def test_content_when_the_named_file_is_missing(tmp_path, monkeypatch, missing):
-    """Only that file is looked for; where it is missing, the content of the variable counts."""
+    """Only that file counts; where it is missing, the content of the variable counts."""
     (tmp_path / "file").touch()
     write(tmp_path / CONTEXT_FILE, {"from": "default"})
     monkeypatch.setenv("KESTRA_CONTEXT", encoded(b'{"from": "content"}'))

@@ -1,4 +1,4 @@
-"""Where requests go, and what answers mean."""
+"""Where requests go, and what responses mean."""
 
 from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qs, urlsplit
@@ -303,7 +303,7 @@ def test_of_several_the_earliest_is_found(earlier, later):
 
 
 def test_recorded_executions_are_found_by_their_label():
-    """What the engines answered to a creation is recognised in a search."""
+    """The execution of a creation's response is recognised in a search."""
     for _, _, response in exchanges("labels_system_correlation"):
         created = response["body"]
         creation = Creation(created["namespace"], created["flowId"], "abc123", "http://h/search")
@@ -340,7 +340,7 @@ def test_the_state_of_recorded_executions():
 
 @pytest.mark.parametrize("body", [None, [], {}, {"state": "SUCCESS"}, {"state": {"current": None}}])
 def test_what_has_no_state_has_none(body):
-    """Any other answer has no state, and is no error here."""
+    """Any other response has no state, and is not an error here."""
     assert state_of(body) is None
 
 

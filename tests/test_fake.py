@@ -123,7 +123,7 @@ def test_a_function_that_raises_has_failed(any_fake, flow):
 
 
 def test_a_function_that_is_broken_off(fake, flow):
-    """What ends a test goes through, and nobody waits for the execution for ever."""
+    """What ends a test goes through, and nobody waits for the execution forever."""
 
     def interrupt(inputs):
         raise KeyboardInterrupt
@@ -179,7 +179,7 @@ def test_executions_of_many_threads(fake, flow):
 
 
 def test_many_at_once(any_fake, flow):
-    """The searches of `execute_all` are answered; one that never ends does not hold up the rest."""
+    """The searches of `execute_all` work; one that never ends does not hold up the rest."""
     any_fake.flow("company.team", "etl", lambda inputs: inputs, states=[("RUNNING", 20)])
     any_fake.state(("RUNNING", math.inf))
     wanted = [("company.team", "etl", {"n": n}) for n in range(40)]
@@ -616,7 +616,7 @@ def test_a_search_that_is_not_imitated(query):
 
 
 def test_strict_about_executions(flow):
-    """One whose end nobody has seen is named."""
+    """One whose end nothing waited for is named."""
     starter = Flow(wait_for_completion=False)
     with pytest.raises(AssertionError, match=r"execution2 of company\.team\.etl"):
         used(FakeKestra(strict=True), lambda: run(flow), lambda: run(starter))
@@ -732,7 +732,7 @@ def test_a_request_that_would_wait_for_ever(fake):
 
 
 def test_a_creation_that_waits(fake):
-    """`wait=true` is answered at the end, or never."""
+    """`wait=true` gets its response at the end, or never."""
     fake.flow("company.team", "etl", lambda _: {"rows": 3})
     url = f"{HOST}/api/v1/main/executions/company.team/etl?wait=true"
     assert requests.post(url, timeout=1).json()["state"]["current"] == "SUCCESS"
@@ -838,7 +838,7 @@ def test_a_stream_that_would_be_silent_is_closed(fake):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_streams_of_what_is_not_there(version):
-    """They say nothing of it; 0.21 answers 404 for an execution."""
+    """They say nothing of it; 0.21 responds with 404 for an execution."""
     root = "/api/v1" if version == "0.21" else "/api/v1/main"
     with FakeKestra(version=version):
         assert [kind for kind, _ in events(f"{root}/logs/nope/follow")] == ["start"]
@@ -880,7 +880,7 @@ def test_following_sees_the_end_of_what_is_killed(any_fake, flow):
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"status": None}])
 def test_following_goes_on_where_requests_fail(any_fake, flow, fault):
-    """Streams that cannot be opened, and looks, are tried again."""
+    """Streams that cannot be opened, and polls that fail, are tried again."""
     any_fake.flow("company.team", "etl", emit)
     any_fake.fail(4, on="GET", **fault)
     told = []
@@ -906,7 +906,7 @@ def test_another_server_is_followed_as_ever(server):
 
 
 def got(path, version="2.0"):
-    """The status and the JSON of an answer."""
+    """The status and the JSON of a response."""
     root = "/api/v1" if version == "0.21" else "/api/v1/main"
     answer = requests.get(f"{HOST}{root}/{path}", timeout=9)
     return answer.status_code, answer.json()

@@ -147,7 +147,7 @@ def comparable(text):
 
 
 def summary(body):
-    """What of an answer's body is compared."""
+    """What of a response's body is compared."""
     if isinstance(body, list):
         return "a list"
     if not isinstance(body, dict):

@@ -949,7 +949,7 @@ def test_a_time_that_is_none_is_refused(flow, begin, name, value, words):
 
 
 def test_without_a_wait_its_pauses_do_not_matter(server, flow):
-    """As in 2.0.0, `poll_interval` is looked at where there is one."""
+    """As in 2.0.0, `poll_interval` is read only where there is a wait."""
     flow.wait_for_completion, flow.poll_interval = False, None
     assert run(flow).status == "STARTED"
     (outcome,) = flow.execute_all([("company.team", "my_flow")])
@@ -1111,7 +1111,7 @@ def test_a_log_that_does_not_come_is_given_up(server, flow, monkeypatch):
 
 
 def test_an_error_of_the_callers_own_does_not_cost_the_result(flow, caplog):
-    """Its kind is told, its text might hold anything."""
+    """Its kind is reported, its text might hold anything."""
     flow.get_logs = Mock(side_effect=RuntimeError("t0psecret"))
     assert run(flow).log is None
     assert "RuntimeError" in caplog.text

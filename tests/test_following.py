@@ -85,7 +85,7 @@ def texts(told):
 
 
 def read(told, **gates):
-    """Read to the end, and open the gate of a text when it is told; return all texts."""
+    """Read to the end, and open the gate of a text when the client reports it; return all texts."""
     read = []
     for each in told:
         read += texts([each])
@@ -95,7 +95,7 @@ def read(told, **gates):
 
 
 class Scripted:
-    """Input and output that answers from a function, by a clock that stands still."""
+    """Input and output that responds from a function, by a clock that stands still."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -172,7 +172,7 @@ class Story:
 
 @pytest.fixture
 def brief(monkeypatch):
-    """The log is quiet soon: what is told before the end is there by then."""
+    """The log is quiet soon: what is reported before the end is there by then."""
     monkeypatch.setattr(following, "_LAST_WORDS", 0.05)
 
 
@@ -192,7 +192,7 @@ def flow(server, slept):
 
 
 def test_states_and_entries_are_told_as_they_happen(flow, story):
-    """Each is told before the server sends the next; the terminal state is the last."""
+    """Each is reported before the server sends the next; the terminal state is the last."""
     gates = [Gate() for _ in range(4)]
     story.states(
         stream(
@@ -280,7 +280,7 @@ def test_a_terminal_state_that_was_not_the_end_is_told_in_its_place(flow, story)
 
 
 def test_a_history_that_is_ahead_of_the_state_ends_it_once(flow, story):
-    """The terminal state is not told a second time."""
+    """The terminal state is not reported a second time."""
     ahead = shown(*ENDS)
     ahead["state"]["current"] = "RUNNING"
     story.states(stream(event(ahead), event(shown(*ENDS))))
@@ -289,7 +289,7 @@ def test_a_history_that_is_ahead_of_the_state_ends_it_once(flow, story):
 
 @pytest.mark.parametrize("chunked", [True, False])
 def test_bytes_are_not_waited_for(flow, story, chunked):
-    """An event counts as soon as it is there, in the middle of a chunk or of a whole answer."""
+    """An event counts as soon as it is there, in the middle of a chunk or of a whole response."""
     gate = Gate()
     ended = event(shown(*ENDS))
     story.states(stream(event(shown("CREATED")), gate, ended, then=hang, chunked=chunked))
@@ -298,7 +298,7 @@ def test_bytes_are_not_waited_for(flow, story, chunked):
 
 
 def test_what_is_no_event_of_ours_is_passed_over(flow, story):
-    """Comments, other JSON, no JSON, and entries that say nothing."""
+    """Comments, other JSON, text that is not JSON, and entries that say nothing."""
     other = b"".join([b": hello\n\ndata: {\n\n", event([1]), event(None), event({}), event("x")])
     gate = Gate()
     story.states(stream(other, event(shown("CREATED")), other, gate, event(shown(*ENDS)), other))
@@ -308,7 +308,7 @@ def test_what_is_no_event_of_ours_is_passed_over(flow, story):
 
 @pytest.mark.parametrize("engine", [0, 1], ids=["0.21", "1.3"])
 def test_recorded_streams(server, slept, engine):
-    """What servers sent: the entries are those that were stored, told once."""
+    """What servers sent: the entries are those that were stored, reported once."""
     (_, look, execution), (_, log, entries), (_, stored, kept) = (
         exchanges(case)[engine] for case in ("exec_get", "follow_logs_finished", "logs_json")
     )
@@ -337,7 +337,7 @@ def test_recorded_streams(server, slept, engine):
 
 @pytest.mark.parametrize("broken", [close, reset, None], ids=["closed", "reset", "ended"])
 def test_a_log_that_breaks_off_is_opened_again_and_told_once(flow, story, broken):
-    """The new stream begins with what is stored; what that lacks is looked up."""
+    """The new stream begins with what is stored; what that lacks is fetched."""
     gate = Gate()
     story.states(stream(event(shown("CREATED")), gate, event(shown(*ENDS))))
     story.log(
@@ -389,7 +389,7 @@ def test_a_stream_that_is_quiet_for_longer_than_the_read_timeout_is_opened_again
 
 
 def test_between_two_streams_the_server_is_asked(flow, story):
-    """The end is seen although no stream opens again."""
+    """The end is known although no stream opens again."""
     story.looks = [shown("CREATED"), shown(*ENDS)]
     story.states(stream(event(shown("CREATED")), then=reset), answer(503))
     assert texts(flow.follow("id1")) == list(ENDS)
@@ -436,7 +436,7 @@ def test_a_poll_of_the_log_does_not_outlast_the_timeout():
 
 
 def test_a_stream_that_has_worked_is_opened_again_whatever_comes(flow, story):
-    """A server that starts anew, or the proxy before it, may answer anything for a while."""
+    """A server that starts anew, or the proxy before it, may respond with anything for a while."""
     story.states(
         stream(event(shown("CREATED")), then=close),
         answer(404),
@@ -469,7 +469,7 @@ def test_where_there_is_no_stream_the_server_is_asked(flow, story, missing):
 
 
 def test_the_log_is_asked_for_while_the_execution_runs(flow, story):
-    """Where there is no stream of it, what is stored already is told before the end."""
+    """Where there is no stream of it, what is stored already is reported before the end."""
     gate = Gate()
     story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
     story.stored = [[], [entry("a")]]
@@ -519,7 +519,7 @@ def test_a_stream_of_nothing_but_comments_is_not_trusted_for_ever(flow, story, m
 
 
 def test_of_an_execution_that_has_ended_no_stream_is_opened(flow, story, slept):
-    """One look, and what is stored."""
+    """One poll, and what is stored."""
     story.looks = [shown(*ENDS)]
     story.stored = [[entry("a")]]
     assert texts(flow.follow("id1")) == ["CREATED", "RUNNING", "a", "SUCCESS"]
@@ -600,7 +600,7 @@ def test_entries_that_are_the_same_are_told_as_often_as_they_are_stored(flow, st
 
 
 def test_a_stored_log_that_cannot_be_read_costs_nothing_else(flow, story, caplog):
-    """There is a warning, and the states are told."""
+    """There is a warning, and the states are reported."""
     story.looks = [shown(*ENDS)]
     del story.server.engine.replies[STORED]
     assert texts(flow.follow("id1")) == list(ENDS)
@@ -611,7 +611,7 @@ def test_a_stored_log_that_cannot_be_read_costs_nothing_else(flow, story, caplog
 
 
 def test_an_execution_that_there_is_not_is_not_waited_for(flow, story):
-    """It is looked for before a stream is opened, which would take ten seconds to say so."""
+    """It is polled before a stream is opened, which would take ten seconds to report it."""
     del story.server.engine.replies[LOOK]
     with pytest.raises(NotFound) as caught:
         next(flow.follow("id1"))
@@ -636,14 +636,14 @@ def test_an_execution_that_vanishes_is_an_error(flow, story):
 
 
 def test_what_the_server_refuses_is_an_error(flow, story):
-    """As it is for a look."""
+    """As it is for a poll."""
     story.server.engine.replies[LOOK] = as_json({}, 403)
     with pytest.raises(PermissionDenied):
         next(flow.follow("id1"))
 
 
 def test_a_server_that_fails_for_long_is_an_error(flow, story):
-    """As it is for a look."""
+    """As it is for a poll."""
     story.server.engine.replies[LOOK] = as_json({}, 503)
     with pytest.raises(FailedExponentialBackoff):
         next(flow.follow("id1"))
@@ -671,7 +671,7 @@ def test_a_timeout_ends_the_following(flow, story):
 
 
 def test_without_streams_a_timeout_ends_the_following_too(flow, story):
-    """The pauses between looks count."""
+    """The pauses between polls count."""
     with pytest.raises(ExecutionTimeout):
         list(flow.follow("id1", timeout=5))
 
@@ -685,7 +685,7 @@ def test_the_end_is_looked_for_once_more_when_the_time_is_over(flow, story):
 
 
 def test_a_server_that_does_not_answer_when_the_time_is_over_is_a_timeout(flow, story, monkeypatch):
-    """And no failure of a request, which nobody waits for any more."""
+    """And no failure of a request that nobody waits for now."""
     monkeypatch.setattr(channels, "LAST_POLL", 0.1)
     story.states(stream(event(shown("CREATED")), then=hang))
     story.server.upset(LOOK, hang)
@@ -867,7 +867,7 @@ HOST = "http://localhost:8080"
 
 
 def test_requests_mock_can_stream(slept):
-    """The body of its answer is the stream."""
+    """The body of its response is the stream."""
     with requests_mock.Mocker() as mock:
         mock.get(f"{HOST}/api/v1/executions/id1/follow", content=STATES_BODY, headers=SSE)
         mock.get(f"{HOST}/api/v1/executions/id1", json=shown("CREATED"))
@@ -877,7 +877,7 @@ def test_requests_mock_can_stream(slept):
 
 
 def test_responses_can_stream(slept):
-    """The body of its answer is the stream."""
+    """The body of its response is the stream."""
     with responses.RequestsMock() as mock:
         kind = {"content_type": "text/event-stream"}
         mock.get(f"{HOST}/api/v1/executions/id1", json=shown("CREATED"))
@@ -906,7 +906,7 @@ def test_a_function_in_the_place_of_requests_is_asked(monkeypatch, slept):
 
 
 def test_an_older_urllib3_can_stream(monkeypatch):
-    """Where an answer cannot be read by what is there, it is read byte by byte."""
+    """Where a response cannot be read by what is there, it is read byte by byte."""
     response = SimpleNamespace(raw=None, iter_content=lambda size: iter([b"x"] * size))
     assert list(stream_module._pieces(response)) == [b"x"]
 
@@ -916,7 +916,7 @@ def test_an_older_urllib3_can_stream(monkeypatch):
 
 @pytest.mark.parametrize(("engine", "request_", "response"), exchanges("logs_json"))
 def test_recorded_entries_are_the_same_in_the_stream_and_in_the_log(engine, request_, response):
-    """Entries are told apart by everything that they say."""
+    """Two entries are the same only if all their fields are."""
     ((_, _, streamed),) = (each for each in exchanges("follow_logs_finished") if each[0] == engine)
     entries = [json.loads(each.data) for each in events([streamed["body"].encode()])][1:]
     seen = ReportedEntries()
@@ -953,5 +953,5 @@ def bare(state):
     ],
 )
 def test_every_state_of_a_history_is_told_once(executions, told):
-    """Answers may be older than the one before, and may have no history."""
+    """Responses may be older than the one before, and may have no history."""
     assert states_of(*executions) == told

@@ -511,7 +511,7 @@ def test_tags(tags, read):
     ids=lambda value: str(value)[:30],
 )
 def test_bad_tags(tags, error, reason):
-    """What an engine drops, or dies of, is refused among the tags, too."""
+    """What an engine drops, or crashes on, is refused among the tags, too."""
     caught, text = refusal(metric(tags=tags))
     assert caught is error
     assert text.startswith(f"metrics[0].tags{reason}")

@@ -365,7 +365,7 @@ def test_a_failure_is_timed_too(kept, call):
     ],
 )
 def test_a_timer_that_is_refused_does_not_begin(capsys, call):
-    """A wrong name or tag is told before the timed code has run, not after."""
+    """A wrong name or tag is reported before the timed code has run, not after."""
     Kestra.counter("taken", 1)
     capsys.readouterr()
     load = mock.Mock(__name__="load")

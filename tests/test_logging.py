@@ -265,7 +265,7 @@ def test_a_record_never_raises(logger, capsys, monkeypatch, message, arguments):
 
 
 def test_a_reader_that_is_gone_does_not_raise():
-    """A log record for which there is no reader any more ends no script."""
+    """A log record whose reader is gone ends no script."""
     script = run("""
 reader, writer = os.pipe()
 os.dup2(writer, 1)

@@ -388,7 +388,7 @@ def test_the_traceback_of_a_record_that_cannot_be_formatted(logger, entries):
     ("error", "shown"), [(ValueError("why"), "ValueError: why"), (Unshowable(), "Unshowable")]
 )
 def test_a_traceback_that_cannot_be_formatted(logger, entries, monkeypatch, error, shown):
-    """Where `traceback` cannot import what it needs any more, files and line numbers arrive."""
+    """Where `traceback` cannot import what it needs, files and line numbers still arrive."""
 
     def fail(*_):
         raise ImportError("sys.meta_path is None, Python is likely shutting down")

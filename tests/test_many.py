@@ -1,4 +1,4 @@
-"""Executing many: few connections, one look for all, and no error that disturbs another."""
+"""Executing many: few connections, one poll for all, and no error that disturbs another."""
 
 import gc
 import itertools
@@ -170,7 +170,7 @@ def test_no_more_pages_are_read_in_vain_than_looks_would_take():
 
 @pytest.mark.parametrize(("results", "total"), [([], 999), ([shown("a")], None), ([shown("a")], 1)])
 def test_pages_end(results, total):
-    """Nothing more, no total that makes sense, or all seen."""
+    """Nothing more, no total that makes sense, or all received."""
     assert not ResultPages(SEARCH).add(results, total)
 
 
@@ -360,7 +360,7 @@ def test_outcomes_come_as_executions_end(server, flow):
 
 
 def test_one_search_looks_at_all(server, flow, clock):
-    """As often as one execution would be looked at, whatever their number."""
+    """As often as one execution would be polled, whatever their number."""
     flow.poll_interval = 20  # on a slow machine, too, all are created before the first search
     counts = []
     for number in (2, 50):
@@ -394,7 +394,7 @@ def test_every_flow_has_its_search(server, flow):
 
 
 def test_a_thousand_executions_take_ten_connections_and_few_looks(server, flow):
-    """Each is created with one request; all are looked at with searches."""
+    """Each is created with one request; all are polled with searches."""
     flow.request_timeout = (5, 60)  # one that is over costs a connection
     requests = (lasting(1 + number % 7) for number in range(1_000))
     outcomes = flow.execute_all(requests, max_concurrent=100)
@@ -454,7 +454,7 @@ def test_no_requests_are_no_outcomes(server, flow):
 
 
 def test_nobody_waits_where_completion_is_not_waited_for(server, flow):
-    """Outcomes come as soon as executions are created; nothing is looked at."""
+    """Outcomes come as soon as executions are created; nothing is polled."""
     flow.wait_for_completion = False
     outcomes = list(flow.execute_all([lasting(9)] * 12))
     assert {outcome.result.status for outcome in outcomes} == {"STARTED"}
@@ -485,7 +485,7 @@ def test_the_log_is_fetched_where_it_is_wanted(server, flow):
 
 
 def test_a_paused_execution_is_told_once(server, flow, caplog):
-    """However often it is looked at."""
+    """However often it is polled."""
     seen = server.engine.seen
 
     def paused(execution):
@@ -608,7 +608,7 @@ def test_a_look_that_no_attempt_brings_is_an_outcome(server, flow):
 
 
 def test_an_execution_that_vanishes_is_not_found(server, flow):
-    """Searches do not show it any more; so it is looked at, and that is its outcome."""
+    """Searches no longer show it; so it is polled, and that is its outcome."""
     outcomes = []
     for outcome in flow.execute_all([lasting(1), lasting(60), *GOOD[1:]]):
         gone = [
@@ -665,7 +665,7 @@ def test_an_error_of_the_iterable_is_raised_when_all_else_is_done(flow):
 
 
 def test_without_a_search_executions_are_looked_at_singly(server, flow, caplog):
-    """Still over ten connections at most; what is missing is told once."""
+    """Still over ten connections at most; what is missing is reported once."""
     caplog.set_level(logging.INFO)
     server.engine.searchable = False
     outcomes = list(flow.execute_all([lasting(3)] * 40, max_concurrent=40))
@@ -677,7 +677,7 @@ def test_without_a_search_executions_are_looked_at_singly(server, flow, caplog):
 
 @pytest.mark.parametrize("strict", [False, True], ids=["ignored", "refused"])
 def test_the_newest_servers_are_asked_as_they_want_it(server, flow, strict):
-    """With filters; task runs, which searches there leave out, take a look each."""
+    """With filters; task runs, which searches there leave out, take a poll each."""
     server.engine.forms = {"filters"}
     server.engine.strict = strict
     server.engine.light = True
@@ -738,7 +738,7 @@ def test_while_searches_fail_executions_are_looked_at_singly(server, flow):
 
 
 def test_searches_that_lead_nowhere_are_given_up(server, flow):
-    """The executions are looked at instead."""
+    """The executions are polled instead."""
     server.upset(SEARCHED, answer(403))
     assert all(outcome.ok for outcome in flow.execute_all([lasting(4)] * 5))
     assert server.count(SEARCHED) == 1
@@ -818,7 +818,7 @@ def test_each_has_its_own_timeout(flow):
 
 
 def test_what_ends_in_time_is_no_timeout_even_if_it_is_seen_late(server, flow, clock):
-    """The caller was busy with something else; there is a last look."""
+    """The caller was busy with something else; there is a last poll."""
     outcomes = flow.execute_all([lasting(1), lasting(5), lasting(999)], timeout=10)
     assert next(outcomes).ok
     clock.now += 60
@@ -836,7 +836,7 @@ def test_a_timeout_that_has_passed_at_once_still_looks_once(server, flow):
 
 
 def test_a_timeout_holds_while_the_server_does_not_answer(server, flow, monkeypatch):
-    """The last look is cut short."""
+    """The last poll is cut short."""
     monkeypatch.setattr(kestra._rules.waiting, "LAST_POLL", 0.1)
     server.upset(LOOKED, hang)
     (outcome,) = flow.execute_all([lasting(60)], timeout=0)
@@ -845,7 +845,7 @@ def test_a_timeout_holds_while_the_server_does_not_answer(server, flow, monkeypa
 
 
 def test_a_timeout_while_a_look_is_on_its_way(flow):
-    """What the look brings after that counts for nothing."""
+    """What the poll brings after that counts for nothing."""
     looks = itertools.count()
     last, first = threading.Event(), threading.Event()
     check_status = flow.check_status
@@ -900,7 +900,7 @@ def test_closing_tells_what_was_created_and_not_handed_out(server, flow, caplog)
 
 
 def test_closing_tells_of_what_may_have_been_created(server, flow, caplog, monkeypatch):
-    """The server has not answered, and is not waited for for long, nor asked again."""
+    """The server has not responded: the wait is short, and it is not asked again."""
     monkeypatch.setattr(kestra._rules.many, "_LAST_RESPONSES", 0.05)
     flow.request_timeout = (5, 1)
     server.upset("/executions/company.team/slow", carried_out(hang))
@@ -934,7 +934,7 @@ def test_what_ends_the_iteration_has_a_note_of_what_is_left_running(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_ctrl_c_in_a_terminal_ends_the_program(server):
-    """It shows what goes on running, also while a server does not answer."""
+    """It shows what goes on running, also while a server does not respond."""
     code = (  # a job in the background ignores SIGINT, and hands that on
         "import signal\n"
         "import kestra._rules.many\n"
@@ -971,7 +971,7 @@ def test_ctrl_c_in_a_terminal_ends_the_program(server):
 
 
 def test_what_ends_a_worker_ends_the_iteration(server, flow, monkeypatch, caplog):
-    """A subclass may do so; what else runs is told."""
+    """A subclass may do so; what else runs is reported."""
 
     def check_status(execution_id):
         raise SystemExit(3)
@@ -1012,7 +1012,7 @@ CREATE = f"{HOST}/api/v1/executions/company.team/report"
 
 
 def test_many_with_requests_mock(clock):
-    """A mock that knows of no search gets looks."""
+    """A mock that knows of no search gets polls."""
     with requests_mock.Mocker() as mock:
         ids = (f"id{number}" for number in itertools.count())
         mock.post(CREATE, json=lambda *_: {"id": next(ids), "state": {"startDate": "2026-01-01"}})
@@ -1042,7 +1042,7 @@ def test_many_with_requests_mock_that_would_be_searched(clock):
 
 @responses.activate
 def test_many_with_responses(clock):
-    """Likewise."""
+    """A mock of `responses` without the search: it is given up too."""
     state = {"startDate": "2026-01-01T00:00:00Z"}
     responses.post(CREATE, json={"id": "id1", "state": state})
     responses.get(f"{HOST}/api/v1/executions/id1", json={"state": {"current": "SUCCESS"}})

@@ -57,7 +57,7 @@ def run(flow, **kwargs):
 
 @pytest.fixture
 def routes(server):
-    """What the server answers, by method and path."""
+    """What the server responds, by method and path."""
     server.engine = Routes()
     return server.engine.replies
 
@@ -143,7 +143,7 @@ def test_without_the_log_the_error_is_waited_for(server, flow, routes, slept):
 
 
 def test_an_error_that_is_never_logged_is_given_up(server, flow, routes, slept):
-    """After two seconds; what the status answer says is told all the same."""
+    """After two seconds; what the status response says is reported all the same."""
     routes["GET /api/v1/executions/id1"] = as_json(execution("FAILED", taskRunList=[FAILED_RUN]))
     routes["GET /api/v1/logs/id1"] = as_json([])
     assert flow.wait("id1", fetch_log=False).error == "task load ended in the state FAILED"
@@ -197,7 +197,7 @@ def test_an_explanation_that_hangs_is_not_waited_for(server, flow, routes, monke
 
 
 def test_a_replaced_request_function_may_fail_at_the_explanation(slept):
-    """A fake that has answers for create, status and log only brings the result."""
+    """A fake that has responses for create, status and log only brings the result."""
     bodies = [{"id": "id1"}, execution("FAILED", taskRunList=[FAILED_RUN]), {}]
     answers = [Mock(status_code=200, json=Mock(return_value=body), text="a log") for body in bodies]
     with patch("requests.request", side_effect=answers):
@@ -207,7 +207,7 @@ def test_a_replaced_request_function_may_fail_at_the_explanation(slept):
 
 
 def test_nobody_waited_and_the_address_is_there(server, flow):
-    """A result that says STARTED says where to look."""
+    """A result that says STARTED says where to find it."""
     flow.wait_for_completion = False
     result = run(flow)
     assert result.url.startswith(f"{server.url}/ui/")
@@ -219,7 +219,7 @@ def test_nobody_waited_and_the_address_is_there(server, flow):
 
 
 def test_wait_ends_with_the_execution(server, flow, caplog):
-    """It looks until the state is terminal, and brings the log."""
+    """It polls until the state is terminal, and brings the log."""
     flow.wait_for_completion = False
     started = run(flow)
     server.engine.states = ["RUNNING", "RUNNING", "SUCCESS"]
@@ -392,7 +392,7 @@ def test_outputs_of_a_task_that_has_not_run(server, flow, routes):
 
 
 def test_outputs_that_may_not_be_seen_are_an_error(server, flow, routes):
-    """Who asks for nothing else is told why there are none."""
+    """If nothing else is asked for, the error says why there are none."""
     routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
     routes["GET /api/v1/outputs/executions/id1"] = Reply(403)
     with pytest.raises(PermissionDenied) as caught:
@@ -519,7 +519,7 @@ def test_a_recorded_refusal_leaves_nothing_behind(engine, tmp_path, case, error)
 
 
 def test_a_file_of_another_execution_is_where_the_server_says(engine, tmp_path):
-    """The redirect is followed: the answer is 404 here, for the execution it leads to."""
+    """The redirect is followed: the response is 404 here, for the execution it leads to."""
     execution_id, _ = engine("file_outside")
     with pytest.raises(NotFound):
         engine.flow.download(execution_id, URI, tmp_path / "out")

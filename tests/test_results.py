@@ -1,4 +1,4 @@
-"""What answers say of an execution."""
+"""What responses say of an execution."""
 
 import pickle
 from datetime import datetime, timedelta, timezone

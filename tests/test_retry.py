@@ -75,12 +75,12 @@ def test_an_execution_that_was_found_is_adopted(doubt):
     ],
 )
 def test_a_request_is_sent_again_only_where_that_is_known_to_be_right(doubt, finding, step):
-    """Not found proves something after an answer only; a search that fails proves nothing."""
+    """Not found proves something after a response only; a search that fails proves nothing."""
     assert after_search(doubt, finding) is step
 
 
 def test_what_a_stand_in_for_the_network_lost_is_sent_again():
-    """Where a mock raised in place of an answer, and has no search, nothing can exist twice."""
+    """Where a mock raised in place of a response, and has no search, nothing can exist twice."""
     assert after_search(Doubt.UNANSWERED, Finding.IMPOSSIBLE, stand_in=True) is Step.SEND
 
 
@@ -212,7 +212,7 @@ def test_a_failure_of_the_network_says_what_the_server_can_know(error, unsent, t
 
 
 def test_a_failure_before_anything_was_sent_leaves_no_doubt():
-    """A handshake that breaks looks like a broken answer; what counts is that nothing was sent."""
+    """A broken handshake appears as a broken response; what counts is that nothing was sent."""
     broken = requests.exceptions.SSLError(MaxRetryError(POOL, "/", SSLError("EOF")))
     assert failure(broken, sent=False).unsent
     assert not failure(broken, sent=True).unsent
@@ -251,7 +251,7 @@ def test_a_mocking_library_is_recognised(error, final, refused):
 
 
 def test_an_exception_after_sending_is_no_mock():
-    """A hook of the caller's that raises after the answer does not make the network a mock."""
+    """A hook of the caller's that raises after the response does not make the network a mock."""
     assert not failure(KeyError("a hook"), sent=True).stand_in
     assert not failure(KeyError("a hook")).stand_in
 

@@ -280,7 +280,7 @@ def test_a_long_list_of_files_is_cut(script, tmp_path):
 
 
 def test_no_files_are_named_in_a_directory_of_too_many(script, tmp_path, monkeypatch, capfd):
-    """To look at all of a home directory would take longer than the script."""
+    """To walk through all of a home directory would take longer than the script."""
     monkeypatch.setattr(files, "_MOST_FILES", 1)
     monkeypatch.chdir(tmp_path)
     assert main(["run", script("open('a', 'w'); open('b', 'w')")]) == 0
@@ -447,7 +447,7 @@ def test_context(script, tmp_path):
 
 @pytest.mark.parametrize("content", [None, b"", b"[1]", b"{", b"\xff"])
 def test_bad_context(content, script, tmp_path):
-    """A context that is missing or no JSON object: exit status 2, and why."""
+    """A context that is missing or not a JSON object: exit status 2, and why."""
     path = tmp_path / "context.json"
     if content is not None:
         path.write_bytes(content)
@@ -801,7 +801,7 @@ def test_options_that_do_not_fit(arguments, sentence, capsys):
 
 
 def test_a_flow_that_cannot_be_read(tmp_path, capsys):
-    """What is not YAML, or not a flow, is told."""
+    """What is not YAML, or not a flow, is reported."""
     path = tmp_path / "flow.yaml"
     for text, sentence in (("a: [", "cannot be read"), ("[1]", "has no task 'x'; there are none")):
         path.write_text(text)

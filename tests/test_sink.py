@@ -737,7 +737,7 @@ for n in range(3):
 
 
 def test_a_reader_that_is_gone_before_text_is_flushed():
-    """So does the first call after text that could not be delivered any more."""
+    """So does the first call after text that can no longer be delivered."""
     code = f"""
 sys.stdin.readline()
 print("text")

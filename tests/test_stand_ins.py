@@ -91,7 +91,7 @@ def test_a_cassette_of_2_0_0_is_replayed(tmp_path, cassette):
 
 
 def test_a_lost_answer_starts_one_execution_while_vcr_records(server, flow, cassette):
-    """What VCR.py sends is not known to us: it may have been carried out, and is looked for."""
+    """What VCR.py sends is not known to us: it may have been carried out, and a search follows."""
     server.upset("POST", carried_out(reset))
     with cassette("once"):
         assert flow.execute("company.team", "report").execution_id == "execution0"
@@ -142,7 +142,7 @@ def test_a_404_of_requests_mock_is_not_found():
 
 @pytest.mark.parametrize("error", [KeyError, AssertionError, requests.ConnectionError])
 def test_a_404_of_a_session_is_not_found(error):
-    """Whatever a stand-in raises at the second path, the first answer counts."""
+    """Whatever a stand-in raises at the second path, the first response counts."""
     found = requests.Response()
     found.status_code = 404
     answers = patch("requests.Session.send", side_effect=[found, error("no such path")])
@@ -152,7 +152,7 @@ def test_a_404_of_a_session_is_not_found(error):
 
 @responses.activate
 def test_a_404_of_responses_is_not_found():
-    """Likewise."""
+    """The same with `responses`."""
     responses.post(f"{HOST}/api/v1/executions/a/b", status=404)
     with pytest.raises(NotFound):
         Flow().execute("a", "b")

@@ -41,7 +41,7 @@ def method_of(action):
 
 @pytest.fixture
 def routes(server):
-    """What the server answers, by method and path."""
+    """What the server responds, by method and path."""
     server.engine = Routes()
     return server.engine.replies
 
@@ -316,7 +316,7 @@ def test_actions_with_requests_mock():
 
 @responses.activate
 def test_actions_with_responses():
-    """Likewise."""
+    """A mock of `responses` too needs to know nothing but the action."""
     url = f"http://localhost:8080{API}"
     for action, act in ACTIONS.items():
         responses.add(method_of(action), f"{url}/{action}", json={"id": "id2"})

@@ -118,7 +118,7 @@ def test_a_loss_fails_the_block():
 
 
 def test_who_looks_at_a_loss_answers_for_it():
-    """After a look at `rejected` only what is lost later fails the block."""
+    """After `rejected` was read only what is lost later fails the block."""
 
     def look(later):
         with capture() as messages:

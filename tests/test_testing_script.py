@@ -98,7 +98,7 @@ def test_standard_input_stays_the_tests(script):
 
 
 def test_a_relative_path_starts_here(script, tmp_path, monkeypatch):
-    """The script is looked for from the current directory, whatever its own will be."""
+    """The path of the script is relative to the current directory, whatever its own will be."""
     script("")
     monkeypatch.chdir(tmp_path)
     Path("elsewhere").mkdir()
@@ -222,7 +222,7 @@ class Door:
         self.reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
     def closes(self):
-        """Whether nobody has it open any more, or soon will not."""
+        """Whether nobody has it open now or soon."""
         ready, _, _ = select.select([self.reader], [], [], DEADLINE)
         return bool(ready) and os.read(self.reader, 1) == b""
 
@@ -264,7 +264,7 @@ def test_a_script_that_does_not_end(script, rest, door, fed):
 
 @POSIX_ONLY
 def test_a_script_that_closes_its_streams_and_does_not_end(script, door):
-    """What prints nothing any more has to end, too."""
+    """A process that prints nothing more has to end, too."""
     code = "import os, signal, sys\nos.open(sys.argv[1], os.O_WRONLY)\n"
     path = script(code + "os.close(1)\nos.close(2)\nsignal.pause()")
     with pytest.raises(TimeoutError, match="It had printed nothing"):

@@ -69,7 +69,7 @@ def sessions():
 
 @pytest.fixture
 def send(server, sessions, patience):
-    """Send a request to the server and return the answer."""
+    """Send a request to the server and return the response."""
 
     def send(
         method="GET",
@@ -94,7 +94,7 @@ def handler(function):
 
 @pytest.mark.parametrize("fault", [reset, close, garbage, truncate, hang, drip, drip_body])
 def test_reading_is_repeated_after_any_failure(server, send, slept, fault):
-    """A reset, a closed connection, garbage, half an answer, silence, dripping: once more."""
+    """A reset, a closed connection, garbage, half a response, silence, dripping: once more."""
     server.upset("GET", fault)
     assert send().json() == {"results": [], "total": 0}
     assert slept == [1]
@@ -138,7 +138,7 @@ def test_a_server_that_is_not_there_ends_in_an_error(sessions, slept):
 
 
 def test_a_connection_that_takes_too_long_is_a_timeout(sessions, monkeypatch):
-    """A host that does not answer is both a connection error and a timeout."""
+    """A host that does not respond is both a connection error and a timeout."""
 
     def too_late(*_, **__):
         raise TimeoutError("timed out")
@@ -208,7 +208,7 @@ UNTOLD = [reset, close, garbage, hang, *map(answer, (408, 429, 500, 502, 503, 50
 
 @pytest.mark.parametrize("fault", [*BADLY_TOLD, *map(carried_out, UNTOLD)])
 def test_an_execution_that_was_created_is_found_and_not_created_again(server, send, fault):
-    """Whatever happens to the answer: one POST, one execution, and its id."""
+    """Whatever happens to the response: one POST, one execution, and its id."""
     server.upset("POST", fault)
     assert send("POST", CREATE).json()["id"] == "execution0"
     assert len(server.engine.executions) == server.count("POST") == 1
@@ -269,7 +269,7 @@ def test_a_connection_that_was_never_made_is_tried_again_without_a_search(sessio
 
 
 def test_a_search_that_fails_proves_nothing(server, send, slept):
-    """While the search fails the POST is not repeated; once it answers, it is."""
+    """While the search fails the POST is not repeated; once it responds, it is."""
     server.upset("POST", answer(503))
     server.upset("/search", answer(503), reset, answer(200, b"no json"))
     assert send("POST", CREATE).json()["id"] == "execution0"
@@ -328,7 +328,7 @@ EVERYTHING = json.dumps({"results": [{"id": "x", "labels": []}]}).encode()
 
 @pytest.mark.parametrize("replies", [[answer(200, EVERYTHING)] * 2, [answer(400), answer(422)]])
 def test_a_server_that_answers_no_form_of_the_question_cannot_be_asked(server, send, replies):
-    """Where everything comes back, or a refusal, a failing answer is followed by another POST."""
+    """Where everything comes back, or a refusal, a failing response is followed by another POST."""
     server.upset("POST", answer(503))
     server.upset("/search", *replies)
     assert send("POST", CREATE).json()["id"] == "execution0"
@@ -336,7 +336,7 @@ def test_a_server_that_answers_no_form_of_the_question_cannot_be_asked(server, s
 
 
 def test_a_failure_that_is_not_retried_is_looked_into_too(server, send):
-    """After an unusual 5xx the execution is looked for once, and the error is the server's."""
+    """After an unusual 5xx the execution is searched for once, and the error is the server's."""
     server.upset("POST", answer(501, b'{"message": "what?"}'))
     with pytest.raises(ServerError, match=r"501 Not Implemented: what?"):
         send("POST", CREATE)
@@ -397,7 +397,7 @@ def test_an_unusual_answer_without_a_search_is_an_error_that_says_so(
 
 
 def test_where_nothing_was_proven_the_error_says_so(server, send):
-    """Five failing answers and no search: one of the POSTs may have been carried out."""
+    """Five failing responses and no search: one of the POSTs may have been carried out."""
     server.engine.searchable = False
     server.upset("POST", *[carried_out(answer(503))] * 5)
     with pytest.raises(FailedExponentialBackoff, match=r"after 5 attempts: 503 .*may exist"):
@@ -432,7 +432,7 @@ def test_an_adopted_execution_is_a_response_like_any(server, send):
 
 
 def test_an_interruption_says_what_may_have_been_created(server, send, monkeypatch, caplog):
-    """Ctrl-C between a POST and its answer leaves a trace."""
+    """Ctrl-C between a POST and its response leaves a trace."""
 
     def interrupt(_):
         raise KeyboardInterrupt
@@ -619,7 +619,7 @@ def test_redirects_in_a_circle_end(server, send):
 
 
 def test_a_creation_that_is_sent_in_a_circle_left_nothing(server, send):
-    """A server that redirects a POST has not carried it out: nothing is looked for."""
+    """A server that redirects a POST has not carried it out: nothing is searched for."""
     server.upset("POST", *[answer(307, Location=CREATE)] * 20)
     with pytest.raises(APIError, match="after 10 redirects"):
         send("POST", CREATE)
@@ -970,14 +970,14 @@ def test_a_handshake_that_fails_leaves_no_doubt(server, sessions):
 
 
 def test_all_requests_share_one_connection(send, server):
-    """Answers are read whole, so that their connection is used again."""
+    """Responses are read whole, so that their connection is used again."""
     for _ in range(5):
         send()
     assert server.connections == 1
 
 
 def test_cookies_are_not_kept(send, server):
-    """One thread's answer does not change another thread's request."""
+    """One thread's response does not change another thread's request."""
     server.upset("GET", answer(200, b"{}", Set_Cookie="a=b"))
     send()
     send()
@@ -1024,7 +1024,7 @@ def session_with_context():
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("given", [lambda: None, requests.Session, session_with_context])
 def test_a_forked_process_has_connections_of_its_own(server, given):
-    """Parent and child do not read each other's answers."""
+    """Parent and child do not read each other's responses."""
     own = given()
     sessions = Sessions(own)
     url = f"{server.url}/api/v1/executions/search?labels=a:b"

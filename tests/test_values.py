@@ -450,7 +450,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name):
-    """What the engine would drop, or die of, is refused, with its path and the remedy."""
+    """What the engine would drop, or crash on, is refused, with its path and the remedy."""
     make, error, remedy = REFUSED[name]
     value = make()
     plain = {"a": 1, "stats": [0, {"not a name": value}]}

@@ -22,7 +22,7 @@ LATENCY = 0.002
 
 
 def looks(poll_interval, duration):
-    """Return how late an execution is seen to have ended, and after how many looks."""
+    """Return how late the end of an execution is known, and after how many polls."""
     elapsed, count = 0.0, 0
     while elapsed < duration or not count:
         elapsed += next_pause(poll_interval, elapsed) + LATENCY
@@ -31,7 +31,7 @@ def looks(poll_interval, duration):
 
 
 def published(poll_interval, duration):
-    """Return how many requests the published package makes: two a look, and the creation."""
+    """Return how many requests the published package makes: two a poll, and the creation."""
     return 1 + 2 * max(1, -(-duration // poll_interval))
 
 
@@ -62,7 +62,7 @@ def test_pauses_grow_up_to_the_poll_interval(poll_interval):
 
 
 class Answers:
-    """Input and output that answers from a list; the last answer stays."""
+    """Input and output that responds from a list; the last response stays."""
 
     def __init__(self, *answers):
         self.answers = list(answers)

@@ -199,7 +199,6 @@ def error_text(run: TaskRun | None, errors: Iterable[LogEntry]) -> str | None:
 
 
 def _objects(listed: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list."""
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 

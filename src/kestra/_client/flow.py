@@ -119,8 +119,8 @@ class Flow(Connection):
     ) -> FlowExecution:
         """Start an execution and, unless `wait_for_completion` is off, wait until it has ended.
 
-        An execution that fails is not an error here: its state says so. `raise_for_status` of the
-        result makes it one.
+        An execution that fails is not an error here: the result has its state. Call
+        `raise_for_status` of the result to raise one.
 
         Args:
             namespace: The namespace of the flow.
@@ -136,21 +136,21 @@ class Flow(Connection):
                 production: after a worker was killed, its task stays RUNNING and never ends.
             kill_on_timeout: Whether to kill the execution when that time is over.
             revision: The revision of the flow, instead of the latest.
-            schedule_date: When to run it, instead of now; the wait lasts until it has. A datetime
-                without an offset is local.
+            schedule_date: When to run it, instead of now; the wait lasts until it has run. A
+                datetime without an offset is local.
             fetch_log: Whether to fetch the log at the end, once the server has stored it: usually
                 within a second, on a busy server later; see `log_settle`.
-            on_log: Called with each log entry as it arrives, in this thread; `print` will do. What
-                it raises ends the waiting, not the execution.
-            on_state: Called with each state that the execution comes into, in this thread; with
-                the terminal one after the last log entry.
-            follow: Whether to let the server tell when it has ended, by its stream of events,
-                instead of polling; so it is with `on_log` and `on_state`, too. The method `follow`
-                says what happens where there is no such stream.
+            on_log: Called with each log entry as it arrives, in this thread, such as `print`. An
+                exception that it raises ends the wait, not the execution.
+            on_state: Called with each new state of the execution, in this thread; with the
+                terminal one after the last log entry.
+            follow: Whether to learn of the end from the server's stream of events instead of
+                polling. `on_log` and `on_state` use the stream too. See the method `follow` for
+                servers without such a stream.
 
         Returns:
-            The id and the terminal state, the outputs, the log if it could be fetched, and what
-            else the server shows of it.
+            The id and the terminal state, the outputs, the log if it could be fetched, and
+            everything else that the server reports.
 
         Raises:
             ExecutionTimeout: It has not ended in time.
@@ -193,7 +193,7 @@ class Flow(Connection):
         Args:
             execution_id: The id of the execution.
             timeout: How long to wait for the end, in seconds.
-            kill_on_timeout: As for `execute`, and so are the following.
+            kill_on_timeout: As for `execute`; the same holds for the arguments below.
             fetch_log: Whether to fetch the log at the end.
             on_log: Called with each log entry.
             on_state: Called with each state.
@@ -204,8 +204,8 @@ class Flow(Connection):
 
         Raises:
             ExecutionTimeout: It has not ended in time.
-            NotFound: There is no such execution; for `poll_interval`, and for a second at least,
-                it may be about to be.
+            NotFound: There is no such execution. A new one may be unknown to the server for a
+                moment, so this is raised after `poll_interval`, and after a second at least.
             MalformedResponse: A response is not what a Kestra server sends.
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed.
@@ -231,18 +231,18 @@ class Flow(Connection):
         kill_on_timeout: bool = False,
         fetch_log: bool = False,
     ) -> Generator[ExecutionOutcome, None, None]:
-        """Start many executions, some at a time, and hand out what becomes of them as they end.
+        """Start many executions, a few at a time, and yield the outcome of each as it ends.
 
         It takes at most ten connections, whatever `max_concurrent` is. All executions of a flow
         are polled with one search. Where there is no search, or it does not show them, they are
         polled one by one.
 
-        Nothing happens before the first outcome is asked for, nor, but for what is on its way,
-        while none is. An error of one request is its outcome, and does not disturb the others. The
-        end of the iteration, by `close`, Ctrl-C or an error of `requests`, kills nothing: a log
-        record or a note tells which executions are still running.
+        Nothing is sent before the first outcome is asked for; while none is asked for, only
+        requests that have begun go on. An error of one request is its outcome, and does not disturb
+        the others. The end of the iteration, by `close`, Ctrl-C or an error of `requests`, kills
+        nothing: a log record or a note names the executions that are still running.
 
-        A subclass that overrides what this goes through is called from several threads.
+        Methods that a subclass overrides, such as `check_status`, are called from several threads.
 
         Example:
             ::
@@ -258,8 +258,8 @@ class Flow(Connection):
                 `(namespace, flow, inputs)`, or a mapping with the attributes of an
                 `ExecutionRequest`. They are read one by one, in the thread of the caller, when
                 there is a free slot: it may be a generator, also one that never ends.
-            max_concurrent: How many executions are between their creation and the moment when
-                their outcome is handed out.
+            max_concurrent: How many executions may run at a time, counted from their creation
+                until their outcome is yielded.
             timeout: How long each may take from its creation, in seconds. The error of one that
                 takes longer is `ExecutionTimeout`.
             kill_on_timeout: Whether to kill it then.
@@ -292,17 +292,17 @@ class Flow(Connection):
     def follow(
         self, execution_id: str, *, min_level: str = "TRACE", timeout: float | None = None
     ) -> Generator[LogEntry | StateChange, None, None]:
-        """Tell what happens in an execution as it happens, each thing once, until it has ended.
+        """Yield each state and each log entry of an execution, once, until it has ended.
 
-        First come the states that it went through so far and the log entries that there are. All
-        else comes as it arrives: late log entries come last, nothing is held back for order. The
-        very last is the terminal state, when the log is complete; where it may not be, a record of
-        the logger `kestra` warns.
+        First come the states so far and the log entries that are stored. Everything else comes as
+        it arrives: nothing is held back for order, so late log entries come last. The very last is
+        the terminal state, when the log is complete; if it may be incomplete, the logger `kestra`
+        warns.
 
-        It reads the two streams of events that the server has, opens them again where they break
-        off, and at the end compares with the stored log: the stream of the log loses entries.
-        Where there are no such streams, or something on the way holds them back, it polls, as
-        `wait` does; most servers show log entries only after the end then.
+        It reads the two streams of events of the server, opens them again when they break, and at
+        the end compares with the stored log, since the stream of the log loses entries. Where
+        there are no such streams, or a proxy holds them back, it polls, as `wait` does; most
+        servers then show log entries only after the end.
 
         The entries and changes print as lines: `print(event)`. Closing the generator, or dropping
         it, closes the connections.
@@ -336,8 +336,8 @@ class Flow(Connection):
     def get_execution(self, execution_id: str) -> FlowExecution:
         """Get an execution as it is now, without its log.
 
-        Where `check_status` returns the server's response, this returns what it says. The outputs
-        of one that has ended are in it; 2.0 is asked for them with a second request.
+        `check_status` returns the server's response itself. The result has the outputs if the
+        execution has ended; on 2.0 they cost a second request.
 
         Args:
             execution_id: The id of the execution.
@@ -400,9 +400,9 @@ class Flow(Connection):
     def iter_logs(self, execution_id: str, *, min_level: str = "TRACE") -> Iterator[LogEntry]:
         """Get the log of an execution, entry by entry, in the order of logging.
 
-        The requests are made at once. Where the execution has ended within the last two minutes,
-        this waits until the server has stored its log, `log_settle` seconds at most, as `execute`
-        does; a record of the logger `kestra` warns if it may be incomplete all the same.
+        The requests are sent at once. If the execution has ended within the last two minutes, this
+        waits until the server has stored its log, `log_settle` seconds at most, as `execute` does;
+        if it may still be incomplete, the logger `kestra` warns.
 
         Args:
             execution_id: The id of the execution.
@@ -425,9 +425,9 @@ class Flow(Connection):
     def download(self, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
         """Download a file of an execution.
 
-        It is streamed to a file of another name beside the target, which it replaces when it is
-        whole; whatever goes wrong, nothing is left behind, and the target is as it was. On
-        Windows, a file that another program has open cannot be replaced.
+        It is written to a file of another name beside the target, and renamed when it is complete:
+        after an error nothing is left behind, and the target is as it was. On Windows, a file that
+        another program has open cannot be replaced.
 
         Args:
             execution_id: The id of the execution.
@@ -454,8 +454,8 @@ class Flow(Connection):
     def kill(self, execution_id: str) -> None:
         """Kill an execution, and the subflows that it has started.
 
-        The server accepts at once; the state is KILLING for a while, and then KILLED. To kill one
-        that has ended does nothing; some servers may refuse it as a `Conflict`.
+        The server accepts at once; the state is KILLING for a while, and then KILLED. To kill an
+        execution that has ended does nothing; some servers may refuse it as a `Conflict`.
 
         Args:
             execution_id: The id of the execution.
@@ -509,7 +509,7 @@ class Flow(Connection):
     def restart(self, execution_id: str, *, revision: int | None = None) -> str:
         """Run a failed execution again, from the tasks that failed on.
 
-        The request is sent once: with a revision, a repeated one might start two.
+        The request is sent once: with a revision, repeating it might start two executions.
 
         Args:
             execution_id: The id of the execution.
@@ -537,7 +537,7 @@ class Flow(Connection):
     ) -> str:
         """Run an execution again, as a new one with the same inputs.
 
-        The request is sent once: a repeated one might start two.
+        The request is sent once: repeating it might start two executions.
 
         Args:
             execution_id: The id of the execution.

@@ -163,7 +163,6 @@ class _Sending:
 
     @property
     def _left(self) -> urllib3.Retry:
-        """What is left of the policy."""
         if self._policy is None:
             self._policy = default_policy()
         return self._policy

@@ -117,18 +117,15 @@ class _Executor:
 
     @property
     def _taken(self) -> int:
-        """How many slots are taken."""
         return self._creating + len(self._polls.running) + len(self._ending) + len(self.ready)
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing more to come."""
         return self._requests is None and not self._taken
 
     # --- what to do next ---
 
     def begin(self) -> None:
-        """Begin what there is to do."""
         now = self._io.clock.now()
         while (oldest := self._polls.oldest) and oldest.deadline <= now:
             self._end(oldest, partial(jobs.expire, oldest), first=True)
@@ -205,7 +202,6 @@ class _Executor:
     # --- ending ---
 
     def _end(self, execution: Running, job: Job, *, first: bool = False) -> None:
-        """Let the result of an execution be made."""
         self._polls.remove(execution)
         self._ending[execution] = None
         add = self._todo.appendleft if first else self._todo.append

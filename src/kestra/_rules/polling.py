@@ -91,12 +91,10 @@ class Polls:
             self._poll(batch)
 
     def _join(self, execution: Running, key: Hashable, due: float) -> None:
-        """Put an execution into a batch."""
         execution.key = key
         self._batches.setdefault(key, Batch(due)).members[execution] = None
 
     def _leave(self, execution: Running) -> None:
-        """Take an execution out of its batch."""
         members = self._batches[execution.key].members
         del members[execution]
         if not members:
@@ -167,12 +165,10 @@ class Polls:
             self._plan(batch)
 
     def _plan(self, batch: Batch) -> None:
-        """Plan the next poll."""
         if batch.members:
             batch.due = batch.next_poll(self._options.poll_interval, self._io.clock.now())
 
     def _show(self, execution: Running, shown: dict[str, Any], finish: Any) -> None:
-        """Take note of how an execution was shown."""
         execution.shown = self._io.clock.now()
         state = str(state_of(shown))
         if state in TERMINAL_STATES:

@@ -1,6 +1,6 @@
 """A message and its frame: `::{"outputs": {"rows": 42}}::`. Pure.
 
-A frame that the engine would drop, or die of, is refused here, before anything is written. What
+A frame that the engine would drop, or crash on, is refused here, before anything is written. What
 an engine does with each part of a message was measured on running servers; where they differ,
 the strictest one rules.
 
@@ -49,7 +49,7 @@ def encode(map_: Mapping[str, Any]) -> str:
 
     Raises:
         TypeError: A value of a type that JSON cannot hold, or that the engine drops there.
-        ValueError: A value that the engine drops, or dies of. Both name the path of the value,
+        ValueError: A value that the engine drops, or crashes on. Both name the path of the value,
             `outputs.stats[3].ratio`, and never show the value.
     """
     if not isinstance(map_, Mapping):

@@ -47,10 +47,10 @@ class Kestra:
         Kestra.logger().warning("3 rows had no key")
 
     Importing this class sets a hook on `sys.stdout.write` and `sys.stderr.write`, so that a frame
-    always starts a line of its own (see `kestra._task.sink`); `KESTRA_STDOUT_HOOK=0` leaves it out.
+    always starts a line of its own; `KESTRA_STDOUT_HOOK=0` in the environment leaves it out.
 
-    What an engine would drop, or die of, is refused before a byte is written, with a `TypeError`
-    or a `ValueError` that names the key path and the remedy.
+    A value that an engine would drop, or crash on, is refused before a byte is written, with a
+    `TypeError` or a `ValueError` that names the key path and the remedy.
     """
 
     _logger: Logger | None = None
@@ -88,7 +88,7 @@ class Kestra:
 
     `format(map_)` takes the message, `{"outputs": {…}}`, `{"metrics": […]}`, `{"logs": […]}`,
     `{"assets": {…}}` or several of them in one, and returns text. It raises a `TypeError` or a
-    `ValueError` for what an engine would drop, or die of, as the calls that send do.
+    `ValueError` for what an engine would drop, or crash on, as the calls that send do.
     """
 
     @staticmethod

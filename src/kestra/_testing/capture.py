@@ -164,8 +164,6 @@ class Captured:
 
 
 class _Block(Captured):
-    """What is printed in a `with` block."""
-
     def __enter__(self) -> Captured:
         self.attach()
         return self

@@ -94,7 +94,7 @@ def json_text(value: object, path: str, depth: int = 1) -> str:
 
     Raises:
         TypeError: A value or a key that JSON cannot hold.
-        ValueError: One that JSON could hold, but the engine would drop, or die of.
+        ValueError: One that JSON could hold, but the engine would drop, or crash on.
     """
     if _encode is not None:
         # A circle ends at the recursion limit: where a script has raised that, with a crash.
@@ -182,7 +182,7 @@ def scalar_text(value: object) -> str | None:
     """A value of a JSON type as JSON text; None where it is not a scalar.
 
     Raises:
-        RefusedError: The engine would drop the frame, or die of it.
+        RefusedError: The engine would drop the frame, or crash on it.
     """
     if isinstance(value, str):
         check_text(value)
@@ -213,7 +213,7 @@ def utf16_length(text: str) -> int:
 
 
 def check_text(text: str, has: str = "has", is_of: str = "is a text of") -> None:
-    """Refuse a text that the engine does not read, or dies of."""
+    """Refuse a text that the engine does not read, or crashes on."""
     try:
         if not text.isascii():
             text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")

@@ -23,8 +23,6 @@ Query = dict[str, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """What a parameter asks for."""
-
     field: str
     operation: str
     label: str | None

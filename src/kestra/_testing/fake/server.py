@@ -72,7 +72,7 @@ class FakeKestra:
         api_token: str | None = None,
         strict: bool = False,
     ) -> None:
-        """Prepare; `with` makes it active.
+        """Set the attributes; `with` makes it active.
 
         Args:
             hostname: The server that it stands for. By default the one that `Flow()` talks to at

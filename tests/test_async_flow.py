@@ -28,7 +28,6 @@ from loopback import (
     reset,
     stream,
 )
-
 from urllib3.exceptions import InsecureRequestWarning
 
 from kestra import AsyncFlow, Flow, LogEntry

@@ -53,6 +53,7 @@ PUBLISHED = {
     "load_execution_context": {"path": None},
 }
 NAMES = {
+    "AsyncFlow",
     "CONTEXT_FILE",
     "ExecutionContext",
     "ExecutionOutcome",

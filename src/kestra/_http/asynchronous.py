@@ -7,7 +7,6 @@ import asyncio
 import json
 import math
 from contextlib import aclosing, suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -47,14 +46,10 @@ class AsyncIO:
         self.shown: dict[str, Any] = {}
         self.has_own_log = False
         self._sessions: AsyncSessions = flow._sessions
-        self._parent = parent
+        self.clock = stand_ins.clock() if parent is None else parent.clock
         self._inbox: asyncio.Queue[tuple[Stream, Event | None]] = asyncio.Queue()
         self._jobs: set[asyncio.Task[Any]] = set()
         self._done: asyncio.Queue[tuple[Any, asyncio.Task[Any]]] = asyncio.Queue()
-
-    @cached_property
-    def clock(self) -> stand_ins.Clock:
-        return stand_ins.clock() if self._parent is None else self._parent.clock
 
     # --- one request ---
 

@@ -99,8 +99,8 @@ class AsyncSessions:
         """Call a function in a thread; who is cancelled meanwhile waits for its end."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(thread_name_prefix="kestra")
-        call: Callable[[], T] = partial(copy_context().run, function, *args, **kwargs)
-        future = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        call: Any = partial(copy_context().run, function, *args, **kwargs)
+        future: asyncio.Future[T] = asyncio.get_running_loop().run_in_executor(self._threads, call)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

@@ -46,7 +46,7 @@ class AsyncIO:
         self.shown: dict[str, Any] = {}
         self.has_own_log = False
         self._sessions: AsyncSessions = flow._sessions
-        self.clock = stand_ins.clock() if parent is None else parent.clock
+        self.clock: stand_ins.Clock = stand_ins.clock() if parent is None else parent.clock
         self._inbox: asyncio.Queue[tuple[Stream, Event | None]] = asyncio.Queue()
         self._jobs: set[asyncio.Task[Any]] = set()
         self._done: asyncio.Queue[tuple[Any, asyncio.Task[Any]]] = asyncio.Queue()

@@ -90,7 +90,7 @@ async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -
 
 async def _called(callback: Callable[[Any], object], event: Change) -> None:
     """Call a callback; that of `AsyncFlow` may be a coroutine function."""
-    called = callback(event)
+    called: Any = callback(event)
     if hasattr(called, "__await__"):
         await called
 

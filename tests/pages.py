@@ -61,7 +61,7 @@ class Block:
             return self.language
         if "def test_" in self.text:
             return "pytest"
-        return "client" if re.search(r"\b(Flow|Namespace)\(", self.text) else "task"
+        return "client" if re.search(r"\b((Async)?Flow|Namespace)\(", self.text) else "task"
 
 
 def blocks_of(page):
@@ -147,7 +147,17 @@ def tests(block, folder, _servers):
     """Tests of a reader's own: they pass."""
     name = block.title or f"test_block_{block.line}.py"
     (folder / name).write_text(block.text)
-    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", str(folder)]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        "-W",
+        "error",
+        "--rootdir",
+        str(folder),
+    ]
     process = _run([sys.executable, "-m", "pytest", *options, name], folder)
     assert process.returncode == 0, process.stdout
 

@@ -1,6 +1,7 @@
 """Every example, run: its scripts in processes of their own, its flows task by task."""
 
 import ast
+import asyncio
 import json
 import platform
 import re
@@ -561,6 +562,48 @@ def test_execute_many(server, capsys):
     assert sum(line.endswith("no data") for line in lines) == 1
     sent = sorted(each.parts[0]["day"].decode() for each in server.requests if each.parts[0])
     assert sent == days
+
+
+def test_async_fan_out(server, capsys):
+    """The same from an event loop."""
+    server.upset("POST", answer(422, b'{"message": "no data"}'))
+    runpy.run_path(str(CLIENT / "async_fan_out.py"), run_name="__main__")
+    lines = sorted(capsys.readouterr().out.splitlines())
+    days = [f"2026-01-{day:02}" for day in range(1, 32)]
+    assert [line.partition(" ")[0] for line in lines] == days
+    assert sum(line.endswith(" SUCCESS") for line in lines) == 30
+    assert sum(line.endswith("no data") for line in lines) == 1
+
+
+def test_fastapi_endpoint(monkeypatch):
+    """A good day, one that fails, and one that takes too long."""
+    pytest.importorskip("fastapi")
+    httpx2 = pytest.importorskip("httpx2")
+
+    def report(inputs):
+        if inputs["day"] == "2026-02-01":
+            raise ValueError("no data")
+        return {"pages": 3}
+
+    async def ask():
+        app = runpy.run_path(str(CLIENT / "fastapi_endpoint.py"))["app"]
+        transport = httpx2.ASGITransport(app=app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://app") as client,
+        ):
+            responses = [await client.post(f"/reports/2026-0{month}-01") for month in (1, 2)]
+            fake.state(("RUNNING", 600))
+            responses.append(await client.post("/reports/2026-03-01"))
+        return [(each.status_code, each.json()) for each in responses]
+
+    with FakeKestra() as fake:
+        fake.flow("company.team", "report", report)
+        good, bad, late = asyncio.run(ask())
+    assert good == (200, {"pages": 3})
+    assert bad[0] == 502
+    assert "no data" in bad[1]["detail"]
+    assert late == (504, {"detail": "still running: execution3"})
 
 
 def test_user_and_password(server, monkeypatch, capsys):

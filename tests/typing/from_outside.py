@@ -10,6 +10,7 @@ import urllib3
 from typing_extensions import assert_type
 
 from kestra import (
+    AsyncFlow,
     ExecutionOutcome,
     ExecutionRequest,
     FailedExponentialBackoff,
@@ -152,3 +153,20 @@ def senseless(error: MalformedResponse) -> ValueError:
 
 def base(error: ExecutionFailed | ExecutionTimeout | APIError) -> KestraError:
     return error
+
+
+async def from_a_loop() -> None:
+    """The same with `AsyncFlow`."""
+    async with AsyncFlow(hostname="https://kestra.example.com", retries=3) as asynchronous:
+        assert_type(asynchronous, AsyncFlow)
+        executed = await asynchronous.execute("ns", "flow", {"a": 1}, on_log=print, timeout=60)
+        assert_type(executed, FlowExecution)
+        async for told in asynchronous.follow("id1"):
+            assert_type(told, LogEntry | StateChange)
+        async for outcome in asynchronous.execute_all([("ns", "flow")], max_concurrent=50):
+            assert_type(outcome, ExecutionOutcome)
+        async for entry in asynchronous.iter_logs("id1"):
+            assert_type(entry, LogEntry)
+        assert_type(await asynchronous.get_metrics("id1"), list[Metric])
+        assert_type(await asynchronous.replay("id1"), str)
+        assert_type(await asynchronous.download("id1", "kestra:///a", "b"), Path)

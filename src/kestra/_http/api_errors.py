@@ -33,8 +33,8 @@ class APIError(KestraError, requests.HTTPError):
         errors: The single problems that it lists, as `(path, message)`.
         method: The method of the request, in upper case.
         path: The path of the request, without its query.
-        response: The response, as `requests` has it. It is not pickled with the error: the request
-            in it holds the credentials.
+        response: The response, as `requests` has it, or `httpx2` for `AsyncFlow`. It is not
+            pickled with the error: the request in it holds the credentials.
         attempts: How many times the request was sent.
         correlation_id: Set where the request may have created an execution nevertheless: it bears
             the label `system.correlationId` with this value.

@@ -99,8 +99,8 @@ class AsyncSessions:
         """Call a function in a thread; who is cancelled meanwhile waits for its end."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(thread_name_prefix="kestra")
-        call = partial(copy_context().run, function, *args, **kwargs)
-        future = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        call: Any = partial(copy_context().run, function, *args, **kwargs)
+        future: asyncio.Future[T] = asyncio.get_running_loop().run_in_executor(self._threads, call)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -233,6 +233,7 @@ async def _sent(
         built.headers.pop(name, None)
     is_own = client is not sessions.given
     auth = httpx2.Auth() if is_own or "auth" in prepared else httpx2.USE_CLIENT_DEFAULT
+    response = None
     try:
         with watch.scope:
             response = await client.send(built, stream=True, auth=auth, follow_redirects=False)
@@ -240,7 +241,7 @@ async def _sent(
         if proxy is None or watch.is_connected:
             raise
         raise httpx2.ProxyError(str(error), request=built) from error
-    if watch.scope.cancelled_caught:
+    if response is None:
         raise httpx2.ReadTimeout("timed out", request=built)
     watch.bound.received(1)
     if isinstance(response.stream, httpx2.AsyncByteStream):
@@ -300,13 +301,13 @@ class _Bounded(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         pieces = self._stream.__aiter__()
         while True:
-            end = anyio.current_time() + self._bound.remaining()
-            with anyio.CancelScope(deadline=end) as scope:
+            piece = None
+            with anyio.CancelScope(deadline=anyio.current_time() + self._bound.remaining()):
                 try:
                     piece = await anext(pieces)
                 except StopAsyncIteration:
                     return
-            if scope.cancelled_caught:
+            if piece is None:
                 raise httpx2.ReadTimeout("timed out")
             self._bound.received(len(piece))
             yield piece

@@ -7,7 +7,6 @@ import asyncio
 import json
 import math
 from contextlib import aclosing, suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -48,14 +47,10 @@ class AsyncIO:
         self.has_own_log = False
         self.attempts = 0
         self._sessions: AsyncSessions = flow._sessions
-        self._parent = parent
+        self.clock: stand_ins.Clock = stand_ins.clock() if parent is None else parent.clock
         self._inbox: asyncio.Queue[tuple[Stream, Event | None]] = asyncio.Queue()
         self._jobs: set[asyncio.Task[Any]] = set()
         self._done: asyncio.Queue[tuple[Any, asyncio.Task[Any]]] = asyncio.Queue()
-
-    @cached_property
-    def clock(self) -> stand_ins.Clock:
-        return stand_ins.clock() if self._parent is None else self._parent.clock
 
     @property
     def may_be_enterprise(self) -> bool:

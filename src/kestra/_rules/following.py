@@ -91,8 +91,8 @@ async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -
 
 async def _called(callback: Callable[[Any], object], event: Change) -> None:
     """Call a callback; that of `AsyncFlow` may be a coroutine function."""
-    called = callback(event)
-    if isinstance(called, Awaitable):
+    called: Any = callback(event)
+    if hasattr(called, "__await__"):
         await called
 
 

@@ -17,7 +17,7 @@ from kestra._http.adapter import BoundedAdapter, wire
 from kestra._testing.fake.messages import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     import httpx2
     from requests import PreparedRequest
@@ -91,11 +91,14 @@ class Interception:
 
     def _reply(self, request: PreparedRequest) -> tuple[int, dict[str, str], bytes]:
         wire.used = True  # this is what the client takes for a network
-        asked = self._read(request)
+        timeout = request.req_kwargs.get("timeout")  # type: ignore[attr-defined]
+        timeout = timeout[1] if isinstance(timeout, tuple) else timeout
+        body = request.body or b""
+        asked = self._read(request, body.encode() if isinstance(body, str) else body, timeout)
         try:
             reply = self._answer(asked)
         except LateError:
-            text = f"Read timed out. (read timeout={asked.read_timeout})"
+            text = f"Read timed out. (read timeout={timeout})"
             late = ReadTimeoutError(None, asked.path, text)  # type: ignore[arg-type]
             raise requests.ReadTimeout(late, request=request) from None
         except BrokenError:
@@ -106,24 +109,8 @@ class Interception:
             raise
         return reply.status, reply.headers, reply.body
 
-    def _read(self, request: PreparedRequest) -> Request:
-        timeout = request.req_kwargs.get("timeout")  # type: ignore[attr-defined]
-        body = request.body or b""
-        return self._request(
-            request,
-            body.encode() if isinstance(body, str) else body,
-            request.headers,
-            timeout[1] if isinstance(timeout, tuple) else timeout,
-        )
-
-    def _request(
-        self,
-        request: PreparedRequest | httpx2.Request,
-        body: bytes,
-        headers: Mapping[str, str],
-        timeout: float | None,
-    ) -> Request:
-        url = urlsplit(str(request.url))
+    def _read(self, request: Any, body: bytes, timeout: float | None) -> Request:
+        url, headers = urlsplit(str(request.url)), request.headers
         return Request(
             str(request.method),
             url.path.removeprefix(urlsplit(self._hostname()).path),
@@ -135,11 +122,7 @@ class Interception:
             headers,
         )
 
-    async def _exchange(
-        self,
-        request: httpx2.Request,
-        send: Callable[[httpx2.Request], Awaitable[httpx2.Response]],
-    ) -> httpx2.Response:
+    async def _exchange(self, request: httpx2.Request, send: Any) -> httpx2.Response:
         """Answer a request of `AsyncFlow` that is sent to the server; send on what is for others.
 
         Nothing is sent to another machine: a test must not start a flow there.
@@ -147,29 +130,25 @@ class Interception:
         import httpx2
 
         if not self._is_mine(request)[0]:
-            host = request.url.host
-            if host not in _LOOPBACK:
-                raise self._elsewhere("AsyncFlow", host)
-            return await send(request)
+            if request.url.host not in _LOOPBACK:
+                raise self._elsewhere("AsyncFlow", request.url.host)
+            response: httpx2.Response = await send(request)
+            return response
         timeout = request.extensions["timeout"]["read"]
-        headers = request.headers
-        asked = self._request(request, await request.aread(), headers, timeout)
-        sent = False
+        asked = self._read(request, await request.aread(), timeout)
+        answer: httpx2.Response | Exception
         try:
             reply = self._answer(asked)
-            sent = True
+            answer = httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
         except LateError:
-            sent = True
-            text = f"Read timed out. (read timeout={timeout})"
-            raise httpx2.ReadTimeout(text, request=request) from None
+            answer = httpx2.ReadTimeout("timed out", request=request)
         except BrokenError:
-            sent = True
-            broken = ConnectionResetError("reset by peer")
-            raise httpx2.ReadError(str(broken), request=request) from broken
-        finally:
-            if sent:  # this is what the client takes for a network
-                await request.extensions["trace"]("fake.send_request_headers.started", {})
-        return httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
+            answer = httpx2.ReadError("reset by peer", request=request)
+        # This is what the client takes for a network.
+        await request.extensions["trace"]("fake.send_request_headers.started", {})
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def _elsewhere(self, client: str, host: object) -> AssertionError:
         return self._mistake(

@@ -33,7 +33,7 @@ _POLLS = 20_000  # of an execution that waits for somebody, until it is clear th
 
 
 class FakeKestra:
-    """A Kestra server for the tests of code that calls `Flow`: in process, without a socket.
+    """A Kestra server for the tests of code that calls `Flow` or `AsyncFlow`: in process.
 
     Flows are Python functions. What `Flow` and `Namespace` send is checked as a server does it, and
     gets the response of a server; executions go through their states on a clock of their own, on

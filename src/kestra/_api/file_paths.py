@@ -106,7 +106,7 @@ class Ignored:
 
 
 def local_files(root: Path, ignored: Ignored) -> Iterator[str]:
-    """Yield the files below a folder, but those that are ignored; links to folders are not followed.
+    """Yield the files below a folder, but those that are ignored; no links to folders.
 
     Raises:
         NotADirectoryError: It is not a folder.

@@ -215,7 +215,7 @@ class Namespace:
             TypeError: An argument is of the wrong type.
             ValueError: There is no such state, or a label cannot be one.
         """
-        search = listing.checked_search(
+        search = listing.Search(
             flow=flow,
             state=state,
             labels=labels,
@@ -250,7 +250,7 @@ class Namespace:
             TypeError: An argument is of the wrong type.
             ValueError: There is no such state, or a label cannot be one.
         """
-        search = listing.checked_search(flow=flow, state=state, labels=labels)
+        search = listing.Search(flow=flow, state=state, labels=labels)
         return self._perform(listing.last, search)
 
     def webhook(

@@ -30,8 +30,11 @@ class NamespaceFiles:
     """The files of a namespace.
 
     Paths begin at the root of the namespace, with or without a slash. Those that a server would
-    change or merge with others are refused: with a space, a backslash, an empty part or `..`. What
-    a file is written over stays as a revision.
+    change or merge with others are refused with a `ValueError`: with a space, a backslash, an empty
+    part or `..`. What a file is written over stays as a revision.
+
+    Besides what is said of each method, it raises an `APIError` where the server refuses, and a
+    `FailedExponentialBackoff` where every attempt failed.
     """
 
     def __init__(self, namespace: Namespace) -> None:
@@ -50,10 +53,6 @@ class NamespaceFiles:
 
         Raises:
             NotFound: There is no such file.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
-            ValueError: A server would take it for another.
         """
         return self._namespace._perform(files.read, checked_path(path))
 
@@ -66,10 +65,7 @@ class NamespaceFiles:
 
         Raises:
             IsADirectoryError: There is a folder of this path.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
             TypeError: The path is not one, or the content is neither text nor bytes.
-            ValueError: A server would change the path.
         """
         if isinstance(content, str):
             content = content.encode()
@@ -99,9 +95,6 @@ class NamespaceFiles:
         Raises:
             NotFound: There is no such file.
             IsADirectoryError: There is a folder of this path.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
             ValueError: There is no such mode, or a server would change the path.
         """
         if mode not in _MODES:
@@ -128,11 +121,7 @@ class NamespaceFiles:
 
         Raises:
             IsADirectoryError: There is a folder of this path.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
             OSError: The local file cannot be read.
-            TypeError: The path is not one.
-            ValueError: A server would change the path.
         """
         self._namespace._perform(files.write, checked_path(to, "to"), Path(local))
 
@@ -143,15 +132,9 @@ class NamespaceFiles:
             path: The path in the namespace.
             to: The local file. Its folder has to be there.
 
-        Returns:
-            The path of the local file.
-
         Raises:
             NotFound: There is no such file.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
             OSError: The local file cannot be written.
-            TypeError: The path is not one.
             ValueError: The path or the target cannot be one.
         """
         return self._namespace._perform(files.download, checked_path(path), Path(to))
@@ -161,12 +144,6 @@ class NamespaceFiles:
 
         Args:
             path: The path.
-
-        Raises:
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
-            ValueError: A server would take it for another.
         """
         return self._namespace._perform(files.exists, checked_path(path))
 
@@ -180,10 +157,6 @@ class NamespaceFiles:
         Raises:
             FileNotFoundError: It is not there.
             FileExistsError: Something is at the target already.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: A path is not one.
-            ValueError: A server would change a path.
         """
         self._namespace._perform(files.move, checked_path(path), checked_path(to, "to"))
 
@@ -197,10 +170,6 @@ class NamespaceFiles:
         Raises:
             FileNotFoundError: It is not there.
             IsADirectoryError: It is a folder, and `recursive` is off.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
-            ValueError: A server would take it for another.
         """
         self._namespace._perform(files.delete, checked_path(path), recursive=recursive)
 
@@ -216,10 +185,6 @@ class NamespaceFiles:
 
         Raises:
             NotFound: There is no such folder; with `recursive`, the list is empty.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
-            ValueError: A server would take it for another.
         """
         return self._namespace._perform(files.listed, checked_folder(path), recursive=recursive)
 
@@ -255,7 +220,6 @@ class NamespaceFiles:
             APIError: The server refused; the error says what was done before.
             FailedExponentialBackoff: Every attempt failed, likewise.
             OSError: A local file cannot be read or written.
-            TypeError: A path is not one.
             ValueError: A server would change the path of a file, or a folder is in its place.
         """
         if direction not in {"up", "down"}:

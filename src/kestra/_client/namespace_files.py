@@ -67,10 +67,7 @@ class NamespaceFiles:
             IsADirectoryError: There is a folder of this path.
             TypeError: The path is not one, or the content is neither text nor bytes.
         """
-        if isinstance(content, str):
-            content = content.encode()
-        elif not isinstance(content, bytes):
-            raise TypeError(f"content must be text or bytes, not {type(content).__name__}")
+        content = files.checked_content(content)
         self._namespace._perform(files.write, checked_path(path), content)
 
     @overload
@@ -222,7 +219,5 @@ class NamespaceFiles:
             OSError: A local file cannot be read or written.
             ValueError: A server would change the path of a file, or a folder is in its place.
         """
-        if direction not in {"up", "down"}:
-            raise ValueError(f"direction must be 'up' or 'down', not {direction!r}")
         sync = syncing.Sync(Path(local), checked_folder(to, "to"), delete, dry_run, on_change)
-        return self._namespace._perform(syncing.up if direction == "up" else syncing.down, sync)
+        return self._namespace._perform(syncing.rule_for(direction), sync)

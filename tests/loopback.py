@@ -348,7 +348,7 @@ class Loopback:
             return None
         method, target, _ = first.split()
         headers = {}
-        while line := stream.readline().decode().strip():
+        while line := stream.readline().decode("latin-1").strip():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length", 0)))

@@ -85,9 +85,9 @@ def test_keys_are_listed_and_deleted(run, ns):
     assert list(ns.kv) == []
     for command in ("get", "delete"):
         status, out, err = run("kv", command, "company.team", "a")
-        assert (status, out) == (2, "")
+        assert (status, out) == (3, "")
         assert "there is no key 'a' in the namespace company.team" in err
-    assert run("kv", "delete", "company.team", "a", "--dry-run")[0] == 2
+    assert run("kv", "delete", "company.team", "a", "--dry-run")[0] == 3
     assert run("kv", "list", "company.team") == (0, "", "")
 
 

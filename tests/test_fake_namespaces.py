@@ -1,5 +1,6 @@
 """What `FakeKestra` has of namespaces, against the recordings, and through `Namespace`."""
 
+import json
 import re
 from datetime import date, datetime, timedelta, timezone
 from urllib.parse import quote, unquote
@@ -63,6 +64,48 @@ def test_the_store_answers_as_recorded(engine):
                 send(exchange["request"]).json()["message"]
                 == exchange["response"]["body"]["message"]
             )
+
+
+# What is not imitated, or comes after exchanges that were not kept.
+OTHER_FILES = re.compile(
+    r"nsf_(revisions|get_rev|rev_|move_rev|get_noslash|get_slash|get_emoji|stats_root|search_|s_(many|z"
+    r"|a|star|space|plus|get)|mkdir|zip$|zip_(search|bad|corrupt)|flow_upload|stats_big)"
+)
+OTHER_FLOWS = re.compile(
+    r"flow_(create_missingprop|create_2mb|m3|delete_query|exec_dis|validate_.*_ct)"
+)
+FILES = [case for case in RECORDED if case.startswith("nsf_") and not OTHER_FILES.match(case)]
+FLOWS = [case for case in RECORDED if case.startswith("flow_") and not OTHER_FLOWS.match(case)]
+B1 = "id: b1\nnamespace: company.flows\ntasks:\n  - {id: l, type: x.Log}\n"
+
+
+def sent(request):
+    body = request.get("body")
+    if not isinstance(body, dict) or "multipart" not in body:
+        as_text = json.dumps(body) if isinstance(body, dict | list) else body
+        return send({**request, "body": as_text})
+    path, _, query = request["path"].partition("?")
+    files = [(name, (part["filename"], b"x" * part["bytes"])) for name, part in body["multipart"]]
+    url = f"{HOST}{path}?{query.replace(' ', '%20')}"
+    return requests.request(request["method"], url, files=files, timeout=9)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("cases", [FILES, FLOWS], ids=["files", "flows"])
+def test_files_and_flows_answer_as_recorded(engine, cases):
+    with FakeKestra(version=engine) as fake:
+        fake.missing("company.flows", "dr")
+        sent({"method": "POST", "path": "/api/v1/main/flows", "body": B1})
+        for case in cases:
+            exchange = RECORDED[case].get(engine)
+            if exchange is None:
+                continue
+            answer, expected = sent(exchange["request"]), exchange["response"]
+            assert answer.status_code == expected["status"], case
+            if case in {"flow_put_exact", "flow_put_bom", "flow_put_crlf"}:
+                for name in ("id", "namespace", "revision", "source"):
+                    assert answer.json()[name] == expected["body"][name], case
+        fake.mistakes.clear()
 
 
 @pytest.fixture(params=ENGINES)

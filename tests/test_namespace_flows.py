@@ -264,6 +264,12 @@ def test_line_ends_are_a_difference(files):
     assert "+id: a\n" in change.diff
 
 
+def test_a_missing_line_end_is_a_difference(files):
+    ns, _ = namespace(exported(flow("a")))
+    (change,) = ns.flows.deploy(files(a=flow("a").rstrip()), dry_run=True)
+    assert change.diff.endswith("\n+\\ No newline at end of file")
+
+
 def test_subflows_come_before_their_callers(files):
     folder = files(a=flow("a", calls="b"), b=flow("b", calls="c"), c=flow("c", calls="elsewhere"))
     ns, _ = namespace(exported())

@@ -49,19 +49,20 @@ def checked_folder(path: Any, name: str = "path") -> str:
 def _fault(path: str) -> str:
     """Return why a path would not be kept as it is, or nothing."""
     parts = path.split("/")
-    if " " in path:
-        return "must have no space, which a server stores as '+', so that two files become one"
-    if "\\" in path:
-        return "must have no backslash, which a server takes for a slash"
-    if not path.isprintable():
-        return "must have printable characters only"
-    if any(part in {"", ".", ".."} for part in parts):
-        return "must have no empty part, and no '.' or '..'"
-    if any(len(part) > _LONGEST_NAME for part in parts):
-        return f"must have no part of more than {_LONGEST_NAME} characters"
-    if parts[0] == _FLOWS:
-        return "must not be in _flows, where a file becomes a flow: use namespace.flows.deploy"
-    return ""
+    faults = {
+        "must have no space, which a server stores as '+', so that two files become one": " "
+        in path,
+        "must have no backslash, which a server takes for a slash": "\\" in path,
+        "must have printable characters only": not path.isprintable(),
+        "must have no empty part, and no '.' or '..'": not {"", ".", ".."}.isdisjoint(parts),
+        f"must have no part of more than {_LONGEST_NAME} characters": any(
+            len(part) > _LONGEST_NAME for part in parts
+        ),
+        "must not be in _flows, where a file becomes a flow: use namespace.flows.deploy": (
+            parts[0] == _FLOWS
+        ),
+    }
+    return next((fault for fault, is_so in faults.items() if is_so), "")
 
 
 def is_kept(path: str) -> bool:
@@ -106,7 +107,7 @@ class Ignored:
 
 
 def local_files(root: Path, ignored: Ignored) -> Iterator[str]:
-    """Yield the files below a folder, but those that are ignored; links to folders are not followed.
+    """Yield the files below a folder, but those that are ignored; no links to folders.
 
     Raises:
         NotADirectoryError: It is not a folder.

@@ -134,8 +134,13 @@ def document(text: str, path: str = "", line: int = 0) -> Source | None:
 
 def difference(old: str, new: str, name: str, path: str) -> str:
     """Return the difference of two sources as a unified diff; empty where there is none."""
-    lines = unified_diff(old.split("\n"), new.split("\n"), f"{name} (server)", path, lineterm="")
+    lines = unified_diff(_lines(old), _lines(new), f"{name} (server)", path, lineterm="")
     return "\n".join(lines)
+
+
+def _lines(text: str) -> list[str]:
+    *lines, rest = text.split("\n")
+    return [*lines, rest, "\\ No newline at end of file"] if rest else lines
 
 
 def _files(path: Path) -> Iterator[Path]:

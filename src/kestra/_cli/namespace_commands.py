@@ -16,6 +16,7 @@ from kestra._cli import exits
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, printable, room_on, show
 from kestra._values.times import iso_duration, parse_instant
+from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
@@ -104,8 +105,8 @@ def _kv_delete(ns: Namespace, options: argparse.Namespace, display: Display) -> 
     return exits.GOOD
 
 
-def _missing(namespace: str, key: str) -> ValueError:
-    return ValueError(f"there is no key {key!r} in the namespace {namespace}")
+def _missing(namespace: str, key: str) -> KestraError:
+    return KestraError(f"there is no key {key!r} in the namespace {namespace}")
 
 
 def _files_ls(ns: Namespace, options: argparse.Namespace, _: Display) -> int:

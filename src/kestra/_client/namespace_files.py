@@ -30,8 +30,11 @@ class NamespaceFiles:
     """The files of a namespace.
 
     Paths begin at the root of the namespace, with or without a slash. Those that a server would
-    change or merge with others are refused: with a space, a backslash, an empty part or `..`. What
-    a file is written over stays as a revision.
+    change or merge with others are refused with a `ValueError`: with a space, a backslash, an empty
+    part or `..`. What a file is written over stays as a revision.
+
+    Besides what is said of each method, it raises an `APIError` where the server refuses, and a
+    `FailedExponentialBackoff` where every attempt failed.
     """
 
     def __init__(self, namespace: Namespace) -> None:
@@ -50,10 +53,6 @@ class NamespaceFiles:
 
         Raises:
             NotFound: There is no such file.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
-            ValueError: A server would take it for another.
         """
         return self._namespace._perform(files.read, checked_path(path))
 
@@ -66,15 +65,9 @@ class NamespaceFiles:
 
         Raises:
             IsADirectoryError: There is a folder of this path.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
             TypeError: The path is not one, or the content is neither text nor bytes.
-            ValueError: A server would change the path.
         """
-        if isinstance(content, str):
-            content = content.encode()
-        elif not isinstance(content, bytes):
-            raise TypeError(f"content must be text or bytes, not {type(content).__name__}")
+        content = files.checked_content(content)
         self._namespace._perform(files.write, checked_path(path), content)
 
     @overload
@@ -99,9 +92,6 @@ class NamespaceFiles:
         Raises:
             NotFound: There is no such file.
             IsADirectoryError: There is a folder of this path.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
             ValueError: There is no such mode, or a server would change the path.
         """
         if mode not in _MODES:
@@ -128,11 +118,7 @@ class NamespaceFiles:
 
         Raises:
             IsADirectoryError: There is a folder of this path.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
             OSError: The local file cannot be read.
-            TypeError: The path is not one.
-            ValueError: A server would change the path.
         """
         self._namespace._perform(files.write, checked_path(to, "to"), Path(local))
 
@@ -143,15 +129,9 @@ class NamespaceFiles:
             path: The path in the namespace.
             to: The local file. Its folder has to be there.
 
-        Returns:
-            The path of the local file.
-
         Raises:
             NotFound: There is no such file.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
             OSError: The local file cannot be written.
-            TypeError: The path is not one.
             ValueError: The path or the target cannot be one.
         """
         return self._namespace._perform(files.download, checked_path(path), Path(to))
@@ -161,12 +141,6 @@ class NamespaceFiles:
 
         Args:
             path: The path.
-
-        Raises:
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
-            ValueError: A server would take it for another.
         """
         return self._namespace._perform(files.exists, checked_path(path))
 
@@ -180,10 +154,6 @@ class NamespaceFiles:
         Raises:
             FileNotFoundError: It is not there.
             FileExistsError: Something is at the target already.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: A path is not one.
-            ValueError: A server would change a path.
         """
         self._namespace._perform(files.move, checked_path(path), checked_path(to, "to"))
 
@@ -197,10 +167,6 @@ class NamespaceFiles:
         Raises:
             FileNotFoundError: It is not there.
             IsADirectoryError: It is a folder, and `recursive` is off.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
-            ValueError: A server would take it for another.
         """
         self._namespace._perform(files.delete, checked_path(path), recursive=recursive)
 
@@ -216,10 +182,6 @@ class NamespaceFiles:
 
         Raises:
             NotFound: There is no such folder; with `recursive`, the list is empty.
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-            TypeError: The path is not one.
-            ValueError: A server would take it for another.
         """
         return self._namespace._perform(files.listed, checked_folder(path), recursive=recursive)
 
@@ -255,10 +217,7 @@ class NamespaceFiles:
             APIError: The server refused; the error says what was done before.
             FailedExponentialBackoff: Every attempt failed, likewise.
             OSError: A local file cannot be read or written.
-            TypeError: A path is not one.
             ValueError: A server would change the path of a file, or a folder is in its place.
         """
-        if direction not in {"up", "down"}:
-            raise ValueError(f"direction must be 'up' or 'down', not {direction!r}")
         sync = syncing.Sync(Path(local), checked_folder(to, "to"), delete, dry_run, on_change)
-        return self._namespace._perform(syncing.up if direction == "up" else syncing.down, sync)
+        return self._namespace._perform(syncing.rule_for(direction), sync)

@@ -26,6 +26,9 @@ class NamespaceFlows:
 
     `validate` and `deploy` need PyYAML: `pip install 'kestra[namespace]'`. Neither uses the bulk
     routes of the server, which delete flows that are not sent.
+
+    Besides what is said of each method, it raises an `APIError` where the server refuses, and a
+    `FailedExponentialBackoff` where every attempt failed.
     """
 
     def __init__(self, namespace: Namespace) -> None:
@@ -43,8 +46,6 @@ class NamespaceFlows:
 
         Raises:
             NotFound: There is no such flow or revision.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
             TypeError: The revision is not an integer.
             ValueError: The revision or the id cannot be one.
         """
@@ -52,12 +53,7 @@ class NamespaceFlows:
         return self._namespace._perform(flows.get, flow, number)
 
     def list(self) -> builtins.list[FlowSource]:
-        """Get all flows by their ids, without their sources.
-
-        Raises:
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
-        """
+        """Get all flows by their ids, without their sources."""
         return self._namespace._perform(flows.listed)
 
     def revisions(self, flow: str) -> builtins.list[FlowSource]:
@@ -68,8 +64,6 @@ class NamespaceFlows:
 
         Raises:
             NotFound: There is no such flow.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
         return self._namespace._perform(flows.revisions, flow)
@@ -87,8 +81,6 @@ class NamespaceFlows:
             `is_warning` are no reason not to.
 
         Raises:
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
             OSError: A file cannot be read.
             TypeError: `paths` is neither a path nor several.
             ValueError: There are no documents, or a file is not UTF-8.
@@ -121,8 +113,6 @@ class NamespaceFlows:
 
         Raises:
             InvalidInput: The server does not accept a source.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
             OSError: A file cannot be read.
             TypeError: `paths` is neither a path nor several.
             ValueError: A source cannot be read, or is of another namespace; or two are of one flow.
@@ -139,8 +129,6 @@ class NamespaceFlows:
 
         Raises:
             NotFound: There is no such flow.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
         self._namespace._perform(flows.delete, flow)
@@ -153,8 +141,6 @@ class NamespaceFlows:
 
         Raises:
             NotFound: There is no such flow.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
         """
         self._namespace._perform(flows.switch, flow, on=True)
 
@@ -166,8 +152,6 @@ class NamespaceFlows:
 
         Raises:
             NotFound: There is no such flow.
-            APIError: The server refused for another reason.
-            FailedExponentialBackoff: Every attempt failed.
         """
         self._namespace._perform(flows.switch, flow, on=False)
 
@@ -181,8 +165,6 @@ class NamespaceFlows:
             The paths of the files.
 
         Raises:
-            APIError: The server refused.
-            FailedExponentialBackoff: Every attempt failed.
             OSError: A file cannot be written.
         """
         return self._namespace._perform(flows.export, Path(to))

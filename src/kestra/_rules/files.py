@@ -54,6 +54,19 @@ async def download(io: IO, namespace: str, path: str, to: Path) -> Path:
     return to
 
 
+def checked_content(content: Any) -> bytes:
+    """Return what to write as bytes.
+
+    Raises:
+        TypeError: It is neither text nor bytes.
+    """
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, bytes):
+        return content
+    raise TypeError(f"content must be text or bytes, not {type(content).__name__}")
+
+
 async def write(io: IO, namespace: str, path: str, content: Any) -> None:
     """Write a file: bytes, or a path to read them from.
 

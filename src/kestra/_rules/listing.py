@@ -29,18 +29,42 @@ _PAGE = 100
 _STEP = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Search:
-    """What executions to find. The attributes are those of `Namespace.executions`."""
+    """What executions to find. The attributes are the arguments of `Namespace.executions`.
+
+    Raises:
+        TypeError: One is of the wrong type.
+        ValueError: There is no such state, or a label cannot be one.
+    """
 
     flow: str | None = None
-    states: tuple[str, ...] = ()
-    labels: dict[str, str] = field(default_factory=dict)
+    state: str | Iterable[str] | None = None
+    labels: Mapping[str, Any] | None = None
     since: datetime | timedelta | None = None
     until: datetime | timedelta | None = None
     text: str | None = None
     trigger: str | None = None
     children: bool | None = None
+    states: tuple[str, ...] = field(init=False)
+    wanted: dict[str, str] = field(init=False)  # labels
+
+    def __post_init__(self) -> None:
+        self.states = (self.state,) if isinstance(self.state, str) else tuple(self.state or ())
+        self.wanted = checked_labels({} if self.labels is None else self.labels)
+        for each in self.states:
+            if each not in TERMINAL_STATES | OTHER_STATES:
+                known = ", ".join(sorted(TERMINAL_STATES | OTHER_STATES))
+                raise ValueError(f"state must be one or more of {known}, not {each!r}")
+        for name in ("flow", "text", "trigger"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+        for name in ("since", "until"):
+            if not isinstance(value := getattr(self, name), datetime | timedelta | None):
+                kind = type(value).__name__
+                raise TypeError(f"{name} must be a datetime, or a timedelta before now, not {kind}")
+        if not isinstance(self.children, bool | None):
+            raise TypeError("children must be True, False, or None for all executions")
 
     def finds(self, namespace: str, execution: dict[str, Any]) -> bool:
         """Return True for an execution that is as asked for, as far as it shows."""
@@ -49,43 +73,8 @@ class Search:
             execution.get("namespace") == namespace
             and self.flow in {None, execution.get("flowId")}
             and (not self.states or state_of(execution) in self.states)
-            and all(labels.get(key) == value for key, value in self.labels.items())
+            and all(labels.get(key) == value for key, value in self.wanted.items())
         )
-
-
-def checked_search(  # noqa: PLR0913  # each is independent
-    *,
-    flow: Any = None,
-    state: str | Iterable[str] | None = None,
-    labels: Mapping[str, Any] | None = None,
-    since: Any = None,
-    until: Any = None,
-    text: Any = None,
-    trigger: Any = None,
-    children: Any = None,
-) -> Search:
-    """Return what to search for.
-
-    Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: There is no such state, or a label cannot be one.
-    """
-    states = (state,) if isinstance(state, str) else tuple(state or ())
-    for each in states:
-        if each not in TERMINAL_STATES | OTHER_STATES:
-            known = ", ".join(sorted(TERMINAL_STATES | OTHER_STATES))
-            raise ValueError(f"state must be one or more of {known}, not {each!r}")
-    for name, value in (("flow", flow), ("text", text), ("trigger", trigger)):
-        if not isinstance(value, str | None):
-            raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-    for name, value in (("since", since), ("until", until)):
-        if not isinstance(value, datetime | timedelta | None):
-            raise TypeError(
-                f"{name} must be a datetime, or a timedelta before now, not {type(value).__name__}"
-            )
-    if not isinstance(children, bool | None):
-        raise TypeError("children must be True, False, or None for all executions")
-    return Search(flow, states, checked_labels(labels or {}), since, until, text, trigger, children)
 
 
 async def executions(
@@ -145,7 +134,7 @@ def _query(
         query["filters[flowId][EQUALS]"] = search.flow
     if search.states:
         query["filters[state][IN]"] = ",".join(search.states)
-    for key, value in search.labels.items():
+    for key, value in search.wanted.items():
         query[f"filters[labels][EQUALS][{key}]"] = value
     if since is not None:
         query["filters[startDate][GREATER_THAN_OR_EQUAL_TO]"] = _iso(since)
@@ -166,7 +155,7 @@ def _old_query(namespace: str, search: Search) -> dict[str, Any]:
         "namespace": namespace,
         "flowId": search.flow,
         "state": list(search.states) or None,
-        "labels": [f"{key}:{value}" for key, value in search.labels.items()] or None,
+        "labels": [f"{key}:{value}" for key, value in search.wanted.items()] or None,
         "q": search.text,
         "triggerExecutionId": search.trigger,
         "childFilter": {True: "CHILD", False: "MAIN", None: None}[search.children],

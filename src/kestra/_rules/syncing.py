@@ -20,7 +20,7 @@ from kestra._rules.pages import tell_progress
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from kestra._rules.io import IO
@@ -102,6 +102,17 @@ async def down(io: IO, namespace: str, sync: Sync) -> list[Change]:
                 _tell(sync, change)
                 await io.call(_take, archive, sync, change)
     return plan
+
+
+def rule_for(direction: Any) -> Callable[..., Coroutine[Any, Any, list[Change]]]:
+    """Return the rule for a direction.
+
+    Raises:
+        ValueError: It is neither `up` nor `down`.
+    """
+    if direction not in {"up", "down"}:
+        raise ValueError(f"direction must be 'up' or 'down', not {direction!r}")
+    return up if direction == "up" else down
 
 
 def _local(sync: Sync, ignored: Ignored) -> Sums:

@@ -109,6 +109,8 @@ _ROUTES: tuple[tuple[str, Callable[..., Reply]], ...] = (
     (r"POST executions/([^/]+)/(actions/|)(pause|resume|restart|replay|replay-with-inputs|labels)",
      executions_api.act),
     (r"(?:GET|POST|PUT) executions/webhook/([^/]+)/([^/]+)/([^/]+)", webhooks_api.call),
+    (r"(?:GET|POST|PUT) executions/webhook/([^/]+)/([^/]+)/([^/]+)/.+", webhooks_api.nothing),
+    (r"(?:DELETE|PATCH) executions/webhook/([^/]+)/([^/]+)/([^/]+)", executions_api.not_allowed),
     (r"POST executions/([^/]+)/([^/]+)", executions_api.create),
     (r"GET kv", kv_api.listed),
     (r"GET namespaces/([^/]+)/kv", kv_api.listed_of),

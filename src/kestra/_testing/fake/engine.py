@@ -37,9 +37,7 @@ class Engine:
     Attributes:
         version: `0.21`, `1.3` or `2.0`.
         flows: The flows by namespace and id; `None` for one that is said not to be there.
-        kv: The values of each namespace by key.
-        files: The files of each namespace by path.
-        sources: The sources of flows by namespace and id.
+        kv, files, sources: What else namespaces hold: values, files, and the sources of flows.
         executions: The executions by id, in the order of their creation.
         courses: What the next executions are to go through.
         log_delay: For how many seconds after an entry was logged it is not stored.
@@ -55,9 +53,8 @@ class Engine:
         self.sources: dict[tuple[str, str], StoredFlow] = {}
         self.executions: dict[str, Execution] = {}
         self.courses: deque[list[Step]] = deque()
-        self.log_delay = 0.0
+        self.log_delay, self._iterations = 0.0, 0
         self.lock = threading.RLock()
-        self._iterations = 0
 
     # --- time ---
 

@@ -29,6 +29,7 @@ def get(api: Api, request: Request, namespace: str) -> Reply:
     """Show what is in a file."""
     path = _path(request.value("path"))
     file = _files(api, namespace).get(path)
+    _check_access(path)
     if file is None:
         if _below(api, namespace, path):
             raise not_found(f"'{path}' is a directory in namespace '{namespace}'")
@@ -39,6 +40,10 @@ def get(api: Api, request: Request, namespace: str) -> Reply:
 def put(api: Api, request: Request, namespace: str) -> Reply:
     """Write a file. One that is sent under the name of a zip would be unpacked."""
     path = _path(request.value("path"))
+    if not request.content_type.startswith("multipart/form-data"):
+        kind = request.content_type.partition(";")[0]
+        allowed = f"Content Type [{kind}] not allowed. Allowed types: [multipart/form-data]"
+        raise Refused(415, f"Unsupported Media Type: {allowed}")
     sent = [(name, content) for part, name, content in parts_of(request) if part == "fileContent"]
     if not sent:
         raise Refused(500, "Internal server error: Required Part [fileContent] not specified")
@@ -47,6 +52,8 @@ def put(api: Api, request: Request, namespace: str) -> Reply:
         raise UnexpectedError("a zip that is unpacked is not imitated: send another filename")
     if path.startswith("/_flows/"):
         raise UnexpectedError("flows that are sent as files are not imitated: deploy them")
+    if path == "/" and api.engine.version != "2.0":
+        raise not_found("<path> (Is a directory)")
     if path == "/" or (_below(api, namespace, path) and api.engine.version == "2.0"):
         text = f"Cannot create file '{path}' in namespace '{namespace}': a directory already exists"
         raise Refused(409, f"Conflict: {text} at this path.")
@@ -71,6 +78,7 @@ def move(api: Api, request: Request, namespace: str) -> Reply:
 def delete(api: Api, request: Request, namespace: str) -> Reply:
     """Delete a file, or a folder with all that is in it; one that is not there is no error."""
     path, known = _path(request.value("path")), _files(api, namespace)
+    _check_access(path)
     for each in [each for each in known if each == path or each.startswith(f"{path}/")]:
         del known[each]
     return Reply()
@@ -127,6 +135,11 @@ def _path(text: str | None) -> str:
         text = f"A file or folder name exceeds the maximum length of {_LONGEST_NAME} characters."
         raise Refused(422, f"Illegal argument: {text}")
     return path.replace(" ", "+")
+
+
+def _check_access(path: str) -> None:
+    if path.startswith("/_flows/"):
+        raise Refused(422, f"Illegal argument: Forbidden path: {path}")
 
 
 def _entry(api: Api, namespace: str, path: str) -> dict[str, Any]:

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from kestra._testing.fake.api import Api
 
 _YAML = "application/x-yaml"
+_BOTH = frozenset({
+    "afterExecution", "checks", "concurrency", "deleted", "description", "disabled", "errors",
+    "finally", "id", "inputs", "labels", "namespace", "outputs", "retry", "revision", "sla",
+    "source", "tasks", "tenantId", "triggers", "updated", "variables",
+})  # fmt: skip
+# What a source may have at its top, by the version.
+_PROPERTIES = {
+    "2.0": _BOTH | {"draft", "policyRefs", "quotas", "workerSelector"},
+    "1.3": _BOTH | {"listeners", "pluginDefaults", "taskDefaults", "workerGroup"},
+}
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _DISABLED = re.compile(r"^disabled:.*\n?", re.MULTILINE)
 
@@ -70,7 +80,7 @@ def revisions(api: Api, _: Request, namespace: str, flow: str) -> Reply:
 
 def create(api: Api, request: Request) -> Reply:
     """Create a flow."""
-    source = _read(request)
+    source = _read(api, request)
     name = str(source.namespace), str(source.id)
     stored = api.engine.sources.get(name)
     if stored is not None and stored.is_there:
@@ -85,7 +95,7 @@ def create(api: Api, request: Request) -> Reply:
 def update(api: Api, request: Request, namespace: str, flow: str) -> Reply:
     """Make another revision of a flow, unless its source is the same."""
     stored = _there(api, namespace, flow)
-    source = _read(request)
+    source = _read(api, request)
     for what, old, new in (("namespace", namespace, source.namespace), ("id", flow, source.id)):
         if old != new:
             text = f"Illegal {'flow id' if what == 'id' else what} update"
@@ -129,6 +139,10 @@ def validate(api: Api, request: Request) -> Reply:
         place = f" (at line {line[1]})" if line else ""
         text = f"Validation error: Illegal Flow source: YAML parsing error: {fault}{place}"
         return as_json([{"index": 0, "constraints": text, "outdated": False}])
+    if unknown := _unknown(api, source):
+        return as_json(
+            [{"index": 0, "constraints": f"Validation error: {unknown}", "outdated": False}]
+        )
     entry: dict[str, Any] = {"index": 0, "namespace": source.namespace, "flow": source.id, **none}
     if faults := _faults(source):
         entry["constraints"] = "Validation error: " + "".join(f"{each}\n" for each in faults)
@@ -166,7 +180,7 @@ def _check_kind(request: Request) -> None:
         raise Refused(415, f"Unsupported Media Type: {allowed}")
 
 
-def _read(request: Request) -> Source:
+def _read(api: Api, request: Request) -> Source:
     """Return the source in a request; of several documents, the server takes the first."""
     _check_kind(request)
     if not request.body:
@@ -178,10 +192,21 @@ def _read(request: Request) -> Source:
         raise Refused(
             422, f"Invalid entity: Illegal genericflow source: YAML parsing error: {fault}"
         )
+    if unknown := _unknown(api, source):
+        raise Refused(422, f"Invalid entity: {unknown}")
     if faults := _faults(source):
         errors = tuple((each.partition(":")[0], each.partition(": ")[2]) for each in faults)
         raise Refused(422, "Invalid entity: " + "".join(f"{each}\n" for each in faults), errors)
     return replace(source, text=text)
+
+
+def _unknown(api: Api, source: Source) -> str:
+    """Return what a server says of a property that it does not know, or nothing."""
+    known = _PROPERTIES.get(api.engine.version, _PROPERTIES["1.3"])
+    unknown = [each for each in _content(source.text) if each not in known]
+    kind = "io.kestra.core.models.flows.FlowWithSource"
+    text = f'Unrecognized field "{unknown[0] if unknown else ""}" (class {kind})'
+    return f"{text}, not marked as ignorable" if unknown else ""
 
 
 def _faults(source: Source) -> list[str]:
@@ -206,7 +231,10 @@ def _store(api: Api, name: tuple[str, str], text: str) -> Reply:
     if known is None:
         tasks = tuple(str(each.get("id")) for each in content["tasks"])
         known = FlowDefinition(*name, lambda _: None, tasks=tasks)
-    api.engine.flows[name] = replace(known, disabled=disabled, revisions=numbers)
+    is_draft = bool(content.get("draft"))
+    api.engine.flows[name] = (
+        None if is_draft else replace(known, disabled=disabled, revisions=numbers)
+    )
     return as_json(_shown(api, *name, stored.revisions[-1], has_source=True))
 
 

@@ -25,7 +25,12 @@ def call(api: Api, request: Request, namespace: str, flow: str, key: str) -> Rep
     if known is None or known.webhook is None or known.webhook.get("key") != key:
         raise not_found("Flow not found")
     if known.disabled:
-        raise Refused(409, "Conflict: Cannot execute flow: flow is disabled.")
+        is_new = engine.version == "2.0"
+        new, old = (
+            "Conflict: Cannot execute flow: flow is disabled.",
+            "Cannot execute a disabled flow",
+        )
+        raise Refused(409, new if is_new else f"Illegal state: {old}")
     trigger: dict[str, Any] = {"parameters": request.values}
     if request.body:
         trigger["body"] = _read(request.body)
@@ -52,6 +57,11 @@ def call(api: Api, request: Request, namespace: str, flow: str, key: str) -> Rep
     if known.webhook.get("wait"):
         shown["outputs"] = json_ready(execution.outputs)
     return as_json({**shown, "url": address}, status)
+
+
+def nothing(_api: Api, _request: Request, *_path: str) -> Reply:
+    """Refuse a path that goes on after the key."""
+    raise not_found()
 
 
 def _read(body: bytes) -> Any:

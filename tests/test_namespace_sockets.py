@@ -1,0 +1,42 @@
+"""A namespace over real sockets, where what was lost is sent again."""
+
+import pytest
+from loopback import close
+
+from kestra import Namespace
+
+REPORT = "id: report\nnamespace: company.team\ntasks:\n  - {id: render, type: x.Script}\n"
+
+
+@pytest.fixture
+def ns(server, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with Namespace("company.team", hostname=server.url) as ns:
+        yield ns
+
+
+def test_values_files_and_flows_go_over_the_wire(ns, tmp_path):
+    ns.kv.set("x", "ü☃", description="bücher")
+    assert (ns.kv["x"], ns.kv.info("x").description) == ("ü☃", "bücher")
+    large = bytes(range(256)) * 10_000
+    (tmp_path / "large.zip").write_bytes(large)
+    assert [str(each) for each in ns.files.sync(tmp_path, to="etl")] == ["created large.zip"]
+    assert ns.files.sync(tmp_path, to="etl") == []
+    assert ns.files.read("etl/large.zip") == large
+    ns.files.write("☃/ü[1]#?&+%.txt", b"")
+    assert ns.files.read("☃/ü[1]#?&+%.txt") == b""
+    (tmp_path / "report.yml").write_text(REPORT)
+    assert [str(each) for each in ns.flows.deploy(tmp_path)] == ["created report"]
+    assert ns.flows.get("report").source == REPORT
+
+
+def test_what_was_lost_is_sent_again(server, ns, tmp_path):
+    (tmp_path / "a").write_bytes(b"a" * 100_000)
+    ns.kv["x"] = 1
+    server.upset("POST", close)
+    ns.files.upload(tmp_path / "a", "a")
+    server.upset("GET", close)
+    assert len(ns.files.read("a")) == 100_000
+    server.upset("PUT", close)
+    ns.kv["x"] = 2
+    assert ns.kv["x"] == 2

@@ -6,6 +6,7 @@ import pytest
 from scripts import Script
 
 from kestra import Kestra
+from kestra._task import prints
 
 START = """
 import logging, sys
@@ -217,11 +218,12 @@ def test_a_line_that_is_open_when_the_task_is_killed(entries, tmp_path):
     """It is delivered before the end."""
     path = tmp_path / "script.py"
     path.write_text(
-        f"{START}\nimport signal\nKestra.on_kill(lambda: print('cleanup', end=''))\n"
-        "print('open', end=' ')\nsignal.raise_signal(signal.SIGTERM)\n"
+        f"{START}\nimport signal\nfrom kestra._task.kill import SIGNAL\n"
+        "Kestra.on_kill(lambda: print('cleanup', end=''))\n"
+        "print('open', end=' ')\nsignal.raise_signal(SIGNAL)\n"
     )
     script = Script(str(path))
-    assert script.status in {-15, 3}
+    assert script.status in {-15, 0xC000013A}
     assert script.logs == [("INFO", "open cleanup")]
 
 
@@ -253,6 +255,17 @@ def test_restored(capsys):
         "plain",
         "kept by somebody",
     ]
+
+
+def test_what_is_left_before_the_end(capsys):
+    """What ends the process has lines logged that never ended."""
+    Kestra.configure_logging(capture_prints=True)
+    print("open", end="")
+    prints.finish()
+    prints.finish()
+    Kestra.restore_logging()
+    prints.finish()
+    assert capsys.readouterr().out == '::{"logs": [{"level": "INFO", "message": "open"}]}::\n'
 
 
 def test_what_is_refused(capsys):

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from kestra import Kestra, testing
+from kestra._task import kill
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 PYTHON = "import sys\nPROGRAM = [sys.executable, '-u', '-c']\n"
@@ -247,6 +248,25 @@ with Kestra.on_kill() as kill:
         out, _ = process.communicate(timeout=pipes.DEADLINE)
     assert process.returncode == -signal.SIGTERM
     assert testing.parse(out).outputs == {"status": 9, "requested": True}
+
+
+@POSIX
+def test_each_step_of_a_kill(monkeypatch, capsys):
+    """A signal while lines arrive: the program ends, and the script goes on to its block's end."""
+    ends = []
+    monkeypatch.setattr(kill, "_end", lambda signum, **_: ends.append(signum))
+
+    def parse(line):
+        if line == "ready":
+            signal.raise_signal(signal.SIGTERM)
+
+    with Kestra.on_kill():
+        done = Kestra.run(
+            [sys.executable, "-u", "-c", PROGRAM], check=False, parse=parse, timeout=60
+        )
+        assert done.returncode == 9
+    assert ends == [signal.SIGTERM]
+    assert entries(capsys)[0] == [("INFO", "ready"), ("INFO", "bye")]
 
 
 # --- what is refused -------------------------------------------------------------------------

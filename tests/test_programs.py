@@ -163,6 +163,13 @@ except subprocess.TimeoutExpired as error:
     assert testing.parse(printed).outputs == {"timeout": 0.5}
 
 
+def test_timeout_of_one_that_never_stops_talking(capsys):
+    """There is always another line, and it is killed all the same."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        python("while True: print('x')", timeout=0.5)
+    assert {text for _, text in entries(capsys)[0]} <= {"x"}
+
+
 PROGRAM = """
 import os, signal, sys, threading
 def end(*_):

@@ -142,8 +142,10 @@ class _Program:
         """Pass lines on until there are no more; return False if it has to be ended before."""
         while self._open:
             left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                return False
             try:
-                name, line = self._queue.get(timeout=None if left is None else max(left, 0))
+                name, line = self._queue.get(timeout=left)
             except Empty:
                 return False
             if name is _KILLED:

@@ -170,6 +170,31 @@ listener.stop()
     assert sorted(Script(str(path)).logs) == [("INFO", "handler"), ("INFO", "x")]
 
 
+def test_a_formatter_that_prints_in_another_thread(tmp_path):
+    """Where nothing of `logging` but the handler of this package runs."""
+    path = tmp_path / "script.py"
+    path.write_text(
+        START
+        + """
+from logging.handlers import QueueHandler, QueueListener
+from queue import SimpleQueue
+from kestra import KestraHandler
+class F(logging.Formatter):
+    def format(self, record):
+        print("formatter")
+        return "again " + record.getMessage()
+records, handler = SimpleQueue(), KestraHandler()
+handler.setFormatter(F())
+listener = QueueListener(records, handler)
+logging.getLogger().handlers[:] = [QueueHandler(records)]
+listener.start()
+print("x")
+listener.stop()
+"""
+    )
+    assert sorted(Script(str(path)).logs) == [("INFO", "again x"), ("INFO", "formatter")]
+
+
 def test_filters_and_formatters_that_print(tmp_path):
     """So do they."""
     path = tmp_path / "script.py"

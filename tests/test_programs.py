@@ -296,6 +296,6 @@ def test_levels_that_are_none():
 
 def test_a_program_that_is_not_there():
     """The error is that of `subprocess`."""
-    with pytest.raises(FileNotFoundError, match="no-such-program"):
+    with pytest.raises(FileNotFoundError):
         Kestra.run(["no-such-program"])
     assert threading.active_count() == 1

@@ -185,10 +185,14 @@ class _Program:
         self._signal("SIGKILL")
 
     def _signal(self, name: Literal["SIGTERM", "SIGKILL"]) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left
-            if sys.platform != "win32":
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError, PermissionError):  # nobody is left
                 os.killpg(self._process.pid, getattr(signal, name))
-            elif name == "SIGTERM":
+            return
+        try:
+            if name == "SIGTERM":
                 self._process.send_signal(signal.CTRL_BREAK_EVENT)
-            else:
-                self._process.kill()
+                return
+        except OSError:  # there is no console, by which it would be sent
+            pass
+        self._process.kill()

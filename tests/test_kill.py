@@ -6,13 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from kestra import Kestra, testing
+from kestra import testing
 from kestra._task.kill import SIGNAL
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -195,22 +194,6 @@ with Kestra.on_kill(lambda: print("cleanup")):
     assert lines == ["cleanup"]
 
 
-def test_afterwards_all_is_as_before():
-    """The end of a block puts the earlier handler back, unless somebody has set another."""
-    before = signal.getsignal(SIGNAL)
-    use = Kestra.on_kill(print)
-    with use:
-        assert signal.getsignal(SIGNAL) != before
-    assert signal.getsignal(SIGNAL) is before
-    with use:
-        assert signal.getsignal(SIGNAL) != before
-        signal.signal(SIGNAL, signal.SIG_IGN)
-    assert signal.getsignal(SIGNAL) is signal.SIG_IGN
-    signal.signal(SIGNAL, before)
-    Kestra.on_kill(print)(print)  # a decorator: nothing yet
-    assert signal.getsignal(SIGNAL) is before
-
-
 def test_children_by_fork_do_not_clean_up():
     """A child that is killed ends as if there were no cleanup, and prints nothing twice."""
     script = """
@@ -307,40 +290,3 @@ def test_as_process_1(tmp_path):
             out, _ = process.communicate(timeout=pipes.DEADLINE)
     assert process.returncode == 143
     assert out.decode().splitlines()[0] == KEPT[0]
-
-
-# --- what is refused -------------------------------------------------------------------------
-
-
-def test_off_the_main_thread():
-    """A ValueError names the main thread."""
-    errors = []
-
-    def use():
-        try:
-            Kestra.on_kill(print)
-        except ValueError as error:
-            errors.append(str(error))
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    thread.join()
-    assert errors == [
-        "Kestra.on_kill works in the main thread only, where Python handles signals: call it there"
-    ]
-
-
-def test_no_function():
-    """A cleanup that is called too soon is a TypeError."""
-    with pytest.raises(TypeError, match=r"cleanup is of type dict: it must be a function to call"):
-        Kestra.on_kill({})
-
-
-def test_a_generator_function():
-    """A call of it does none of the work."""
-
-    def rows():
-        yield
-
-    with pytest.raises(TypeError, match=r"generator function: .* put `with Kestra.on_kill"):
-        Kestra.on_kill(print)(rows)

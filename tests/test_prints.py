@@ -6,6 +6,7 @@ import pytest
 from scripts import Script
 
 from kestra import Kestra
+from kestra._task import prints
 
 START = """
 import logging, sys
@@ -169,6 +170,31 @@ listener.stop()
     assert sorted(Script(str(path)).logs) == [("INFO", "handler"), ("INFO", "x")]
 
 
+def test_a_formatter_that_prints_in_another_thread(tmp_path):
+    """Where nothing of `logging` but the handler of this package runs."""
+    path = tmp_path / "script.py"
+    path.write_text(
+        START
+        + """
+from logging.handlers import QueueHandler, QueueListener
+from queue import SimpleQueue
+from kestra import KestraHandler
+class F(logging.Formatter):
+    def format(self, record):
+        print("formatter")
+        return "again " + record.getMessage()
+records, handler = SimpleQueue(), KestraHandler()
+handler.setFormatter(F())
+listener = QueueListener(records, handler)
+logging.getLogger().handlers[:] = [QueueHandler(records)]
+listener.start()
+print("x")
+listener.stop()
+"""
+    )
+    assert sorted(Script(str(path)).logs) == [("INFO", "again x"), ("INFO", "formatter")]
+
+
 def test_filters_and_formatters_that_print(tmp_path):
     """So do they."""
     path = tmp_path / "script.py"
@@ -217,11 +243,12 @@ def test_a_line_that_is_open_when_the_task_is_killed(entries, tmp_path):
     """It is delivered before the end."""
     path = tmp_path / "script.py"
     path.write_text(
-        f"{START}\nimport signal\nKestra.on_kill(lambda: print('cleanup', end=''))\n"
-        "print('open', end=' ')\nsignal.raise_signal(signal.SIGTERM)\n"
+        f"{START}\nimport signal\nfrom kestra._task.kill import SIGNAL\n"
+        "Kestra.on_kill(lambda: print('cleanup', end=''))\n"
+        "print('open', end=' ')\nsignal.raise_signal(SIGNAL)\n"
     )
     script = Script(str(path))
-    assert script.status in {-15, 3}
+    assert script.status in {-15, 0xC000013A}
     assert script.logs == [("INFO", "open cleanup")]
 
 
@@ -253,6 +280,17 @@ def test_restored(capsys):
         "plain",
         "kept by somebody",
     ]
+
+
+def test_what_is_left_before_the_end(capsys):
+    """What ends the process has lines logged that never ended."""
+    Kestra.configure_logging(capture_prints=True)
+    print("open", end="")
+    prints.finish()
+    prints.finish()
+    Kestra.restore_logging()
+    prints.finish()
+    assert capsys.readouterr().out == '::{"logs": [{"level": "INFO", "message": "open"}]}::\n'
 
 
 def test_what_is_refused(capsys):

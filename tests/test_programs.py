@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from kestra import Kestra, testing
+from kestra._task import kill
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 PYTHON = "import sys\nPROGRAM = [sys.executable, '-u', '-c']\n"
@@ -162,6 +163,13 @@ except subprocess.TimeoutExpired as error:
     assert testing.parse(printed).outputs == {"timeout": 0.5}
 
 
+def test_timeout_of_one_that_never_stops_talking(capsys):
+    """There is always another line, and it is killed all the same."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        python("while True: print('x')", timeout=0.5)
+    assert {text for _, text in entries(capsys)[0]} <= {"x"}
+
+
 PROGRAM = """
 import os, signal, sys, threading
 def end(*_):
@@ -249,6 +257,25 @@ with Kestra.on_kill() as kill:
     assert testing.parse(out).outputs == {"status": 9, "requested": True}
 
 
+@POSIX
+def test_each_step_of_a_kill(monkeypatch, capsys):
+    """A signal while lines arrive: the program ends, and the script goes on to its block's end."""
+    ends = []
+    monkeypatch.setattr(kill, "_end", lambda signum, **_: ends.append(signum))
+
+    def parse(line):
+        if line == "ready":
+            signal.raise_signal(signal.SIGTERM)
+
+    with Kestra.on_kill():
+        done = Kestra.run(
+            [sys.executable, "-u", "-c", PROGRAM], check=False, parse=parse, timeout=60
+        )
+        assert done.returncode == 9
+    assert ends == [signal.SIGTERM]
+    assert entries(capsys)[0] == [("INFO", "ready"), ("INFO", "bye")]
+
+
 # --- what is refused -------------------------------------------------------------------------
 
 
@@ -269,6 +296,6 @@ def test_levels_that_are_none():
 
 def test_a_program_that_is_not_there():
     """The error is that of `subprocess`."""
-    with pytest.raises(FileNotFoundError, match="no-such-program"):
+    with pytest.raises(FileNotFoundError):
         Kestra.run(["no-such-program"])
     assert threading.active_count() == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import re
 import sys
 import traceback
@@ -19,12 +18,8 @@ if TYPE_CHECKING:
 _HEADER = re.compile(
     r"^[ +|]*(Exception Group )?Traceback \(most recent call last\):", re.MULTILINE
 )
-# Text that is printed inside one of these goes past: it would come back here.
-_LOGGING = {
-    logging.Logger.handle.__code__,
-    logging.Logger.callHandlers.__code__,
-    logging.Handler.handle.__code__,
-}
+# Text that is printed below a call of one of these goes past: it would come back here.
+_LOGGING = {"logging", "logging.handlers", "kestra._task.logging"}
 # What prints a traceback piece by piece; Python 3.10 has no such method.
 _print_traceback: Any = getattr(traceback.TracebackException, "print", traceback.print_exception)
 _PRINTING_TRACEBACK = _print_traceback.__code__
@@ -140,7 +135,7 @@ def _printed_by() -> tuple[bool, str]:
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # documented
     whole = ""
     while frame is not None:
-        if frame.f_code in _LOGGING:
+        if frame.f_globals.get("__name__") in _LOGGING:
             return True, ""
         if frame.f_code is _PRINTING_TRACEBACK:
             own = frame.f_locals

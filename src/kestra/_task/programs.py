@@ -142,8 +142,10 @@ class _Program:
         """Pass lines on until there are no more; return False if it has to be ended before."""
         while self._open:
             left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                return False
             try:
-                name, line = self._queue.get(timeout=None if left is None else max(left, 0))
+                name, line = self._queue.get(timeout=left)
             except Empty:
                 return False
             if name is _KILLED:
@@ -183,10 +185,14 @@ class _Program:
         self._signal("SIGKILL")
 
     def _signal(self, name: Literal["SIGTERM", "SIGKILL"]) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left
-            if sys.platform != "win32":
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError, PermissionError):  # nobody is left
                 os.killpg(self._process.pid, getattr(signal, name))
-            elif name == "SIGTERM":
+            return
+        try:
+            if name == "SIGTERM":
                 self._process.send_signal(signal.CTRL_BREAK_EVENT)
-            else:
-                self._process.kill()
+                return
+        except OSError:  # there is no console, by which it would be sent
+            pass
+        self._process.kill()

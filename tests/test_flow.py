@@ -572,6 +572,15 @@ def test_an_execution_that_disappeared_is_not_created_under_main_too(server, flo
     assert server.count("POST") == 1
 
 
+def test_an_execution_that_disappeared_is_searched_for_until_it_shows(server, flow):
+    """A search that lags behind proves as little as one after a response that was lost."""
+    gone = b'{"message": "Execution disappeared after create: execution0"}'
+    server.upset("POST", carried_out(answer(404, gone)))
+    server.upset("/search", *[answer(200, b'{"results": [], "total": 0}')] * 2)
+    assert run(flow).execution_id == "execution0"
+    assert server.count("POST") == 1
+
+
 def test_a_path_of_the_callers_own_stays(server, flow):
     """Only paths that nobody has touched move."""
     server.engine.root = "/api/v1/main"

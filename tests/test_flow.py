@@ -581,6 +581,16 @@ def test_an_execution_that_disappeared_is_searched_for_until_it_shows(server, fl
     assert server.count("POST") == 1
 
 
+def test_the_page_of_a_proxy_is_no_log(server, flow, caplog):
+    """It is refused by its type and its looks: some users' stubs send every text as HTML."""
+    page, kind = b"<html>Please log in</html>", {"Content_Type": "text/html; charset=utf-8"}
+    server.upset("/download", answer(200, page, **kind), answer(200, b"a log", **kind))
+    result = run(flow)
+    assert (result.status, result.log, result.log_complete) == ("SUCCESS", None, False)
+    assert "the response is a page, and not a log" in caplog.text
+    assert run(flow).log == "a log"
+
+
 def test_a_path_of_the_callers_own_stays(server, flow):
     """Only paths that nobody has touched move."""
     server.engine.root = "/api/v1/main"

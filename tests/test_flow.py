@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import logging
+import math
 import pickle
 import signal
 import subprocess
@@ -398,6 +399,8 @@ def test_user_and_password_of_the_hostname_are_sent_and_never_shown(server, capl
         ({"api_token": "secret\n"}, "^api_token: "),
         ({"hostname": "localhost:8080"}, "^hostname must "),
         ({"request_timeout": 0}, "^request_timeout must "),
+        ({"request_timeout": math.inf}, "^request_timeout must "),
+        ({"request_timeout": (1, 0)}, "^request_timeout must "),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_request(mocked, arguments, message):
@@ -405,6 +408,25 @@ def test_what_cannot_work_is_refused_before_a_request(mocked, arguments, message
     with pytest.raises(ValueError, match=message) as caught:
         run(Flow(**arguments))
     assert "secret" not in str(caught.value)
+    assert mocked.request_history == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("request_timeout", None),
+        ("request_timeout", "10"),
+        ("request_timeout", (1, None)),
+        ("request_timeout", (1, 2, 3)),
+        ("request_timeout", True),
+        ("poll_interval", None),
+        ("log_settle", None),
+    ],
+)
+def test_a_time_that_is_none_is_refused_before_a_request(mocked, name, value):
+    """The error names the argument, not what Python does with it later."""
+    with pytest.raises(TypeError, match=f"^{name} must be a number of seconds"):
+        run(Flow(**{name: value}))
     assert mocked.request_history == []
 
 
@@ -498,7 +520,7 @@ def test_no_name_leaves_the_path_of_the_api(mocked, name):
         lambda: flow.check_status(name),
         lambda: flow.get_logs(name),
     ):
-        with pytest.raises(ValueError, match=r"^(namespace|flow_id|execution_id) must "):
+        with pytest.raises(ValueError, match=r"^(namespace|flow|execution_id) must "):
             attempt()
     assert mocked.request_history == []
 
@@ -548,6 +570,25 @@ def test_an_execution_that_disappeared_is_not_created_under_main_too(server, flo
     with pytest.raises(NotFound, match=r"disappeared after create: id1.*The execution may exist"):
         run(flow)
     assert server.count("POST") == 1
+
+
+def test_an_execution_that_disappeared_is_searched_for_until_it_shows(server, flow):
+    """A search that lags behind proves as little as one after a response that was lost."""
+    gone = b'{"message": "Execution disappeared after create: execution0"}'
+    server.upset("POST", carried_out(answer(404, gone)))
+    server.upset("/search", *[answer(200, b'{"results": [], "total": 0}')] * 2)
+    assert run(flow).execution_id == "execution0"
+    assert server.count("POST") == 1
+
+
+def test_the_page_of_a_proxy_is_no_log(server, flow, caplog):
+    """It is refused by its type and its looks: some users' stubs send every text as HTML."""
+    page, kind = b"<html>Please log in</html>", {"Content_Type": "text/html; charset=utf-8"}
+    server.upset("/download", answer(200, page, **kind), answer(200, b"a log", **kind))
+    result = run(flow)
+    assert (result.status, result.log, result.log_complete) == ("SUCCESS", None, False)
+    assert "the response is a page, and not a log" in caplog.text
+    assert run(flow).log == "a log"
 
 
 def test_a_path_of_the_callers_own_stays(server, flow):
@@ -1266,7 +1307,7 @@ def test_retries_that_cannot_be_are_refused(mocked, retries, error, words):
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("host", "hostname"), ("token", "api_token"), ("time_out", "request_timeout"),
-     ("pol_interval", "poll_interval")],
+     ("pol_interval", "poll_interval"), ("retry", "retries")],
 )  # fmt: skip
 def test_an_unknown_argument_is_refused_with_what_may_be_meant(name, meant):
     """By the name of the class that was called."""

@@ -171,20 +171,24 @@ def test_a_session_may_answer_with_a_mock(name):
 # --- sockets that are none, as those of Mocket ---
 
 
+CANNED = {
+    b"POST /api/v1/executions/company.team/my_flow HTTP/1.1": json.dumps(ENDED).encode(),
+    b"GET /api/v1/executions/id1 HTTP/1.1": json.dumps(ENDED).encode(),
+    b"GET /api/v1/logs/id1/download HTTP/1.1": b"a log",
+}
+
+
 class CannedSocket:
-    """A socket that has a response for each request that is known to the byte."""
+    """A socket that has a response for each request that is known to the letter."""
 
     __module__ = "mocket.socket"
 
-    canned = {
-        b"POST /api/v1/executions/company.team/my_flow HTTP/1.1": json.dumps(ENDED).encode(),
-        b"GET /api/v1/executions/id1 HTTP/1.1": json.dumps(ENDED).encode(),
-        b"GET /api/v1/logs/id1/download HTTP/1.1": b"a log",
-    }
+    def __init__(self):
+        self.stream = io.BytesIO()
 
     def sendall(self, data):
         first = bytes(data).partition(b"\r\n")[0]
-        body = self.canned.get(first)
+        body = CANNED.get(first)
         head = b"" if body is None else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
         self.stream = io.BytesIO(head + (body or b""))
 

@@ -252,7 +252,7 @@ def test_a_pipe_is_not_sent_to_the_other_path(server, flow, routes):
 def test_what_would_start_two_is_not_repeated(server, flow, slept, action, fault):
     """A status that may come after the deed is an error, at once."""
     server.upset("POST", fault)
-    with pytest.raises(APIError):
+    with pytest.raises(APIError, match="may have been carried out"):
         ACTIONS[action](flow, "id1")
     assert server.count("POST") == 1
     assert slept == []

@@ -176,6 +176,24 @@ def test_what_outlasts_its_timeout_is_killed_on_demand():
     assert io.sent[-1] == "delete http://x/api/v1/executions/id1/actions/kill"
 
 
+class Hanging(Answers):
+    """A server that takes all the time it is given."""
+
+    async def request(self, method, url, *, within, **_):
+        self.sent.append(url)
+        self.slept.append(within)
+        raise FailedExponentialBackoff("lost")
+
+
+def test_a_server_that_hangs_is_not_asked_for_its_version_instead_of_to_kill():
+    """Both together make a timeout at most ten seconds longer, and each has its part of them."""
+    io = Hanging("RUNNING")
+    with pytest.raises(ExecutionTimeout, match="it could not be killed"):
+        wait(io, timeout=1, kill_on_timeout=True)
+    assert [url.rpartition("/")[2] for url in io.sent[-2:]] == ["configs", "kill"]
+    assert sum(io.slept) == pytest.approx(11)
+
+
 def test_states_that_need_someone_are_logged_once(caplog):
     """PAUSED, and those that are not known here."""
     wait(Answers("PAUSED", "PAUSED", "STUCK", "PAUSED", "STUCK", "SUCCESS"))

@@ -13,6 +13,8 @@ DEFAULT_HOSTNAME = "http://localhost:8080"
 API = "/api/v1/"
 # The one tenant of an open-source server.
 MAIN = "main"
+# What callers know a part of a template by.
+_ARGUMENTS = {"flow_id": "flow"}
 
 
 def segment(name: str, value: object) -> str:
@@ -22,8 +24,9 @@ def segment(name: str, value: object) -> str:
         ValueError: It is empty, or would leave its place in the path.
     """
     text = str(value)
+    name = _ARGUMENTS.get(name, name)
     if value is None or not text or text in {".", ".."}:
-        raise ValueError(f"{name} must be a name, not {text!r}")
+        raise ValueError(f"{name} must be a name, not {value!r}")
     if any(character in "/\\" or not character.isprintable() for character in text):
         raise ValueError(f"{name} must not contain a slash or an unprintable character: {text!r}")
     return quote(text, safe="")
@@ -47,7 +50,8 @@ def base_url(hostname: object) -> str:
     if parts is None:
         raise ValueError(f"hostname must be a URL, with a port up to 65535 if any, not {shown!r}")
     if parts.scheme not in {"http", "https"}:
-        raise ValueError(f"hostname must begin with http:// or https://, as in 'https://{shown}'")
+        host = shown.rpartition("://")[2]
+        raise ValueError(f"hostname must begin with http:// or https://, as in 'https://{host}'")
     if "@" in parts.path:
         raise ValueError(
             "hostname must have special characters of the password encoded, such as '/' as '%2F'"

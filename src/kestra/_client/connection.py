@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ _OTHER_NAMES = {
     "base_url": "hostname",
     "host": "hostname",
     "max_retries": "retries",
+    "retry": "retries",
     "server": "hostname",
     "timeout": "request_timeout",
     "token": "api_token",
@@ -160,20 +162,16 @@ class Connection:
         if "@" in url:
             url, own = without_userinfo(url)
             userinfo = own or userinfo
-        timeout = self.request_timeout
         headers = checked_headers(self.headers) or {}
         trace = sys.modules.get("opentelemetry.trace")
         if trace is not None:
             headers = _with_traceparent(headers, arguments.get("headers") or {}, trace)
-        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        if not (connect > 0 and read > 0):
-            raise ValueError("request_timeout must be more than 0 seconds")
         settings = Settings(
             credentials=credentials(self.api_token, self.user, self.password, userinfo),
             headers=headers,
             verify=self.verify,
             proxies=self.proxies,
-            timeout=(connect, read),
+            timeout=_checked_timeout(self.request_timeout),
             policy=None if self.retries is None else checked_policy(self.retries),
         )
         is_known = self._tenant or server.needs_main is False
@@ -212,8 +210,32 @@ def _with_traceparent(
     return {**headers, "traceparent": parent}
 
 
+def _checked_timeout(timeout: Any) -> tuple[float, float]:
+    """Return how many seconds connecting and reading may take.
+
+    Raises:
+        TypeError: They are not numbers.
+        ValueError: They are not positive, or not finite.
+    """
+    both = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    if len(both) != 2 or any(  # noqa: PLR2004  # both
+        isinstance(each, bool) or not isinstance(each, int | float) for each in both
+    ):
+        raise TypeError(
+            "request_timeout must be a number of seconds, or two in a tuple, to connect and to "
+            f"read, not {timeout!r}"
+        )
+    if not all(0 < each < math.inf for each in both):
+        raise ValueError(
+            f"request_timeout must be more than 0 seconds, and finite, not {timeout!r}"
+        )
+    return both
+
+
 def _unknown_argument(cls: str, name: str) -> str:
-    known = [each for each in Connection.__init__.__annotations__ if each != "unknown"]
+    known = [
+        each for each in Connection.__init__.__annotations__ if each not in {"unknown", "return"}
+    ]
     meant = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, 1)), None)
     hint = f"did you mean {meant}?" if meant else f"the arguments are {', '.join(known)}"
     return f"{cls}() has no argument {name!r}: {hint}"

@@ -58,14 +58,16 @@ async def act(  # noqa: PLR0913  # what makes up a request
     """
     io.server.url("{execution_id}", execution_id=execution_id)  # refuses what cannot be an id
     rewind = rewinder(arguments.get("files", {}))
+    end = math.inf if within == math.inf else io.clock.now() + within
     if io.server.dialect is None and not io.server.was_asked:
-        await learn_configuration(io, within)
+        await learn_configuration(io, within / 2)
     refusals: list[Exception] = []
     for dialect in [io.server.dialect] if io.server.dialect else [FROM_2, BEFORE_2]:
         if refusals and not rewind():
             break
         path = f"executions/{{execution_id}}{dialect.action_path}/{action}"
         url = io.server.url(path, execution_id=execution_id)
+        within = math.inf if end == math.inf else end - io.clock.now()
         try:
             response = await io.request(method, url, within=within, once=once, **arguments)
         except APIError as error:

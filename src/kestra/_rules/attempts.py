@@ -16,7 +16,7 @@ from kestra._rules.creation import (
     Step,
     after_search,
     doubt_after,
-    is_open,
+    has_disappeared,
     is_too_big,
     without_correlation,
 )
@@ -71,7 +71,7 @@ async def send_to_either(io: IO, request: Request, other_url: str) -> tuple[Resp
     try:
         return await send(io, request), False
     except NotFound as error:
-        if not request.repeatable or is_open(error.message):
+        if not request.repeatable or has_disappeared(error.message):
             raise
         missing = error
     try:
@@ -220,27 +220,34 @@ class _Sending:
         if fine and self._search.creation is not None and not _has_id(outcome):
             doubt = Doubt.ANSWERED
         if doubt is not Doubt.NONE:
-            await self._search_until_known(outcome)
+            await self._search_until_known(outcome, doubt)
             if self._search.finding is Finding.FOUND:
                 return self._adopted()
             if self._search.finding is Finding.UNKNOWN:
                 raise self._failed(outcome, doubt)
         # Where the search was in vain, nothing says that there is no execution.
-        unsure = doubt is not Doubt.NONE and self._search.finding is not Finding.MISSING
+        unsure = doubt is Doubt.UNANSWERED or (
+            doubt is Doubt.ANSWERED and self._search.finding is not Finding.MISSING
+        )
         creation = self.creation if unsure else None
         if not fine:
-            raise problems.refused(self._request, outcome, creation, attempts=self._attempts)
+            raise problems.refused(
+                self._request, outcome, creation, in_doubt=unsure, attempts=self._attempts
+            )
         if creation is not None:
             raise problems.unreadable_creation(self._request, outcome, creation)
         outcome.raise_for_status()
         return outcome
 
-    async def _search_until_known(self, outcome: Response) -> None:
+    async def _search_until_known(self, outcome: Response, doubt: Doubt) -> None:
         """Search for the execution until the server tells, as long as the policy allows."""
         policy: urllib3.Retry | None = self._left
+        open_findings = {Finding.UNKNOWN}
+        if doubt is Doubt.UNANSWERED:
+            open_findings.add(Finding.MISSING)
         await self._search.ask(self._io, self._request)
         while (
-            self._search.finding is Finding.UNKNOWN
+            self._search.finding in open_findings
             and policy is not None
             and self._io.left(self._request.until) > 0
         ):

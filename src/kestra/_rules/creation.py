@@ -185,13 +185,13 @@ def doubt_after(request: Request, outcome: Response | Failure) -> Doubt:
         return Doubt.NONE if outcome.unsent else Doubt.UNANSWERED
     status = status_of(outcome)
     is_failure = (status >= 500 or status in RETRIED_STATUSES) and not is_too_big(outcome)  # noqa: PLR2004  # 5xx
-    is_missing = status == 404  # noqa: PLR2004  # Not Found
-    is_doubtful = is_failure or (is_missing and is_open(body_text(outcome)))
-    return Doubt.ANSWERED if is_doubtful else Doubt.NONE
+    if status == 404 and has_disappeared(body_text(outcome)):  # noqa: PLR2004  # Not Found
+        return Doubt.UNANSWERED  # that a search does not show it either proves nothing
+    return Doubt.ANSWERED if is_failure else Doubt.NONE
 
 
-def is_open(message: str | None) -> bool:
-    """Return True if a server says that it knows nothing of what it has created."""
+def has_disappeared(message: str | None) -> bool:
+    """Return True if a server says that it cannot see what it has just created."""
     return _DISAPPEARED in (message or "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -43,6 +44,8 @@ def _target(uri: object, to: str | os.PathLike[str]) -> Path:
     path = Path(to)
     if path.is_dir() or not path.name:
         raise ValueError(f"to must name a file, not the folder {str(path)!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "to must be in a folder that exists", str(path))
     return path
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from kestra._api.parsing import count_entries, is_shown, ordered_log
+from kestra._api.parsing import count_entries, header_of, is_shown, ordered_log
+from kestra._rules.problems import body_text, malformed
 from kestra._rules.reading import stored_entries
 from kestra.exceptions import KestraError
 
@@ -36,6 +37,11 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
             log = None  # a large one is not kept while it is fetched again
             within = max(settling.left, 0.0) + _FETCH
             response = await io.fetch_log(execution_id, within=within)
+            if _is_page(response):
+                if await settling.fetch_again("a page came in its place"):
+                    continue
+                url = io.server.url("logs/{execution_id}/download", execution_id=execution_id)
+                raise malformed("get", url, response, "is a page, and not a log")  # noqa: TRY301
             log, count = await io.call(_ordered, response, settling.not_stored)
             if not await settling.is_short(count):
                 break
@@ -52,6 +58,12 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
 def _ordered(response: Response, not_stored: Sequence[LogEntry]) -> tuple[str, int]:
     log = ordered_log(str(response.text), not_stored)
     return log, count_entries(log)
+
+
+def _is_page(response: Response) -> bool:
+    """Return True if it is a page of a proxy; some users' stubs call a log HTML too."""
+    is_html = str(header_of(response, "Content-Type")).startswith("text/html")
+    return is_html and body_text(response).lstrip().startswith("<")
 
 
 async def settled_entries(

@@ -49,6 +49,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
 }
 # A page of text would bury the sentence that matters.
 _LONGEST_MESSAGE = 2_000
+_MAY_BE_DONE = "It may have been carried out nevertheless"
 
 
 def name_of(request: Request) -> str:
@@ -97,7 +98,7 @@ def failed(
     if creation is not None:
         sentences.append(creation.where_to_look)
     elif in_doubt:
-        sentences.append("It may have been carried out nevertheless")
+        sentences.append(_MAY_BE_DONE)
     if not request.repeatable:
         sentences.append("Not sent again: one of its files cannot be read twice")
     return cls(
@@ -110,7 +111,12 @@ def failed(
 
 
 def refused(
-    request: Request, response: Response, creation: Creation | None = None, *, attempts: int = 1
+    request: Request,
+    response: Response,
+    creation: Creation | None = None,
+    *,
+    in_doubt: bool = False,
+    attempts: int = 1,
 ) -> APIError:
     """Return the error for a response that another attempt does not change.
 
@@ -118,6 +124,7 @@ def refused(
         request: The request.
         response: The response.
         creation: What may have been created nevertheless.
+        in_doubt: Whether the request may have been carried out nevertheless.
         attempts: How many times the request was sent.
     """
     status = status_of(response)
@@ -143,7 +150,7 @@ def refused(
             text += f" after {MOST_REDIRECTS} redirects: check the hostname of the server"
     other = ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError
     return _BY_STATUS.get(status, other)(
-        _with_whereabouts(text, creation),
+        _with_whereabouts(text, creation, in_doubt=in_doubt),
         status=status,
         message=message,
         errors=errors,
@@ -314,8 +321,8 @@ def _kept(response: Response) -> Any:
     return response if hasattr(response, "headers") and hasattr(response, "request") else None
 
 
-def _with_whereabouts(text: str, creation: Creation | None) -> str:
-    if creation is None:
+def _with_whereabouts(text: str, creation: Creation | None, *, in_doubt: bool = True) -> str:
+    if not in_doubt:
         return text
     end = "" if text.endswith((".", "?", "!")) else "."
-    return f"{text}{end} {creation.where_to_look}"
+    return f"{text}{end} {_MAY_BE_DONE if creation is None else creation.where_to_look}"

@@ -73,12 +73,11 @@ class Options:
             TypeError: A time is not a number, or a callback cannot be called.
             ValueError: A time is negative.
         """
-        times = {"timeout": self.timeout}
+        times = {} if self.timeout is None else {"timeout": self.timeout}
         if waits:
             times |= {"poll_interval": self.poll_interval, "log_settle": self.log_settle}
         for name, value in times.items():
-            if value is not None:
-                _check_seconds(name, value)
+            _check_seconds(name, value)
         for name, callback in (("on_log", self.on_log), ("on_state", self.on_state)):
             if callback is not None and not callable(callback):
                 raise TypeError(f"{name} must be callable, not {type(callback).__name__}")

@@ -308,7 +308,7 @@ def test_respond(tmp_path):
     execution = Execution(FROM_PIPEDREAM / "respond.yaml", tmp_path, trigger=REQUEST)
     assert said(execution.messages["add_up"]) == [("INFO", "Asked by shop/1.0")]
     answer = {each["id"]: execution.render(each["value"]) for each in execution.flow["outputs"]}
-    assert answer == {"customer": "Jane", "total": "20.0"}
+    assert answer == {"total": "20.0", "currency": "CHF"}
 
 
 def test_read_request_1_3(tmp_path):

@@ -54,7 +54,7 @@ TASKS = [
         {"inputs": {"customer": "Jane"}, "outputs": FETCHED},
         {"gross": 96.6},
     ),
-    ("from_pipedream/respond", "add_up", {"trigger": TRIGGER}, {"customer": "Jane", "total": 20.0}),
+    ("from_pipedream/respond", "add_up", {"trigger": TRIGGER}, {"total": 20.0, "currency": "CHF"}),
     ("from_pipedream/retry_and_delay", "fetch", {"inputs": {"url": "{url}"}}, {"orders": 2}),
     (
         "from_pipedream/send_file",

@@ -13,6 +13,7 @@ from kestra import testing
 
 # What the plugins know of a flow and of its tasks, as far as examples and documentation use it.
 _FLOW_PROPERTIES = {
+    "concurrency",
     "description",
     "id",
     "inputs",
@@ -51,6 +52,7 @@ _PROPERTIES = {
     "io.kestra.plugin.core.flow.LoopUntil": {"checkFrequency", "condition", "tasks"},
     "io.kestra.plugin.core.flow.Sleep": {"duration"},
     "io.kestra.plugin.core.flow.WorkingDirectory": {"tasks"},
+    "io.kestra.plugin.core.kv.Set": {"key", "value"},
     "io.kestra.plugin.core.log.Log": {"message"},
     "io.kestra.plugin.core.execution.Exit": {"state"},
 }

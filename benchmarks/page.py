@@ -33,8 +33,9 @@ def _measured(rows: list[Row]) -> str:
 
 
 def _lost(rows: list[Row]) -> str:
-    header = ["", "", "published: min, median", "here: min, median"]
-    return _table(header, (_figures(row, "{:,.0f}") for row in rows if row.unit == LOST))
+    header = ["frames lost", "published: min, median", "here: min, median"]
+    figures = (_figures(row, "{:,.0f}") for row in rows if row.unit == LOST)
+    return _table(header, ([name, *pairs] for name, _, *pairs in figures))
 
 
 def _figures(row: Row, form: str) -> list[str]:

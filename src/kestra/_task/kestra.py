@@ -43,7 +43,7 @@ class Kestra:
         Kestra.logger().warning("3 rows had no key")
 
     Importing this class sets a hook on `sys.stdout.write` and `sys.stderr.write`, so that a frame
-    always starts a line of its own (see `kestra._task.sink`); `KESTRA_STDOUT_HOOK=0` leaves it out.
+    always starts a line of its own; `KESTRA_STDOUT_HOOK=0` leaves it out.
 
     What an engine would drop, or die of, is refused before a byte is written, with a `TypeError`
     or a `ValueError` that names the key path and the remedy.

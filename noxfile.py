@@ -162,7 +162,7 @@ def docs(session: nox.Session) -> None:
     """Write the documentation to build/site; its tests, which need the builder too, come first."""
     session.install("-e.[test]", *group("docs"))
     session.run("python", "-m", "pytest", "-q", "tests/test_docs.py")
-    session.run("mkdocs", "build", "--strict", *session.posargs)
+    session.run("zensical", "build", "--strict", *session.posargs)
 
 
 @nox.session

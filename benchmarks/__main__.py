@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: run all of them, or some; print, and keep as JSON and SVG."""
+"""`python -m benchmarks [NAME …]`: run all of them, or some; print, and keep what was measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks import page
 from benchmarks.chart import draw
 from benchmarks.measure import ROOT, Pair, kept
 
@@ -13,11 +14,12 @@ NAMES = ("weight", "startup", "delivery", "emission", "ion", "completion")
 
 
 def main() -> None:
-    """Make both environments, run, print a table, write `results.json` and `chart.svg`."""
+    """Make both environments, run, print a table, write the results, their chart and their page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--environments", type=Path, default=ROOT / "build" / "benchmarks")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs")
     options = parser.parse_args()
     unknown = set(options.names) - set(NAMES)
     if unknown:
@@ -34,7 +36,8 @@ def main() -> None:
             measured.append(row)
             print(row.line(), flush=True)
         rows = kept(measured, results)
-    draw(rows, options.results / "chart.svg")
+    draw(rows, options.docs / "chart.svg")
+    page.write(rows, options.docs / "speed.md")
 
 
 main()

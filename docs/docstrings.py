@@ -1,4 +1,8 @@
-"""What the reference changes: code after two colons becomes a fenced block, and no private name."""
+"""What the reference shows otherwise than the source has it.
+
+Docstrings mark the code in them by two colons: for Markdown, it becomes a fenced block. A value
+that is an expression of private names is left out.
+"""
 
 import re
 from textwrap import dedent
@@ -13,10 +17,13 @@ class FencedCode(Extension):
 
     def on_object(self, *, obj, **_):
         """Change the docstring of each object, modules among them."""
-        if obj.is_attribute and str(obj.value).startswith("staticmethod("):
-            obj.value = None  # it would name a private module
         if obj.docstring is not None:
             obj.docstring.value = _MARKED.sub(_fenced, obj.docstring.value)
+
+    def on_attribute_instance(self, *, attr, **_):
+        """Leave out a value that is called: `staticmethod(frames.encode)`."""
+        if "(" in str(attr.value):
+            attr.value = None
 
 
 def _fenced(match):

@@ -71,7 +71,7 @@ class DrivenSessions:
         self.loop = asyncio.new_event_loop()
         self.sessions = AsyncSessions(given)
 
-    def request(self, method, url, settings, arguments, *, otherwise=None, within=math.inf):
+    def request(self, method, url, settings, arguments, *, otherwise=None, within=math.inf):  # noqa: PLR0913  # as `sending.request`
         """Send a request with all its attempts, as `sending.request` does."""
         files = None if {"data", "json"} & set(arguments) else arguments.get("files")
         asked = Request(method, url, settings, arguments, Upload(files) if files else None)

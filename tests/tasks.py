@@ -13,6 +13,7 @@ from kestra import testing
 
 # What the plugins know of a flow and of its tasks, as far as examples and documentation use it.
 _FLOW_PROPERTIES = {
+    "concurrency",
     "description",
     "id",
     "inputs",
@@ -46,9 +47,12 @@ _SCRIPT_PROPERTIES = {
 _PROPERTIES = {
     "io.kestra.plugin.scripts.python.Script": {"script", *_SCRIPT_PROPERTIES},
     "io.kestra.plugin.scripts.python.Commands": {"commands", *_SCRIPT_PROPERTIES},
+    "io.kestra.plugin.core.flow.ForEach": {"tasks", "values"},  # 1.3
+    "io.kestra.plugin.core.flow.Loop": {"tasks", "values"},  # 2.0
     "io.kestra.plugin.core.flow.LoopUntil": {"checkFrequency", "condition", "tasks"},
     "io.kestra.plugin.core.flow.Sleep": {"duration"},
     "io.kestra.plugin.core.flow.WorkingDirectory": {"tasks"},
+    "io.kestra.plugin.core.kv.Set": {"key", "value"},
     "io.kestra.plugin.core.log.Log": {"message"},
     "io.kestra.plugin.core.execution.Exit": {"state"},
 }
@@ -127,23 +131,38 @@ class Execution:
 
     def carry_out(self, task):
         kind = task["type"].rpartition(".")[2]
-        if kind == "Log":
-            self.log.append(self.render(task["message"]))
-        elif kind == "Exit":
-            self.state = task["state"]
-        elif kind == "WorkingDirectory":
-            self.shared = self.folder / task["id"]
-            self.shared.mkdir()
-            for each in task["tasks"]:
-                self.carry_out(each)
-            self.shared = None
-        elif kind == "LoopUntil":
-            (probe,) = task["tasks"]
-            self.carry_out(probe)
-            while self.render(task["condition"]) != "true":
-                self.carry_out(probe)
-        elif kind != "Sleep":
-            self.run_python(task)
+        carry_out = _KINDS.get(kind, Execution.run_python)
+        carry_out(self, task)
+
+    def log_message(self, task):
+        self.log.append(self.render(task["message"]))
+
+    def exit(self, task):
+        self.state = task["state"]
+
+    def sleep(self, task):
+        """A pause: it takes no time."""
+
+    def share_directory(self, task):
+        self.shared = self.folder / task["id"]
+        self.shared.mkdir()
+        self.carry_out_all(task)
+        self.shared = None
+
+    def repeat_until(self, task):
+        self.carry_out_all(task)
+        while self.render(task["condition"]) != "true":
+            self.carry_out_all(task)
+
+    def repeat_for_each(self, task):
+        for value in task["values"]:
+            name = "item" if task["type"].endswith(".Loop") else "taskrun"
+            self.variables[name] = {"value": value}
+            self.carry_out_all(task)
+
+    def carry_out_all(self, parent):
+        for task in parent["tasks"]:
+            self.carry_out(task)
 
     def run_python(self, task):
         folder = self.shared or self.folder / task["id"]
@@ -190,3 +209,14 @@ class Execution:
 
 def _text(value):
     return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+_KINDS = {
+    "Exit": Execution.exit,
+    "ForEach": Execution.repeat_for_each,
+    "Log": Execution.log_message,
+    "Loop": Execution.repeat_for_each,
+    "LoopUntil": Execution.repeat_until,
+    "Sleep": Execution.sleep,
+    "WorkingDirectory": Execution.share_directory,
+}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from importlib import import_module
 from xml.etree import ElementTree as ET
 
@@ -9,6 +10,7 @@ import pytest
 from pages import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
+CHART = ROOT / "docs" / "chart.svg"
 PHONE = 360 - 2 * 16  # CSS pixels between the margins of a narrow phone
 
 
@@ -31,12 +33,21 @@ def rows(chart):
 def test_the_chart_is_that_of_the_results(chart, rows, tmp_path):
     """The same results give the same file, byte for byte."""
     chart.draw(rows, tmp_path / "chart.svg")
-    assert (tmp_path / "chart.svg").read_bytes() == (BENCHMARKS / "chart.svg").read_bytes()
+    assert (tmp_path / "chart.svg").read_bytes() == CHART.read_bytes()
+
+
+def test_the_tables_of_the_page_are_those_of_the_results(chart, rows, tmp_path):
+    """To write them again changes nothing."""
+    page = tmp_path / "speed.md"
+    shutil.copy(ROOT / "docs" / "speed.md", page)
+    import_module("benchmarks.page").write(rows, page)
+    assert page.read_text("utf-8") == (ROOT / "docs" / "speed.md").read_text("utf-8")
+    assert page.read_text("utf-8").count("\n| ") > len(rows)
 
 
 def test_all_four_panels_are_drawn(chart):
     """Each panel has its title and two figures, and the description for screen readers has all."""
-    image = ET.fromstring((BENCHMARKS / "chart.svg").read_text("utf-8"))
+    image = ET.fromstring(CHART.read_text("utf-8"))
     texts = ["".join(each.itertext()) for each in image.iter("{http://www.w3.org/2000/svg}text")]
     assert len(chart.PANELS) == 4
     for panel in chart.PANELS:
@@ -54,7 +65,7 @@ def test_a_result_that_was_not_measured_is_left_out(chart, rows, tmp_path):
 
 def test_the_chart_is_legible_on_a_phone_and_in_the_dark(chart):
     """Text is ten pixels high on a narrow phone, and each colour has a second one for the dark."""
-    image = (BENCHMARKS / "chart.svg").read_text("utf-8")
+    image = CHART.read_text("utf-8")
     assert int(re.search(r"font: (\d+)px", image)[1]) * PHONE / chart.WIDTH >= 10
     light, dark = image.partition("@media (prefers-color-scheme: dark)")[::2]
     coloured = re.compile(r"\.(\w+) \{ fill")

@@ -410,7 +410,7 @@ def test_respond(tmp_path):
     execution = Execution(FROM_PIPEDREAM / "respond.yaml", tmp_path, trigger=REQUEST)
     assert said(execution.messages["add_up"]) == [("INFO", "Asked by shop/1.0")]
     answer = {each["id"]: execution.render(each["value"]) for each in execution.flow["outputs"]}
-    assert answer == {"customer": "Jane", "total": "20.0"}
+    assert answer == {"total": "20.0", "currency": "CHF"}
 
 
 def test_read_request_1_3(tmp_path):
@@ -430,6 +430,22 @@ def test_api_key(tmp_path, web):
     assert request.headers["authorization"] == "Bearer s3cret"
     assert execution.messages["fetch"].outputs == {"orders": 1}
     assert "s3cret" not in str(execution.messages["fetch"])
+
+
+@pytest.fixture
+def task_context(tmp_path, monkeypatch):
+    """The execution context of a task in company.team."""
+    context = tmp_path / "context.json"
+    context.write_text(json.dumps({"flow": {"namespace": "company.team", "tenantId": "main"}}))
+    monkeypatch.setenv("KESTRA_EXECUTION_CONTEXT_FILE", str(context))
+
+
+def test_order_counter(fake, task_context, kestra_messages):
+    """Each run of order_counter.yaml counts on from the last one, and others read the number."""
+    for number in (1, 2):
+        runpy.run_path(str(FROM_PIPEDREAM / "order_counter.py"), run_name="__main__")
+        assert kestra_messages.outputs == {"orders": number}
+    assert Namespace("company.team").kv["orders"] == 2
 
 
 def test_tmp_files(tmp_path):

@@ -41,6 +41,7 @@ TASKS = [
         {"orders": 2, "is_empty": False},
     ),
     ("from_pipedream/export_value", "python", {}, {"order": {"id": 7, "total": 80.5}}),
+    ("from_pipedream/order_counter", "count", {}, None),
     (
         "from_pipedream/read_request_1_3",
         "read",
@@ -54,7 +55,7 @@ TASKS = [
         {"inputs": {"customer": "Jane"}, "outputs": FETCHED},
         {"gross": 96.6},
     ),
-    ("from_pipedream/respond", "add_up", {"trigger": TRIGGER}, {"customer": "Jane", "total": 20.0}),
+    ("from_pipedream/respond", "add_up", {"trigger": TRIGGER}, {"total": 20.0, "currency": "CHF"}),
     ("from_pipedream/retry_and_delay", "fetch", {"inputs": {"url": "{url}"}}, {"orders": 2}),
     (
         "from_pipedream/send_file",
@@ -84,6 +85,7 @@ TASKS = [
 REFUSED = {
     ("from_airflow/pip_dependency", "count_stars"),  # it would install
     ("from_pipedream/api_key", "fetch"),  # needs a server for its secret
+    ("from_pipedream/order_counter", "count"),  # needs a server for its secrets, and its store
     ("from_pipedream/tmp_files", "read"),  # shares its directory with the one before
 }
 

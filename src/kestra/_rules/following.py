@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable
 from contextlib import aclosing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any

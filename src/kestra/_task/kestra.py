@@ -265,7 +265,7 @@ class Kestra:
                 entry. A hook that was set before is called after it.
             capture_prints: Each line that is printed becomes an entry of the logger `print`, a
                 traceback one as a whole; blank lines none. What the script prints on standard
-                output is INFO. What other programs print is not seen: see `run`.
+                output is INFO. The output of other programs is not included: see `run`.
             stderr_level: The level of what the script prints on standard error.
 
         Raises:
@@ -309,7 +309,7 @@ class Kestra:
         for good. On Windows, it is about CTRL_BREAK.
 
         Raises:
-            TypeError: `cleanup` is no function, or the decorated one a generator function.
+            TypeError: `cleanup` is not a function, or the decorated one a generator function.
             ValueError: This is not the main thread, the only one that handles signals.
         """
         from kestra._task.kill import OnKill

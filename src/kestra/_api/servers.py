@@ -26,7 +26,7 @@ class Server:
         needs_main: Whether paths need the tenant `main`; `None` while that is not known.
         was_asked: Its configuration was asked for.
         version: Its version, where its configuration could be had.
-        edition: Its edition, likewise.
+        edition: Its edition, where its configuration could be had.
         offset: Its clock minus ours, in seconds; `None` while that is not known.
         search_form: How a parameter of a search is written, once one was understood.
         has_log_search: Whether it counts log entries; `None` while that is not known.

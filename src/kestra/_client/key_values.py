@@ -31,7 +31,7 @@ class KeyValueStore(MutableMapping[str, Any]):
     one wins: the server has no compare-and-set, so a lock cannot be built on this. Limit the
     concurrency of the flow instead.
 
-    Reading does not look in parent namespaces, while `{{ kv('key') }}` does.
+    Reading ignores parent namespaces, while `{{ kv('key') }}` searches them too.
     """
 
     def __init__(self, namespace: Namespace) -> None:

@@ -95,8 +95,8 @@ class AsyncIO:
             request.upload = await self.call(Upload, kwargs["files"])
         if other_url is None:
             return await attempts.send(self, request)
-        response, moved = await attempts.send_to_either(self, request, other_url)
-        self.flow._learn_tenant(needs_main=moved)
+        server = self.flow._server
+        response, server.needs_main = await attempts.send_to_either(self, request, other_url)
         return response
 
     async def poll(

@@ -195,7 +195,7 @@ class _Authorization(requests.auth.AuthBase):
 
 
 def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Return a request as it is: an `auth` that keeps every other from being looked for."""
+    """Return a request as it is: an `auth` that keeps `requests` from searching another one."""
     return request
 
 

@@ -197,7 +197,7 @@ async def _carry_out(io: IO, namespace: str, change: Change, text: str) -> Chang
 
 
 async def _create(io: IO, namespace: str, flow: str, text: str) -> int | None:
-    """Create a flow; where the response is lost, look whether it is there."""
+    """Create a flow; where the response is lost, check whether it exists."""
     url = io.server.url("flows")
     try:
         return _revision(await io.request("post", url, data=text.encode(), headers=_YAML))

@@ -78,7 +78,7 @@ async def entries(io: IO, namespace: str, text: str = "") -> AsyncGenerator[dict
     Args:
         io: Input and output.
         namespace: The namespace.
-        text: Leave out keys that do not look like this. The server compares loosely.
+        text: Leave out keys that do not match this. The server compares loosely.
     """
     await ready(io)
     query = {"filters[namespace][EQUALS]": namespace, "sort": "key:asc"}

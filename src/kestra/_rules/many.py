@@ -110,7 +110,7 @@ class _Executor:
         self._jobs = 0
         self._todo: deque[tuple[Job, Then]] = deque()
         self._polls = Polls(io, options, self._todo, self._end, self._give_up)
-        # Where the requests are that were read: each takes up a slot until it is handed out.
+        # Where the requests are that were read: each takes up a slot until it is yielded.
         self._creating = 0
         self._ending: dict[Running, None] = {}
         self.ready: deque[ExecutionOutcome] = deque()

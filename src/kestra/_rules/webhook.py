@@ -1,4 +1,4 @@
-"""Calling the webhook of a flow: sent once, and what the flow answers is no error of the server."""
+"""Calling the webhook of a flow: sent once; no response of the flow is an error of the server."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ async def call(  # noqa: PLR0913  # each is independent
     try:
         response = await io.request("post", url, once=True, **sent)
     except KestraError as error:
-        answer = error.response if isinstance(error, APIError) else None
-        if answer is None or not _is_answer(answer):
+        given = error.response if isinstance(error, APIError) else None
+        if given is None or not _is_answer(given):
             _hide(error, url)
             raise
-        response = answer
+        response = given
     called = _read(io, response)
     if options is None or called.execution_id is None or called.status in TERMINAL_STATES:
         return called

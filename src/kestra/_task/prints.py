@@ -67,7 +67,7 @@ class PrintStream:
         thread = get_ident()
         is_logging, whole = _printed_by()
         if not self._is_set or is_logging or not isinstance(text, str):
-            self.below.write(text)  # which refuses what is no text
+            self.below.write(text)  # which refuses what is not text
             return len(text)
         logged = self._logged.pop(thread, "")
         if logged and logged.startswith(text):

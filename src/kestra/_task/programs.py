@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _MOST_WAITING = 1_000  # lines; then the program waits for the engine to read
 _KILLED = object()
-_LINE_ENDS = "\u0085\u2028\u2029"  # inside a line, it is no frame for the engine
+_LINE_ENDS = "\u0085\u2028\u2029"  # with one inside, the engine takes no line for a frame
 
 
 def run(  # noqa: PLR0913  # keywords, each by itself

@@ -167,7 +167,11 @@ def console(block, folder, servers):
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
         if _NOT_RUN.match(command):
             continue
-        variables = {"KESTRA_HOSTNAME": servers.loopback.url, "COLUMNS": "100"}
+        variables = {
+            "KESTRA_HOSTNAME": servers.loopback.url,
+            "COLUMNS": "100",
+            "PYTEST_ADDOPTS": "-p no:asyncio",  # which warns
+        }
         printed, status = shell.run(command, folder, _environment(variables))
         assert shown or status == 0, printed
         if shown:

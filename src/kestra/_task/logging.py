@@ -264,7 +264,7 @@ class TaskHandler(SoleHandler):
         super().__init__(logger, split=True)
         self._make = make
 
-    @property
+    @property  # pyright: ignore[reportIncompatibleVariableOverride]
     def formatter(self) -> Any:
         """A `JsonFormatter`, unless another was set."""
         if self._formatter is None:

@@ -112,6 +112,7 @@ class _Place:
             from kestra._task.stand_ins import below_reshapers
 
             target = below_reshapers(stream)
+        own: dict[str, Any] = {}
         if descriptor_of(target) is not None:
             self._set_real(target)
             own = vars(target)

@@ -126,14 +126,18 @@ def _is_flat(value: object, levels: int = 1) -> bool:
 
 
 def _is_plain(value: object, text: str, depth: int) -> bool:
-    from kestra._values.encoded import is_plain
-
+    try:
+        from kestra._values.encoded import is_plain
+    except ImportError:  # a signal handler sends a frame while this very import goes on
+        return False
     return is_plain(value, text, MAX_DEPTH - depth)
 
 
 def _is_safe(value: object, text: str, *, is_flat: bool) -> bool:
-    from kestra._values.encoded import is_safe
-
+    try:
+        from kestra._values.encoded import is_safe
+    except ImportError:  # as above
+        return False
     return is_safe(value, text, MAX_DIGITS, MAX_TEXT, is_flat=is_flat)
 
 

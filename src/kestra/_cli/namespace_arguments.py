@@ -57,7 +57,7 @@ examples:
   python -m kestra executions company.team -l team:sales --json | jq -r .id
 """
 _WEBHOOK = f"""\
-Call the webhook of a flow, once, and show what it answers. The key is read from the environment
+Call the webhook of a flow, once, and show the response. The key is read from the environment
 variable {KEY_VARIABLE}: other users of this machine can see arguments.
 """
 _WEBHOOK_MORE = """\

@@ -90,12 +90,12 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class WebhookResponse:
-    """The response of a webhook.
+    """What a webhook has answered.
 
     Attributes:
-        http_status: The HTTP status; a flow may choose it, and that of one which failed is 500.
-        execution_id: The id of the execution, `None` where the response is its outputs alone.
-        status: The state of the execution; `None` as above, CREATED where nothing has waited.
+        http_status: The HTTP status; a flow may choose it, and one that failed answers 500.
+        execution_id: The id of the execution, `None` where the answer is its outputs alone.
+        status: The state of the execution, likewise; CREATED where the webhook does not wait.
         outputs: The outputs of the flow, `None` where there are none yet.
         body: The whole body: JSON, or text.
         url: Where the user interface shows the execution.
@@ -204,7 +204,7 @@ class FileInfo:
         path: Its path, from the root of the namespace, without a slash at its beginning.
         is_folder: Whether it is a folder.
         size: Its size in bytes, `None` for a folder, or where the server lists names only.
-        modified: When it was written last, `None` where the server lists names only.
+        modified: When it was written last, likewise.
     """
 
     path: str

@@ -31,7 +31,7 @@ class Source:
         line: How many lines of the file come before it.
         text: The document.
         id: The id of the flow, `None` where the document cannot be read.
-        namespace: Its namespace, `None` as above.
+        namespace: Its namespace, likewise.
         namespace_at: Where in the text the namespace stands.
         calls: The flows that it calls, as namespace and id.
         fault: Why it cannot be read.

@@ -112,7 +112,7 @@ class Namespace(NamespaceBase):
             labels: Only with all of these labels.
             since: Only those created since then; a timedelta is one before now, by the clock of the
                 server, and a datetime without an offset is local.
-            until: Only those created until then, as for `since`.
+            until: Only those created until then, likewise.
             text: Only those which the server finds for this text: a piece of an id, of the
                 namespace or the flow, and more by its version.
             trigger: Only those that this execution has started, by its id.
@@ -171,8 +171,8 @@ class Namespace(NamespaceBase):
     ) -> WebhookResponse:
         """Call the webhook of a flow.
 
-        It is sent once, since a second one would start a second execution. What the flow responds
-        with is not an error, whatever its status: that of a flow which has failed is 500.
+        It is sent once, since a second one would start a second execution. What the flow answers
+        is no error, whatever its status: that of a flow which has failed is 500.
 
         Args:
             flow: The id of the flow.
@@ -183,7 +183,7 @@ class Namespace(NamespaceBase):
                 True, or for how many seconds at most.
 
         Returns:
-            The response; where this has waited, with the state and the outputs at the end.
+            What was answered; where this has waited, the state and the outputs at the end.
 
         Raises:
             NotFound: There is no such flow, or the key is not that of its webhook.

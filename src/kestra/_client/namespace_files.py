@@ -215,7 +215,7 @@ class NamespaceFiles:
 
         Raises:
             APIError: The server refused; the error says what was done before.
-            FailedExponentialBackoff: Every attempt failed; so does this error.
+            FailedExponentialBackoff: Every attempt failed, likewise.
             OSError: A local file cannot be read or written.
             ValueError: A server would change the path of a file, or a folder is in its place.
         """

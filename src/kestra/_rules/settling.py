@@ -22,7 +22,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import log_entries, task_runs_of, whole_state
-from kestra._rules.actions import learn_dialect
+from kestra._rules.actions import learn_dialect as learn_dialect
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import LONGEST_ASKING, stored_entries
 from kestra.exceptions import KestraError

@@ -1,4 +1,4 @@
-"""Calling the webhook of a flow: sent once, and what the flow responds with is not an error."""
+"""Calling the webhook of a flow: sent once, and what the flow answers is no error of the server."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ async def call(  # noqa: PLR0913  # each is independent
     try:
         response = await io.request("post", url, once=True, **sent)
     except KestraError as error:
-        chosen = error.response if isinstance(error, APIError) else None
-        if chosen is None or not _is_of_flow(chosen):
+        answer = error.response if isinstance(error, APIError) else None
+        if answer is None or not _is_answer(answer):
             _hide(error, url)
             raise
-        response = chosen
+        response = answer
     called = _read(io, response)
     if options is None or called.execution_id is None or called.status in TERMINAL_STATES:
         return called
@@ -75,7 +75,7 @@ async def call(  # noqa: PLR0913  # each is independent
     return replace(called, status=ended.status, outputs=ended.outputs, url=ended.url or called.url)
 
 
-def _is_of_flow(response: Response) -> bool:
+def _is_answer(response: Response) -> bool:
     """Return True if the flow has chosen this status, or has failed; servers' own errors differ."""
     body = body_of(response)
     return isinstance(body, dict) and not ("message" in body and "_embedded" in body)

@@ -61,7 +61,7 @@ class Block:
             return self.language
         if "def test_" in self.text:
             return "pytest"
-        return "client" if re.search(r"\b((Async)?Flow|Namespace)\(", self.text) else "task"
+        return "client" if re.search(r"\b(Async)?(Flow|Namespace)\(", self.text) else "task"
 
 
 def blocks_of(page):

@@ -108,7 +108,7 @@ def test_files_and_flows_answer_as_recorded(engine, cases):
         fake.mistakes.clear()
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=("0.21", *ENGINES))
 def fake(request):
     with FakeKestra(version=request.param) as fake:
         yield fake

@@ -143,3 +143,17 @@ def test_a_server_that_does_not_say_its_version_is_asked_in_both_places():
     assert ns.kv["y"] == 2
     assert server.sent[2].path == "namespaces/company.team/kv/x"
     assert server.sent[3].path == "namespaces/company.team/kv/y"
+
+
+def test_a_name_that_cannot_be_one_is_refused_before_anything_is_sent():
+    ns, server = namespace(tenant=None)
+    for call in (
+        lambda: ns.flows.get("a/b"),
+        lambda: ns.flows.delete(".."),
+        lambda: ns.webhook("a/b", "k"),
+        lambda: ns.webhook("a", ""),
+        lambda: ns.kv["a/b"],
+    ):
+        with pytest.raises(ValueError, match="must"):
+            call()
+    assert not server.sent

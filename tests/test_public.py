@@ -53,8 +53,12 @@ PUBLISHED = {
     "load_execution_context": {"path": None},
 }
 NAMES = {
-    "AsyncFlow",
     "CONTEXT_FILE",
+    "AsyncFlow",
+    "AsyncKeyValueStore",
+    "AsyncNamespace",
+    "AsyncNamespaceFiles",
+    "AsyncNamespaceFlows",
     "Change",
     "Execution",
     "ExecutionContext",

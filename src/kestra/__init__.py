@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     )
     from kestra._api.requests import ExecutionOutcome, ExecutionRequest
     from kestra._client.async_flow import AsyncFlow
+    from kestra._client.async_namespace import (
+        AsyncKeyValueStore,
+        AsyncNamespace,
+        AsyncNamespaceFiles,
+        AsyncNamespaceFlows,
+    )
     from kestra._client.flow import Flow
     from kestra._client.key_values import KeyValueStore
     from kestra._client.namespace import Namespace
@@ -52,6 +58,10 @@ __version__ = "3.0.0"
 __all__ = [
     "CONTEXT_FILE",
     "AsyncFlow",
+    "AsyncKeyValueStore",
+    "AsyncNamespace",
+    "AsyncNamespaceFiles",
+    "AsyncNamespaceFlows",
     "Change",
     "Execution",
     "ExecutionContext",
@@ -83,8 +93,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncFlow": "kestra._client.async_flow",
     "CONTEXT_FILE": "kestra._task.execution_context",
+    "AsyncFlow": "kestra._client.async_flow",
+    "AsyncKeyValueStore": "kestra._client.async_namespace",
+    "AsyncNamespace": "kestra._client.async_namespace",
+    "AsyncNamespaceFiles": "kestra._client.async_namespace",
+    "AsyncNamespaceFlows": "kestra._client.async_namespace",
     "Change": "kestra._api.namespaces",
     "Execution": "kestra._api.namespaces",
     "ExecutionContext": "kestra._task.execution_context",

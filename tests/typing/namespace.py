@@ -8,6 +8,8 @@ from typing import IO, Any
 from typing_extensions import assert_type
 
 from kestra import (
+    AsyncFlow,
+    AsyncNamespace,
     Change,
     Execution,
     FileInfo,
@@ -61,3 +63,17 @@ for execution in found:
     assert_type(execution.labels, dict[str, str])
 assert_type(ns.webhook("orders", "key", {"id": 7}, wait=60), WebhookResponse)
 assert_type(ns.webhook("orders", "key").outputs, dict[str, Any] | None)
+
+
+async def main() -> None:
+    """What is awaited has the same types."""
+    async with AsyncNamespace("company.team") as ns:
+        assert_type(await ns.kv.get("x"), Any)
+        assert_type(await ns.kv.list(), list[KeyInfo])
+        assert_type(await ns.files.read("a"), bytes)
+        assert_type(await ns.files.sync("src"), list[Change])
+        assert_type(await ns.flows.deploy("flows"), list[Change])
+        assert_type(await ns.last("report"), Execution | None)
+        async for execution in ns.executions():
+            assert_type(execution, Execution)
+    assert_type(AsyncFlow().namespace("company.team"), AsyncNamespace)

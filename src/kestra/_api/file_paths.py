@@ -72,7 +72,7 @@ def is_kept(path: str) -> bool:
         ValueError: It would be written outside of its folder.
     """
     parts = path.split("/")
-    if ".." in parts or "\\" in path or path.startswith("/"):
+    if ".." in parts or "\\" in path or "" in parts[:-1]:
         raise ValueError(f"the server has a file with a path that cannot be used: {path!r}")
     return bool(parts[-1]) and parts[0] != _FLOWS
 

@@ -1,7 +1,7 @@
 """What a key-value store keeps: which values come back as they were put, and how they are sent.
 
 Measured on 1.3 and 2.0. The body of a PUT is read as Ion: of what is not JSON, only a date and a
-moment in UTC are told by their form. Everything that would come back as something else is refused.
+moment in UTC are recognised. What would come back as something else is refused.
 """
 
 from __future__ import annotations

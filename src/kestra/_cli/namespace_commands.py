@@ -268,12 +268,12 @@ def _webhook(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
         value = _value(sent, None)
         sent = value if isinstance(value, dict | list) else sent
     wait = False if options.wait is None else options.wait
-    answer = ns.webhook(options.flow, key, sent, wait=wait)
+    response = ns.webhook(options.flow, key, sent, wait=wait)
     if options.json:
-        _show_json(asdict(answer))
+        _show_json(asdict(response))
     else:
-        _show_json(answer.body if answer.outputs is None else answer.outputs)
-    return exits.GOOD if answer.ok else exits.BAD
+        _show_json(response.body if response.outputs is None else response.outputs)
+    return exits.GOOD if response.ok else exits.BAD
 
 
 # --- what is shown ---

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kestra._api.models import FlowExecution, LogEntry, Metric, StateChange
     from kestra._api.requests import ExecutionOutcome
+    from kestra._client.async_namespace import AsyncNamespace
     from kestra._client.flow import Given
     from kestra._http.async_sessions import AsyncSessions
     from kestra._http.asynchronous import AsyncIO
@@ -72,6 +73,12 @@ class AsyncFlow(Connection):
     async def close(self) -> None:
         """As `Flow.close`; calls that are still under way end."""
         await self._sessions.close()
+
+    def namespace(self, name: str) -> AsyncNamespace:
+        """As `Flow.namespace`."""
+        from kestra import AsyncNamespace
+
+        return AsyncNamespace._of(self, name)  # noqa: SLF001  # made for this
 
     # --- executing ---
 

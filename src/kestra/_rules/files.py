@@ -12,7 +12,7 @@ from uuid import uuid4
 from kestra._api.dialects import FROM_2
 from kestra._api.namespaces import FileInfo
 from kestra._rules.downloads import fetch
-from kestra._rules.pages import ready
+from kestra._rules.pages import address, ready
 from kestra._rules.problems import json_of
 from kestra.exceptions import Conflict, NotFound
 
@@ -28,8 +28,7 @@ _NO_ROUTE = frozenset({None, "", "Not Found", "Page Not Found"})
 
 async def fetched(io: IO, namespace: str, path: str, to: Path) -> None:
     """Write a file of the namespace to a new local one."""
-    await ready(io)
-    url = io.server.url(_FILES, namespace=namespace)
+    url = await address(io, _FILES, namespace=namespace)
     await fetch(io, url, to, params={"path": f"/{path}"})
 
 
@@ -105,8 +104,7 @@ async def _is_folder(io: IO, namespace: str, path: str) -> bool:
 
 async def stats(io: IO, namespace: str, path: str) -> FileInfo | None:
     """Return what the server says of a file or a folder, `None` if there is neither."""
-    await ready(io)
-    url = io.server.url(f"{_FILES}/stats", namespace=namespace)
+    url = await address(io, f"{_FILES}/stats", namespace=namespace)
     try:
         response = await io.request("get", url, params={"path": f"/{path}"})
     except NotFound as error:
@@ -200,8 +198,7 @@ async def remove(io: IO, namespace: str, path: str) -> None:
 
 async def exported(io: IO, namespace: str, to: Path) -> None:
     """Write all files of the namespace to a zip; an empty file where there are none."""
-    await ready(io)
-    url = io.server.url(f"{_FILES}/export", namespace=namespace)
+    url = await address(io, f"{_FILES}/export", namespace=namespace)
     try:
         await fetch(io, url, to)
     except NotFound as error:

@@ -13,7 +13,7 @@ from kestra._api.namespaces import Change, FlowSource, Violation
 from kestra._api.parsing import body_of
 from kestra._api.sources import Source, difference, document, for_namespace, read_sources
 from kestra._rules.downloads import fetch
-from kestra._rules.pages import ready, tell_progress
+from kestra._rules.pages import address, tell_progress
 from kestra._rules.problems import json_of
 from kestra._values.times import parse_instant
 from kestra.exceptions import (
@@ -40,24 +40,21 @@ _FAULT = "Validation error: "
 
 async def get(io: IO, namespace: str, flow: str, revision: int | None = None) -> FlowSource:
     """Return a flow with its source."""
-    await ready(io)
-    url = io.server.url(_FLOW, namespace=namespace, flow=flow)
+    url = await address(io, _FLOW, namespace=namespace, flow=flow)
     query = {"source": "true"} | ({} if revision is None else {"revision": str(revision)})
     return _flow(json_of(await io.request("get", url, params=query), dict, "get", url))
 
 
 async def listed(io: IO, namespace: str) -> list[FlowSource]:
     """Return the flows, without their sources."""
-    await ready(io)
-    url = io.server.url("flows/{namespace}", namespace=namespace)
+    url = await address(io, "flows/{namespace}", namespace=namespace)
     found = json_of(await io.request("get", url), list, "get", url)
     return sorted((_flow(each) for each in found), key=lambda flow: flow.id)
 
 
 async def revisions(io: IO, namespace: str, flow: str) -> list[FlowSource]:
     """Return all revisions of a flow, with their sources."""
-    await ready(io)
-    url = io.server.url(f"{_FLOW}/revisions", namespace=namespace, flow=flow)
+    url = await address(io, f"{_FLOW}/revisions", namespace=namespace, flow=flow)
     return [_flow(each) for each in json_of(await io.request("get", url), list, "get", url)]
 
 
@@ -74,8 +71,7 @@ def _flow(shown: dict[str, Any]) -> FlowSource:
 
 async def sources(io: IO, namespace: str) -> dict[str, str]:
     """Return the exact sources of all flows of a namespace, by their ids, with one request."""
-    await ready(io)
-    url = io.server.url("flows/export/by-query")
+    url = await address(io, "flows/export/by-query")
     is_old = (io.server.version or "").startswith("0.")
     query = {"namespace" if is_old else "filters[namespace][EQUALS]": namespace}
     folder = await io.call(tempfile.TemporaryDirectory)
@@ -122,8 +118,7 @@ def _write(found: dict[str, str], to: Path) -> list[Path]:
 async def validate(io: IO, _namespace: str, paths: Any) -> list[Violation]:
     """Return what the server finds wrong with documents."""
     documents = await io.call(read_sources, paths)
-    await ready(io)
-    url = io.server.url("flows/validate")
+    url = await address(io, "flows/validate")
     found: list[Violation] = []
     for source in documents:
         response = await io.request("post", url, data=source.text.encode(), headers=_YAML)
@@ -225,8 +220,7 @@ def _revision(response: Response) -> int | None:
 
 async def delete(io: IO, namespace: str, flow: str) -> None:
     """Delete a flow; where an earlier attempt was lost, it may be gone already."""
-    await ready(io)
-    url = io.server.url(_FLOW, namespace=namespace, flow=flow)
+    url = await address(io, _FLOW, namespace=namespace, flow=flow)
     try:
         await io.request("delete", url)
     except NotFound as error:
@@ -236,8 +230,7 @@ async def delete(io: IO, namespace: str, flow: str) -> None:
 
 async def switch(io: IO, namespace: str, flow: str, *, on: bool) -> None:
     """Enable or disable a flow; the server rewrites its source."""
-    await ready(io)
-    url = io.server.url(f"flows/{'enable' if on else 'disable'}/by-ids")
+    url = await address(io, f"flows/{'enable' if on else 'disable'}/by-ids")
     body = body_of(await io.request("post", url, json=[{"namespace": namespace, "id": flow}]))
     if not (isinstance(body, dict) and body.get("count")):
         await get(io, namespace, flow)  # which raises if there is no such flow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.namespaces import KeyInfo
 from kestra._api.parsing import body_of
 from kestra._api.stored import checked_key, value_of
-from kestra._rules.pages import ready, results, server_time
+from kestra._rules.pages import address, ready, results, server_time
 from kestra._rules.problems import json_of
 from kestra._values.times import parse_instant
 from kestra.exceptions import APIError, NotFound
@@ -32,8 +32,7 @@ async def get(io: IO, namespace: str, key: str) -> dict[str, Any]:
         KeyError: There is none, or it has expired.
     """
     checked_key(key)
-    await ready(io)
-    url = io.server.url(_VALUE, namespace=namespace, key=key)
+    url = await address(io, _VALUE, namespace=namespace, key=key)
     try:
         response = await io.request("get", url)
     except APIError as error:
@@ -51,8 +50,7 @@ async def get_value(io: IO, namespace: str, key: str) -> Any:
 
 async def put(io: IO, namespace: str, key: str, body: bytes, headers: dict[str, str]) -> None:
     """Store a value. Repeated, it makes another revision of the same."""
-    await ready(io)
-    url = io.server.url(_VALUE, namespace=namespace, key=key)
+    url = await address(io, _VALUE, namespace=namespace, key=key)
     headers = {"Content-Type": "text/plain; charset=utf-8", **headers}
     await io.request("put", url, data=body, headers=headers)
 
@@ -64,8 +62,7 @@ async def delete(io: IO, namespace: str, key: str) -> None:
         KeyError: It is not there.
     """
     checked_key(key)
-    await ready(io)
-    url = io.server.url(_VALUE, namespace=namespace, key=key)
+    url = await address(io, _VALUE, namespace=namespace, key=key)
     response = await io.request("delete", url)
     # Where an earlier attempt was lost, that one may have deleted it.
     if body_of(response) is False and io.attempts <= 1:

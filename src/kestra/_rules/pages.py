@@ -34,6 +34,17 @@ async def ready(io: IO) -> None:
         server.needs_main = not server.version.startswith("0.")
 
 
+async def address(io: IO, template: str, **names: object) -> str:
+    """Return the URL of a path, with the tenant that it needs.
+
+    Raises:
+        ValueError: A name cannot be one; nothing was sent then.
+    """
+    io.server.url(template, **names)
+    await ready(io)
+    return io.server.url(template, **names)
+
+
 async def results(
     io: IO, url: str, query: Mapping[str, Any], size: int = PAGE
 ) -> AsyncGenerator[dict[str, Any], None]:

@@ -122,15 +122,24 @@ def _local(sync: Sync, ignored: Ignored) -> Sums:
 def _remote(archive: Path, sync: Sync, ignored: Ignored) -> Sums:
     if not archive.stat().st_size:
         return {}
-    start = f"{sync.to}/" if sync.to else ""
     with zipfile.ZipFile(archive) as opened:
+        entries = _entries(opened, sync)
         return {
-            entry.filename[len(start) :]: (entry.file_size, entry.CRC)
-            for entry in opened.infolist()
-            if is_kept(entry.filename)
-            and entry.filename.startswith(start)
-            and not ignored(entry.filename[len(start) :])
+            path: (entry.file_size, entry.CRC)
+            for path, entry in entries.items()
+            if not ignored(path)
         }
+
+
+def _entries(opened: zipfile.ZipFile, sync: Sync) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of an export below the folder in question, by their paths from there."""
+    start = sync.remote("")
+    named = ((entry.filename.removeprefix("/"), entry) for entry in opened.infolist())
+    return {
+        path.removeprefix(start): entry
+        for path, entry in named
+        if is_kept(path) and path.startswith(start)
+    }
 
 
 def _plan(source: Sums, target: Sums, sync: Sync) -> list[Change]:
@@ -180,7 +189,7 @@ def _take(archive: Path, sync: Sync, change: Change) -> None:
     try:
         with (
             zipfile.ZipFile(archive) as opened,
-            opened.open(sync.remote(change.name)) as source,
+            opened.open(_entries(opened, sync)[change.name]) as source,
             part.open("wb") as target,
         ):
             shutil.copyfileobj(source, target)

@@ -9,7 +9,7 @@ from kestra._api.models import TERMINAL_STATES
 from kestra._api.namespaces import WebhookResponse
 from kestra._api.parsing import body_of, outputs_in, state_of
 from kestra._rules import executing
-from kestra._rules.pages import ready
+from kestra._rules.pages import address
 from kestra._rules.problems import body_text, status_of
 from kestra._values.text import json_text
 from kestra.exceptions import APIError, KestraError
@@ -52,8 +52,7 @@ async def call(  # noqa: PLR0913  # each is independent
     io: IO, namespace: str, flow: str, key: str, *, sent: dict[str, Any], options: Options | None
 ) -> WebhookResponse:
     """Call a webhook, and wait for the end of the execution if there are options for that."""
-    await ready(io)
-    url = io.server.url(_PATH, namespace=namespace, flow=flow, key=key)
+    url = await address(io, _PATH, namespace=namespace, flow=flow, key=key)
     if options is not None:
         # The response may come at the end of the flow.
         sent = {**sent, "timeout": (io.describe("post", url).settings.timeout[0], options.timeout)}

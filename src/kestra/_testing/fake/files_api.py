@@ -64,7 +64,7 @@ def put(api: Api, request: Request, namespace: str) -> Reply:
 
 
 def move(api: Api, request: Request, namespace: str) -> Reply:
-    """Move a file or a folder; one that is not there is no error."""
+    """Move a file or a folder; one that is not there is ignored."""
     source, target = _path(request.value("from")), _path(request.value("to"))
     known = _files(api, namespace)
     if target in known:
@@ -76,7 +76,7 @@ def move(api: Api, request: Request, namespace: str) -> Reply:
 
 
 def delete(api: Api, request: Request, namespace: str) -> Reply:
-    """Delete a file, or a folder with all that is in it; one that is not there is no error."""
+    """Delete a file, or a folder with all that is in it; one that is not there is ignored."""
     path, known = _path(request.value("path")), _files(api, namespace)
     _check_access(path)
     for each in [each for each in known if each == path or each.startswith(f"{path}/")]:

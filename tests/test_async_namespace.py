@@ -1,0 +1,146 @@
+"""`AsyncNamespace`: what `Namespace` does, awaited."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from kestra import AsyncFlow, AsyncNamespace, Flow, Namespace
+from kestra.exceptions import Conflict, FailedExponentialBackoff, NotFound
+from kestra.testing import FakeKestra
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+REPORT = "id: report\nnamespace: company.team\ntasks:\n  - {id: render, type: x.Script}\n"
+
+
+@pytest.fixture(params=["1.3", "2.0"])
+def fake(request):
+    with FakeKestra(version=request.param) as fake:
+        yield fake
+
+
+def test_the_key_value_store(fake):
+    async def main():
+        async with AsyncNamespace("company.team") as ns:
+            await ns.kv.set("lock", {"a": 1}, ttl=timedelta(hours=1), description="mine")
+            assert await ns.kv.get("lock") == {"a": 1}
+            assert await ns.kv.get("missing", 7) == 7
+            assert await ns.kv.exists("lock")
+            assert (await ns.kv.info("lock")).description == "mine"
+            assert [each.key for each in await ns.kv.list()] == ["lock"]
+            fake.sleep(3600)
+            assert not await ns.kv.exists("lock")
+            with pytest.raises(KeyError):
+                await ns.kv.delete("lock")
+            await ns.kv.set("x", 1)
+            await ns.kv.delete("x")
+            await ns.kv.set("y", 1)
+            await ns.kv.clear()
+            assert await ns.kv.list() == []
+            with pytest.raises(ValueError, match="must not be None"):
+                await ns.kv.set("x", None)
+
+    asyncio.run(main())
+
+
+def test_many_at_once(fake):
+    async def main():
+        async with AsyncNamespace("company.team") as ns:
+            await asyncio.gather(*(ns.kv.set(f"k{each}", each) for each in range(20)))
+            found = await asyncio.gather(*(ns.kv.get(f"k{each}") for each in range(20)))
+            assert found == list(range(20))
+
+    asyncio.run(main())
+
+
+def test_files(fake, tmp_path):
+    local = tmp_path / "src"
+    local.mkdir()
+    (local / "a.py").write_text("a")
+
+    async def main():
+        async with AsyncFlow() as flow:
+            ns = flow.namespace("company.team")
+            await ns.files.write("etl/x.txt", "ü")
+            assert await ns.files.read("etl/x.txt") == "ü".encode()
+            await ns.files.upload(local / "a.py", "etl/b.py")
+            await ns.files.move("etl/b.py", "etl/c.py")
+            assert await ns.files.exists("etl/c.py")
+            assert (await ns.files.download("etl/c.py", tmp_path / "c")).read_text() == "a"
+            assert [str(each) for each in await ns.files.list("etl")] == ["etl/c.py", "etl/x.txt"]
+            with pytest.raises(IsADirectoryError):
+                await ns.files.write("etl", b"")
+            await ns.files.delete("etl", recursive=True)
+            told = []
+            changes = await ns.files.sync(local, to="new", on_change=told.append)
+            assert [str(each) for each in changes] == ["created a.py"]
+            assert told == changes
+            assert await ns.files.sync(local, to="new") == []
+            down = await ns.files.sync(tmp_path / "down", to="new", direction="down")
+            assert [str(each) for each in down] == ["created a.py"]
+            with pytest.raises(ValueError, match="direction must be"):
+                await ns.files.sync(local, direction="x")
+
+    asyncio.run(main())
+    assert (tmp_path / "down" / "a.py").read_text() == "a"
+
+
+def test_flows_and_executions(fake, tmp_path):
+    (tmp_path / "report.yml").write_text(REPORT)
+
+    async def main():
+        async with AsyncNamespace("company.team") as ns:
+            assert await ns.flows.validate(tmp_path) == []
+            assert [str(each) for each in await ns.flows.deploy(tmp_path)] == ["created report"]
+            assert (await ns.flows.get("report")).source == REPORT
+            assert [each.id for each in await ns.flows.list()] == ["report"]
+            assert await ns.last("report") is None
+            Flow().execute("company.team", "report")
+            found = [each async for each in ns.executions("report", state="SUCCESS")]
+            assert found == [await ns.last("report")]
+            await ns.flows.disable("report")
+            await ns.flows.enable("report")
+            assert len(await ns.flows.revisions("report")) == 3
+            assert [each.name for each in await ns.flows.export(tmp_path / "x")] == ["report.yml"]
+            await ns.flows.delete("report")
+            with pytest.raises(NotFound):
+                await ns.flows.get("report")
+
+    asyncio.run(main())
+
+
+def test_webhooks(fake):
+    fake.flow("company.team", "orders", lambda inputs: inputs["trigger"]["body"], webhook="k1")
+
+    async def main():
+        async with AsyncNamespace("company.team") as ns:
+            assert (await ns.webhook("orders", "k1", {"id": 7})).status == "CREATED"
+            answer = await ns.webhook("orders", "k1", {"id": 7}, wait=60)
+            assert (answer.status, answer.outputs) == ("SUCCESS", {"id": 7})
+            with pytest.raises(NotFound) as raised:
+                await ns.webhook("orders", "s3cret")
+            assert "s3cret" not in str(raised.value)
+
+    asyncio.run(main())
+
+
+def test_errors_say_where_the_address_came_from(fake):
+    fake.fail(20)
+
+    async def main():
+        ns = AsyncNamespace("company.team")
+        with pytest.raises(FailedExponentialBackoff, match="from the default"):
+            await ns.kv.get("x")
+        with pytest.raises(FailedExponentialBackoff, match="from the default"):
+            _ = [each async for each in ns.executions()]
+        await ns.close()
+
+    asyncio.run(main())
+
+
+def test_a_namespace_is_named_as_that_of_flow():
+    assert repr(AsyncNamespace("a.b")) == repr(Namespace("a.b")).replace(
+        "Namespace(", "AsyncNamespace("
+    )
+    assert Conflict

@@ -264,7 +264,7 @@ class TaskHandler(SoleHandler):
         super().__init__(logger, split=True)
         self._make = make
 
-    @property  # pyright: ignore[reportIncompatibleVariableOverride]
+    @property
     def formatter(self) -> Any:
         """A `JsonFormatter`, unless another was set."""
         if self._formatter is None:
@@ -272,7 +272,9 @@ class TaskHandler(SoleHandler):
         return self._formatter
 
     @formatter.setter
-    def formatter(self, formatter: Any) -> None:
+    def formatter(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, formatter: Any
+    ) -> None:
         self._formatter = formatter
 
     def _text(self, record: LogRecord) -> str:

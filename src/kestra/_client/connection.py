@@ -161,12 +161,13 @@ class Connection:
         if "@" in url:
             url, own = without_userinfo(url)
             userinfo = own or userinfo
+        timeout = _checked_timeout(self.request_timeout)
         settings = Settings(
             credentials=credentials(self.api_token, self.user, self.password, userinfo),
             headers=checked_headers(self.headers) or {},
             verify=self.verify,
             proxies=self.proxies,
-            timeout=_checked_timeout(self.request_timeout),
+            timeout=timeout,
             policy=None if self.retries is None else checked_policy(self.retries),
         )
         is_known = self._tenant or server.needs_main is False

@@ -120,7 +120,10 @@ class _Sending:
     async def run(self) -> Response:
         request = self._request
         while True:
+            previous = self._outcome
             outcome = await self._attempt()
+            if isinstance(previous, Failure) and _is_used_up(outcome):
+                raise previous.error
             if not isinstance(outcome, Failure):
                 status = outcome.status_code  # that of a mock may be a mock
                 is_good = type(status) is int and 200 <= status < 300  # noqa: PLR2004  # as most
@@ -288,6 +291,11 @@ class _Sending:
 def _reason(outcome: Response | Failure) -> Exception | None:
     """Return what to raise from: never the library's own error, whose text holds the URL."""
     return outcome.reason if isinstance(outcome, Failure) else None
+
+
+def _is_used_up(outcome: Response | Failure) -> bool:
+    """Return True if a mock has no more responses: what it raised before is what it has to say."""
+    return isinstance(outcome, Failure) and isinstance(outcome.error, StopIteration)
 
 
 def _has_id(response: Response) -> bool:

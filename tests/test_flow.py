@@ -584,7 +584,7 @@ def test_an_execution_that_disappeared_is_searched_for_until_it_shows(server, fl
 @pytest.mark.parametrize("error", [requests.ConnectionError("boom"), ValueError("boom")])
 def test_a_mock_with_a_single_error_raises_that(slept, error):
     """As with 2.0.0: that it has nothing for another attempt is not what the test is about."""
-    with patch("requests.request", side_effect=[error]), pytest.raises(type(error), match="^boom"):
+    with patch("requests.request", side_effect=[error]), pytest.raises(type(error), match=r"^boom"):
         run(Flow())
 
 

@@ -120,10 +120,7 @@ class _Sending:
     async def run(self) -> Response:
         request = self._request
         while True:
-            previous = self._outcome
             outcome = await self._attempt()
-            if isinstance(previous, Failure) and _is_used_up(outcome):
-                raise previous.error
             if not isinstance(outcome, Failure):
                 status = outcome.status_code  # that of a mock may be a mock
                 is_good = type(status) is int and 200 <= status < 300  # noqa: PLR2004  # as most
@@ -173,9 +170,11 @@ class _Sending:
 
     async def _attempt(self) -> Response | Failure:
         self._attempts += 1
-        self._outcome = None
-        self._outcome = await self._io.attempt(self._request)
-        return self._outcome
+        previous, self._outcome = self._outcome, None
+        outcome = self._outcome = await self._io.attempt(self._request)
+        if isinstance(previous, Failure) and _is_used_up(outcome):
+            raise previous.error
+        return outcome
 
     def _is_final(self, outcome: Response | Failure) -> bool:
         """Return True if another attempt is out of the question."""

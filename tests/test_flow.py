@@ -581,6 +581,13 @@ def test_an_execution_that_disappeared_is_searched_for_until_it_shows(server, fl
     assert server.count("POST") == 1
 
 
+@pytest.mark.parametrize("error", [requests.ConnectionError("boom"), ValueError("boom")])
+def test_a_mock_with_a_single_error_raises_that(slept, error):
+    """As with 2.0.0: that it has nothing for another attempt is not what the test is about."""
+    with patch("requests.request", side_effect=[error]), pytest.raises(type(error), match=r"^boom"):
+        run(Flow())
+
+
 def test_the_page_of_a_proxy_is_no_log(server, flow, caplog):
     """It is refused by its type and its looks: some users' stubs send every text as HTML."""
     page, kind = b"<html>Please log in</html>", {"Content_Type": "text/html; charset=utf-8"}

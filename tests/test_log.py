@@ -308,6 +308,15 @@ def test_a_log_without_an_end_rests_for_five_seconds(warnings):
     assert warnings() == []
 
 
+@pytest.mark.parametrize("age", [70, 110])
+def test_a_log_that_rested_up_to_the_limit_is_not_called_growing(age, warnings):
+    """Half of the time since the end would be longer than what is waited for at most."""
+    io = Stored([Line(10, "a"), Line(9, "b")], age=age)
+    assert waited(io).log_complete is None
+    assert io.time <= age + 61
+    assert warnings() == []
+
+
 def test_an_empty_log_is_waited_for_behind_those_of_others(warnings):
     """As long as the server stores what was logged before, this one's may be to come."""
     io = Stored([Line(10, "a", stored=19.5)], others=[0.5 * i for i in range(40)])

@@ -166,12 +166,13 @@ class Connection:
         trace = sys.modules.get("opentelemetry.trace")
         if trace is not None:
             headers = _with_traceparent(headers, arguments.get("headers") or {}, trace)
+        timeout = _checked_timeout(self.request_timeout)
         settings = Settings(
             credentials=credentials(self.api_token, self.user, self.password, userinfo),
             headers=headers,
             verify=self.verify,
             proxies=self.proxies,
-            timeout=_checked_timeout(self.request_timeout),
+            timeout=timeout,
             policy=None if self.retries is None else checked_policy(self.retries),
         )
         is_known = self._tenant or server.needs_main is False

@@ -18,8 +18,6 @@ from urllib.parse import urlsplit
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-from kestra._http import stand_ins
-
 if TYPE_CHECKING:
     import socket
 
@@ -179,7 +177,7 @@ class _BoundedConnection(HTTPConnection):
         # Not in `send`: the CONNECT request to a proxy goes through that too, and is not ours.
         if self.sock is None:
             self.connect()
-        wire.used, wire.mocked = True, stand_ins.is_mock(self.sock)
+        wire.used, wire.mocked = True, type(self.sock).__module__.startswith("mocket")
         # urllib3 grants the server no longer to take the body than to accept the connection.
         if self.sock is not None and wire.write_timeout is not None:
             self.sock.settimeout(wire.write_timeout)

@@ -58,7 +58,7 @@ def failure(
     quotes = isinstance(error, _INVALID) or (type(error) is ValueError and "://" in str(error))
     reason = next((e for e in _behind(error) if not isinstance(e, MaxRetryError)), None)
     if reason is None:
-        mocked |= isinstance(error, _UNSTABLE) or stand_in or stand_ins.is_mock(error)
+        mocked |= isinstance(error, _UNSTABLE) or stand_in or stand_ins.is_from_mock(error)
         timed_out = isinstance(error, requests.Timeout)
         unsent = isinstance(error, requests.ConnectTimeout) or quotes
         what = _late(unsent=unsent) if timed_out else _shown(_cause(_cause(error)))

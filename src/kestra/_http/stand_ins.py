@@ -121,9 +121,9 @@ def _published_pair(user: str, password: str) -> tuple[str | bytes, str | bytes]
     return (user, password) if max(text) <= "\xff" else (user.encode(), password.encode())
 
 
-def is_mock(thing: object) -> bool:
-    """Return True if an exception, or a socket, is one of a mocking library."""
-    return type(thing).__module__.startswith(("requests_mock", "mocket"))
+def is_from_mock(error: Exception) -> bool:
+    """Return True if `requests_mock` has raised an error."""
+    return type(error).__module__.startswith("requests_mock")
 
 
 def is_unknown_to_mock(error: Exception) -> bool:

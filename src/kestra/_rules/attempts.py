@@ -170,9 +170,11 @@ class _Sending:
     async def _attempt(self) -> Response | Failure:
         self._attempts += 1
         self._io.attempts = self._attempts
-        self._outcome = None
-        self._outcome = await self._io.attempt(self._request)
-        return self._outcome
+        previous, self._outcome = self._outcome, None
+        outcome = self._outcome = await self._io.attempt(self._request)
+        if isinstance(previous, Failure) and _is_used_up(outcome):
+            raise previous.error
+        return outcome
 
     def _is_final(self, outcome: Response | Failure) -> bool:
         """Return True if another attempt is out of the question."""
@@ -288,6 +290,11 @@ class _Sending:
 def _reason(outcome: Response | Failure) -> Exception | None:
     """Return what to raise from: never the library's own error, whose text holds the URL."""
     return outcome.reason if isinstance(outcome, Failure) else None
+
+
+def _is_used_up(outcome: Response | Failure) -> bool:
+    """Return True if a mock has no more responses: what it raised before is what it has to say."""
+    return isinstance(outcome, Failure) and isinstance(outcome.error, StopIteration)
 
 
 def _has_id(response: Response) -> bool:

@@ -293,6 +293,8 @@ class Settling:
 
     async def _rests_elsewhere(self) -> bool:
         seconds = max(_QUIET_ELSEWHERE, 0.5 * self.elapsed)
+        if self.left <= 0 and not self._own.has_grown:
+            seconds = _QUIET_ELSEWHERE  # it was watched for as long as may be
         others = None
         if self._counts.searches and self._last is not None:
             try:

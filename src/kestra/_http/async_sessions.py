@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cached_property, partial
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
 import httpx2
 import requests
-from requests.utils import prepend_scheme_if_needed, select_proxy
+from requests.utils import select_proxy
 
 from kestra._http import stand_ins
 from kestra._http.adapter import bound_of
+from kestra._http.async_transport import new_client
 from kestra._http.light import is_light
-from kestra._http.sessions import MOST_CONNECTIONS, Hop
+from kestra._http.sessions import Hop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -31,11 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECE = 1 << 20
-_LIMITS = httpx2.Limits(
-    max_connections=None,
-    max_keepalive_connections=MOST_CONNECTIONS,
-    keepalive_expiry=30.0,  # as long as those of `Flow`
-)
 # How `requests` reads the environment, and when credentials are not for another URL.
 _LIKE = requests.Session()
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -55,6 +48,7 @@ class AsyncSessions:
         self._clients: WeakKeyDictionary[Any, dict[Any, httpx2.AsyncClient]] = WeakKeyDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._threads: ThreadPoolExecutor | None = None
+        self._turns: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.given,)
@@ -82,11 +76,16 @@ class AsyncSessions:
         client = clients.get((verify, proxy))
         if client is None:
             if verify:
-                client = await self.in_thread(_new_client, verify, proxy)
+                client = await self.in_thread(new_client, verify, proxy)
             else:
-                client = _new_client(verify, proxy)
+                client = new_client(verify, proxy)
             client = clients.setdefault((verify, proxy), client)
         return client, proxy
+
+    async def turn(self) -> None:
+        """Wait for one's turn: a thousand calls that begin at once do not hold up the loop."""
+        async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            await asyncio.sleep(0)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Let a task do some work, which `close` ends."""
@@ -140,42 +139,6 @@ async def _until_done(pending: set[Any]) -> None:
         raise cancelled
 
 
-class _Transport(httpx2.AsyncHTTPTransport):
-    """The network, or what a test has put in its place."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        exchange = stand_ins.exchange()
-        if exchange is None:
-            return await super().handle_async_request(request)
-        response: httpx2.Response = await exchange(request, super().handle_async_request)
-        return response
-
-
-def _new_client(verify: bool | str, proxy: str | None) -> httpx2.AsyncClient:
-    context: ssl.SSLContext | bool
-    if isinstance(verify, str | os.PathLike):
-        if not os.path.exists(verify):  # noqa: PTH110  # as `requests` takes it
-            raise OSError(f"verify: there is no CA bundle {os.fspath(verify)!r}")
-        is_folder = os.path.isdir(verify)  # noqa: PTH112  # likewise
-        context = ssl.create_default_context(
-            cafile=None if is_folder else verify, capath=verify if is_folder else None
-        )
-    else:
-        context = bool(verify)
-    if proxy is not None:
-        url: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
-        is_tls = url.startswith("https:")
-        if isinstance(context, bool):
-            context = httpx2.create_ssl_context(context)
-        via = httpx2.Proxy(url, ssl_context=context if is_tls else None)
-        transport = _Transport(verify=context, limits=_LIMITS, proxy=via)
-    else:
-        transport = _Transport(verify=context, limits=_LIMITS)
-    client = httpx2.AsyncClient(transport=transport, trust_env=False)
-    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return client
-
-
 # --- one request ---
 
 
@@ -206,6 +169,7 @@ async def _sent(
     sessions: AsyncSessions, request: Request, hop: Hop, left: float
 ) -> httpx2.Response:
     """Send a request to one place, and return the response when its headers are there."""
+    await sessions.turn()
     if request.upload and not is_light(request.arguments):
         prepared = await sessions.in_thread(hop.prepared, request.upload, left)
     else:

@@ -136,6 +136,7 @@ class AsyncIO:
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if all(map(is_light, args)):
+            await self._sessions.turn()
             return function(*args, **kwargs)
         return await self._sessions.in_thread(function, *args, **kwargs)
 

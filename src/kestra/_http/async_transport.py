@@ -93,7 +93,7 @@ def new_client(verify: bool | str, proxy: str | None) -> httpx2.AsyncClient:
     if isinstance(verify, str | os.PathLike):
         if not os.path.exists(verify):  # noqa: PTH110  # as `requests` takes it
             raise OSError(f"verify: there is no CA bundle {os.fspath(verify)!r}")
-        is_folder = os.path.isdir(verify)  # noqa: PTH112  # likewise
+        is_folder = os.path.isdir(verify)  # noqa: PTH112  # as above
         context = ssl.create_default_context(
             cafile=None if is_folder else verify, capath=verify if is_folder else None
         )

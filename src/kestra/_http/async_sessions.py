@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -189,10 +190,12 @@ async def _sent(
         request.method,
         str(sent.url),
         headers=[(_latin(name), _latin(value)) for name, value in sent.headers.items()],
-        content=body if body is None or isinstance(body, str | bytes) else _pieces(sessions, body),
+        content=body if isinstance(body, str | bytes) else None,
         timeout=httpx2.Timeout(limit, connect=connect, pool=None),
         extensions={"trace": watch},
     )
+    if not isinstance(body, str | bytes | None):
+        built.stream = _Body(sessions, body)
     for name in without:
         built.headers.pop(name, None)
     is_own = client is not sessions.given
@@ -249,10 +252,24 @@ def _latin(value: str | bytes) -> bytes:
     return value.encode("latin-1") if isinstance(value, str) else value
 
 
-async def _pieces(sessions: AsyncSessions, body: Any) -> AsyncIterator[bytes]:
-    """Yield a body that is read from files."""
-    while piece := await sessions.in_thread(body.read, _PIECE):
-        yield piece
+class _Body(httpx2.AsyncByteStream):
+    """A request's body that is read from files, in a thread.
+
+    No generator: one that is left before its end is closed by a task of its own.
+    """
+
+    def __init__(self, sessions: AsyncSessions, body: Any) -> None:
+        self._sessions = sessions
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece: bytes = await self._sessions.in_thread(self._body.read, _PIECE)
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -279,6 +296,19 @@ class _Bounded(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
             await self._stream.aclose()
+
+
+async def abandon(response: httpx2.Response, pieces: AsyncIterator[bytes]) -> None:
+    """Close a response that may not be read to its end, and what reads it.
+
+    Nothing more can come from its connection then, so that the generators of `httpx2`, one within
+    the other, end here, and not each in a task of its own.
+    """
+    with anyio.CancelScope(shield=True):
+        await response.aclose()
+        with suppress(Exception):
+            async for _ in pieces:
+                pass
 
 
 async def read(response: httpx2.Response) -> httpx2.Response:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import cached_property, partial
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
 import httpx2
 import requests
-from requests.utils import prepend_scheme_if_needed, select_proxy
+from requests.utils import select_proxy
 
 from kestra._http import stand_ins
 from kestra._http.adapter import bound_of
+from kestra._http.async_transport import new_client
 from kestra._http.light import is_light
-from kestra._http.sessions import MOST_CONNECTIONS, Hop
+from kestra._http.sessions import Hop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -31,11 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECE = 1 << 20
-_LIMITS = httpx2.Limits(
-    max_connections=None,
-    max_keepalive_connections=MOST_CONNECTIONS,
-    keepalive_expiry=30.0,  # as long as those of `Flow`
-)
 # How `requests` reads the environment, and when credentials are not for another URL.
 _LIKE = requests.Session()
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -55,6 +49,7 @@ class AsyncSessions:
         self._clients: WeakKeyDictionary[Any, dict[Any, httpx2.AsyncClient]] = WeakKeyDictionary()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._threads: ThreadPoolExecutor | None = None
+        self._turns: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.given,)
@@ -82,11 +77,16 @@ class AsyncSessions:
         client = clients.get((verify, proxy))
         if client is None:
             if verify:
-                client = await self.in_thread(_new_client, verify, proxy)
+                client = await self.in_thread(new_client, verify, proxy)
             else:
-                client = _new_client(verify, proxy)
+                client = new_client(verify, proxy)
             client = clients.setdefault((verify, proxy), client)
         return client, proxy
+
+    async def turn(self) -> None:
+        """Wait for one's turn: a thousand calls that begin at once do not hold up the loop."""
+        async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            await asyncio.sleep(0)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Let a task do some work, which `close` ends."""
@@ -140,42 +140,6 @@ async def _until_done(pending: set[Any]) -> None:
         raise cancelled
 
 
-class _Transport(httpx2.AsyncHTTPTransport):
-    """The network, or what a test has put in its place."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        exchange = stand_ins.exchange()
-        if exchange is None:
-            return await super().handle_async_request(request)
-        response: httpx2.Response = await exchange(request, super().handle_async_request)
-        return response
-
-
-def _new_client(verify: bool | str, proxy: str | None) -> httpx2.AsyncClient:
-    context: ssl.SSLContext | bool
-    if isinstance(verify, str | os.PathLike):
-        if not os.path.exists(verify):  # noqa: PTH110  # as `requests` takes it
-            raise OSError(f"verify: there is no CA bundle {os.fspath(verify)!r}")
-        is_folder = os.path.isdir(verify)  # noqa: PTH112  # as above
-        context = ssl.create_default_context(
-            cafile=None if is_folder else verify, capath=verify if is_folder else None
-        )
-    else:
-        context = bool(verify)
-    if proxy is not None:
-        url: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
-        is_tls = url.startswith("https:")
-        if isinstance(context, bool):
-            context = httpx2.create_ssl_context(context)
-        via = httpx2.Proxy(url, ssl_context=context if is_tls else None)
-        transport = _Transport(verify=context, limits=_LIMITS, proxy=via)
-    else:
-        transport = _Transport(verify=context, limits=_LIMITS)
-    client = httpx2.AsyncClient(transport=transport, trust_env=False)
-    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return client
-
-
 # --- one request ---
 
 
@@ -206,6 +170,7 @@ async def _sent(
     sessions: AsyncSessions, request: Request, hop: Hop, left: float
 ) -> httpx2.Response:
     """Send a request to one place, and return the response when its headers are there."""
+    await sessions.turn()
     if request.upload and not is_light(request.arguments):
         prepared = await sessions.in_thread(hop.prepared, request.upload, left)
     else:
@@ -225,10 +190,12 @@ async def _sent(
         request.method,
         str(sent.url),
         headers=[(_latin(name), _latin(value)) for name, value in sent.headers.items()],
-        content=body if body is None or isinstance(body, str | bytes) else _pieces(sessions, body),
+        content=body if isinstance(body, str | bytes) else None,
         timeout=httpx2.Timeout(limit, connect=connect, pool=None),
         extensions={"trace": watch},
     )
+    if not isinstance(body, str | bytes | None):
+        built.stream = _Body(sessions, body)
     for name in without:
         built.headers.pop(name, None)
     is_own = client is not sessions.given
@@ -285,10 +252,24 @@ def _latin(value: str | bytes) -> bytes:
     return value.encode("latin-1") if isinstance(value, str) else value
 
 
-async def _pieces(sessions: AsyncSessions, body: Any) -> AsyncIterator[bytes]:
-    """Yield a body that is read from files."""
-    while piece := await sessions.in_thread(body.read, _PIECE):
-        yield piece
+class _Body(httpx2.AsyncByteStream):
+    """A request's body that is read from files, in a thread.
+
+    No generator: one that is left before its end is closed by a task of its own.
+    """
+
+    def __init__(self, sessions: AsyncSessions, body: Any) -> None:
+        self._sessions = sessions
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece: bytes = await self._sessions.in_thread(self._body.read, _PIECE)
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -315,6 +296,19 @@ class _Bounded(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
             await self._stream.aclose()
+
+
+async def abandon(response: httpx2.Response, pieces: AsyncIterator[bytes]) -> None:
+    """Close a response that may not be read to its end, and what reads it.
+
+    Nothing more can come from its connection then, so that the generators of `httpx2`, one within
+    the other, end here, and not each in a task of its own.
+    """
+    with anyio.CancelScope(shield=True):
+        await response.aclose()
+        with suppress(Exception):
+            async for _ in pieces:
+                pass
 
 
 async def read(response: httpx2.Response) -> httpx2.Response:

@@ -14,7 +14,7 @@ import httpx2
 
 from kestra._http import stand_ins
 from kestra._http.async_failures import failure
-from kestra._http.async_sessions import AsyncSessions, finish, send
+from kestra._http.async_sessions import AsyncSessions, abandon, finish, send
 from kestra._http.light import is_light
 from kestra._http.multipart import Upload
 from kestra._http.sse import Parser
@@ -122,12 +122,12 @@ class AsyncIO:
         with to.open("wb") as file:
             try:
                 response = await self.request("get", url, stream=True, **kwargs)
+                pieces = response.aiter_bytes(_PIECE)
                 try:
-                    async with aclosing(response.aiter_bytes(_PIECE)) as pieces:
-                        async for piece in pieces:
-                            await self._sessions.in_thread(file.write, piece)
+                    async for piece in pieces:
+                        await self._sessions.in_thread(file.write, piece)
                 finally:
-                    await response.aclose()
+                    await abandon(response, pieces)
             except KestraError:
                 raise
             except httpx2.RequestError as error:
@@ -141,6 +141,7 @@ class AsyncIO:
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         if all(map(is_light, args)):
+            await self._sessions.turn()
             return function(*args, **kwargs)
         return await self._sessions.in_thread(function, *args, **kwargs)
 

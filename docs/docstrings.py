@@ -1,13 +1,13 @@
 """What the reference shows otherwise than the source has it.
 
-Docstrings mark the code in them by two colons: for Markdown, it becomes a fenced block. A value
-that is an expression of private names is left out.
+Docstrings mark the code in them by two colons: for Markdown, it becomes a fenced block. A
+static method that is assigned is shown as what it is.
 """
 
 import re
 from textwrap import dedent
 
-from griffe import Extension
+from griffe import Extension, Function
 
 _MARKED = re.compile(r"^( *)(.*?)::\n\n((?:\1    .*(?:\n|$)|\n)+)", re.MULTILINE)
 
@@ -20,10 +20,27 @@ class FencedCode(Extension):
         if obj.docstring is not None:
             obj.docstring.value = _MARKED.sub(_fenced, obj.docstring.value)
 
-    def on_attribute_instance(self, *, attr, **_):
-        """Leave out a value that is called: `staticmethod(frames.encode)`."""
-        if "(" in str(attr.value):
-            attr.value = None
+    def on_package(self, *, pkg, **_):
+        """Show `format = staticmethod(frames.encode)` as the function that it is."""
+        shown_as_functions(pkg)
+
+
+def shown_as_functions(node):
+    """Replace the attributes, at any depth, whose value is a function of another module."""
+    for name, member in list(node.members.items()):
+        if member.is_alias:
+            continue
+        called = re.fullmatch(r"staticmethod\((\w+)\.(\w+)\)", str(getattr(member, "value", "")))
+        if called:
+            module, function = node.module[called[1]].final_target, called[2]
+            method = Function(
+                name, parameters=module[function].parameters, returns=module[function].returns
+            )
+            method.docstring = member.docstring
+            method.labels = {"staticmethod"}
+            node.set_member(name, method)
+        elif member.is_module or member.is_class:
+            shown_as_functions(member)
 
 
 def _fenced(match):

@@ -89,6 +89,13 @@ def test_the_reference_has_every_public_name(site):
     assert [path for path in public_names() if path not in entries] == []
 
 
+def test_the_reference_shows_public_names_only(site):
+    """No text of the reference names a private module, or how a method is assigned."""
+    private = re.compile(r">[^<]*(?:kestra\._(?!_version__)|staticmethod\()[^<]*<")
+    pages = (site / "reference").glob("*.html")
+    assert [it for page in pages for it in private.findall(page.read_text("utf-8"))] == []
+
+
 def test_the_site_loads_nothing_from_elsewhere(site):
     """No page names a script, a style, a font or a picture of another host."""
     loaded = [

@@ -106,9 +106,7 @@ def json_text(value: object, path: str, depth: int = 1) -> str:
         else:
             is_flat = _is_flat(value)
             is_short = len(text) <= MAX_DIGITS and "\\ud" not in text
-            if (is_flat or _is_plain(value, text, depth)) and (
-                is_short or _is_safe(value, text, is_flat=is_flat)
-            ):
+            if (is_flat and is_short) or _is_known(value, text, depth, is_flat, is_short):
                 return text
     return Walk(path, depth).text(value)
 
@@ -125,20 +123,14 @@ def _is_flat(value: object, levels: int = 1) -> bool:
     return True
 
 
-def _is_plain(value: object, text: str, depth: int) -> bool:
+def _is_known(value: object, text: str, depth: int, is_flat: bool, is_short: bool) -> bool:
     try:
-        from kestra._values.encoded import is_plain
+        from kestra._values.encoded import is_plain, is_safe
     except ImportError:  # a signal handler sends a frame while this very import goes on
         return False
-    return is_plain(value, text, MAX_DEPTH - depth)
-
-
-def _is_safe(value: object, text: str, *, is_flat: bool) -> bool:
-    try:
-        from kestra._values.encoded import is_safe
-    except ImportError:  # as above
-        return False
-    return is_safe(value, text, MAX_DIGITS, MAX_TEXT, is_flat=is_flat)
+    return (is_flat or is_plain(value, text, MAX_DEPTH - depth)) and (
+        is_short or is_safe(value, text, MAX_DIGITS, MAX_TEXT, is_flat=is_flat)
+    )
 
 
 # --- any value, part by part ------------------------------------------------------------------

@@ -162,11 +162,11 @@ class Connection:
         if "@" in url:
             url, own = without_userinfo(url)
             userinfo = own or userinfo
+        timeout = _checked_timeout(self.request_timeout)
         headers = checked_headers(self.headers) or {}
         trace = sys.modules.get("opentelemetry.trace")
         if trace is not None:
             headers = _with_traceparent(headers, arguments.get("headers") or {}, trace)
-        timeout = _checked_timeout(self.request_timeout)
         settings = Settings(
             credentials=credentials(self.api_token, self.user, self.password, userinfo),
             headers=headers,

@@ -147,17 +147,7 @@ def tests(block, folder, _servers):
     """Tests of a reader's own: they pass."""
     name = block.title or f"test_block_{block.line}.py"
     (folder / name).write_text(block.text)
-    options = [
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:asyncio",
-        "-W",
-        "error",
-        "--rootdir",
-        str(folder),
-    ]
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", str(folder)]
     process = _run([sys.executable, "-m", "pytest", *options, name], folder)
     assert process.returncode == 0, process.stdout
 
@@ -208,7 +198,9 @@ def _run(command, folder, **variables):
 
 
 def _environment(variables):
-    return {k: v for k, v in os.environ.items() if not k.startswith("KESTRA_")} | variables
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("KESTRA_")}
+    # pytest-asyncio warns where nobody has configured it.
+    return kept | {"PYTEST_ADDOPTS": "-p no:asyncio"} | variables
 
 
 _RUNS = {

@@ -490,6 +490,20 @@ def test_many_at_once_take_no_threads(server):
     assert server.connections <= 10
 
 
+def test_many_requests_at_once_use_their_connections_again(server):
+    """However many pools they are in; none is kept busy by what has ended."""
+
+    async def ask(flow):
+        for _ in range(3):
+            await asyncio.gather(*(flow.get_metrics("x") for _ in range(120)))
+        ((client,),) = (each.values() for each in flow._sessions._clients.values())
+        return [pool.busy for pool in client._transport._pools]
+
+    assert set(run(ask, server.url)) == {0}
+    assert server.count("GET /api/v1/metrics") >= 360
+    assert server.connections <= 130
+
+
 # --- exactly once ---
 
 

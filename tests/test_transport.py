@@ -481,11 +481,13 @@ def files(content, name="f"):
     return {"t": (None, "text"), name: (name, content)}
 
 
-@pytest.mark.parametrize("content", [b"content", io.BytesIO(b"content"), io.StringIO("content")])
+@pytest.mark.parametrize(
+    "content", [lambda: b"content", lambda: io.BytesIO(b"content"), lambda: io.StringIO("content")]
+)
 def test_every_attempt_sends_the_whole_file(server, send, content):
     """After a 503 the file is sent again, not an empty one."""
     server.upset("POST", answer(503))
-    send("POST", CREATE, files=files(content))
+    send("POST", CREATE, files=files(content()))
     posts = [each for each in server.requests if each.method == "POST"]
     assert [each.parts for each in posts] == [
         ({"t": b"text", "f": b"content"}, {"t": None, "f": "f"})

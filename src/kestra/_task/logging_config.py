@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -184,6 +184,11 @@ def _traceback_held_back() -> Iterator[None]:
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
     _error(f"Uncaught {kind.__name__}", (kind, error, traceback))
+    if kind is KeyboardInterrupt:
+        # CPython ends with SIGINT's status if the last code that was compiled from text ended so.
+        # Since 3.13, formatting a traceback imports modules that compile some (named tuples).
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102  # see above
 
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:

@@ -25,6 +25,22 @@ FETCHED = Path("build/cpython/org/bytedeco/cpython/linux-x86_64/bin").absolute()
 os.environ["PATH"] += f"{os.pathsep}{FETCHED}"
 
 ON_ALL_CORES = ["-q", "-n", "auto", "--dist", "worksteal"]
+# The tests of what is different on Windows. Under Wine, a process takes a second to start, and all
+# the tests an hour.
+ON_WINDOWS = [
+    "tests/test_cli.py",
+    "tests/test_cli_arguments.py",
+    "tests/test_delivery.py",
+    "tests/test_execution_context.py",
+    "tests/test_flow.py",
+    "tests/test_kill.py",
+    "tests/test_kill_steps.py",
+    "tests/test_programs.py",
+    "tests/test_reading.py",
+    "tests/test_run.py",
+    "tests/test_testing_script.py",
+    "tests/test_transport.py",
+]
 # The tests of what the dependencies, those of extras too, do for this package.
 DEPENDENT = [
     "tests/test_adapter.py",
@@ -110,7 +126,7 @@ def windows(session: nox.Session) -> None:
         session.skip("needs Maven and Wine: apt-get install maven wine wine64")
     session.install("packaging", "pip", "tomli; python_version < '3.11'")
     # More workers than cores: a process that starts waits for the server of Wine.
-    arguments = session.posargs or ["-q", "-n", "4", "--dist", "worksteal", "-m", "not engine"]
+    arguments = session.posargs or ["-q", "-n", "4", "--dist", "worksteal", *ON_WINDOWS]
     session.run("python", ".ci/windows.py", built_wheel(), *arguments)
 
 

@@ -71,7 +71,7 @@ EXECUTE = ["execute", "company.team", "report"]
         (["-l", "secret"], "-l/--label: must be KEY:VALUE"),
         (["-l", "a:"], "-l/--label: must be KEY:VALUE"),
         (["-l", "a:secret", "-l", "a:2"], "-l/--label: a is given twice"),
-        (["-i", "a=@missing.csv"], "a=@missing.csv: No such file"),
+        (["-i", "a=@missing.csv"], "a=@missing.csv: "),
         (["-i", "a=@."], "a=@. must name a file"),
         (["-i", "a=@"], "a=@ must name a file"),
         (["--timeout", "-1"], "--timeout: must be 0 or more seconds"),

@@ -486,6 +486,7 @@ def test_closed_stdout(script, tmp_path):
     code = f"input()\nprint('text\\n' * 20_000)\nopen({str(done)!r}, 'w').close()\nexit(3)"
     process = started(script(code))
     process.stdout.close()
+    process.stdout = None  # or `communicate` reads it on Windows
     _, stderr = process.communicate("go\n", timeout=DEADLINE)
     assert (process.returncode, stderr) == (3, "")
     assert done.exists()

@@ -83,7 +83,7 @@ def _is_header(text: str) -> bool:
         text.encode("latin-1")
     except UnicodeEncodeError:
         return False
-    return text == text.strip() and not any(ord(each) < ord(" ") for each in text)
+    return text == text.strip() and not any(ord(x) < ord(" ") or x == "\x7f" for x in text)
 
 
 def body(value: Any, path: str) -> bytes:

@@ -289,6 +289,20 @@ def test_another_namespace_is_written_into_the_source(files):
     assert server.sent[2].body.decode() == expected
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("namespace: &ns old\nv: *ns\n", "namespace: &ns company.team\nv: *ns\n"),
+        ("v: &ns old\nnamespace: *ns\n", "v: &ns company.team\nnamespace: *ns\n"),
+        ("namespace: !!str 'old' # x\n", "namespace: !!str company.team # x\n"),
+    ],
+)
+def test_an_anchor_of_another_namespace_stays(files, old, new):
+    ns, server = namespace(exported(), created())
+    ns.flows.deploy(files(a=f"id: a\n{old}"), override_namespace=True)
+    assert server.sent[1].body.decode() == f"id: a\n{new}"
+
+
 def test_an_empty_namespace_has_no_export(files):
     ns, _ = namespace((200, b""))
     assert [str(each) for each in ns.flows.deploy(files(a=flow("a")), dry_run=True)] == [

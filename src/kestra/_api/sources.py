@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SUFFIXES = frozenset({".yml", ".yaml"})
 # By YAML's own rule, no text begins a line like this but a document.
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)?", re.MULTILINE)
+_MARKS = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor or a tag before a value
 _CALLERS = ("Subflow", "ForEachItem", ".flow.Flow", ".flows.Flow")
 _BOM = "\ufeff"
 
@@ -179,12 +180,13 @@ def _documents(path: str, text: str) -> Iterator[Source]:
 
 def _moved(source: Source, namespace: str) -> Source:
     start, end = source.namespace_at
+    marks = _MARKS.match(source.text[start:end])[0]  # type: ignore[index]  # it matches nothing too
     calls = {
         (namespace if called == source.namespace else called, flow) for called, flow in source.calls
     }
     return replace(
         source,
-        text=source.text[:start] + namespace + source.text[end:],
+        text=source.text[:start] + marks + namespace + source.text[end:],
         namespace=namespace,
         calls=frozenset(calls),
     )

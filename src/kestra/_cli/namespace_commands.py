@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.stored import body, checked_headers, checked_key, value_of
 from kestra._cli import exits
 from kestra._cli.namespace_arguments import KEY_VARIABLE
-from kestra._cli.streams import is_live, printable, room_on, show
+from kestra._cli.streams import is_live, printable, room_on, show, show_bytes
 from kestra._values.times import iso_duration, parse_instant
 from kestra.exceptions import KestraError
 
@@ -135,8 +135,7 @@ def _files_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
     if options.to is not None:
         ns.files.download(options.path, options.to)
     else:
-        sys.stdout.buffer.write(ns.files.read(options.path))
-        sys.stdout.buffer.flush()
+        show_bytes(ns.files.read(options.path))
     return exits.GOOD
 
 
@@ -192,8 +191,7 @@ def _flows_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
     if options.json:
         _show_json(asdict(flow))
     else:
-        sys.stdout.buffer.write((flow.source or "").encode())  # byte for byte
-        sys.stdout.buffer.flush()
+        show_bytes((flow.source or "").encode())
     return exits.GOOD
 
 

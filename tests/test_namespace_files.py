@@ -331,13 +331,14 @@ def test_sync_leaves_alone_what_is_ignored(write):
 
 def test_an_ignore_file_may_take_back_what_another_leaves_out(write):
     local = write({
-        ".gitignore": "\ufeff*.log\n*.csv\nout/\n", ".kestraignore": "!rates.csv\n",
+        ".gitignore": "\ufeff*.log\n*.csv\nout/\nin/**\n!in/y\n", "in/x": "", "in/y": "",
+        ".kestraignore": "!rates.csv\n",
         "sub/.gitignore": "!keep.log\n", "out/.gitignore": "!x\n", "a.log": "", "b.csv": "",
         "rates.csv": "", "sub/keep.log": "", "sub/other.log": "", "out/x": "",
     })  # fmt: skip
     ns, _ = namespace(exported())
     changes = ns.files.sync(local, dry_run=True)
-    assert [each.name for each in changes] == ["rates.csv", "sub/keep.log"]
+    assert [each.name for each in changes] == ["in/y", "rates.csv", "sub/keep.log"]
 
 
 def test_without_pathspec_the_error_says_what_to_install(write, monkeypatch):

@@ -116,6 +116,10 @@ def test_a_value_is_read_by_its_type(entry, value):
     assert value_of(entry) == value
 
 
+class Finer(datetime):
+    nanosecond = 1  # as a pandas.Timestamp has it
+
+
 CIRCLE = []
 CIRCLE.append(CIRCLE)
 
@@ -130,6 +134,7 @@ CIRCLE.append(CIRCLE)
         ("P1DT2H", ValueError, "put a timedelta"),
         ("pt0.5s", ValueError, "takes for a duration"),
         (datetime(2026, 1, 31), ValueError, "must be a datetime with an offset"),  # noqa: DTZ001  # that is it
+        (Finer(2026, 1, 31, tzinfo=timezone.utc), ValueError, "whole milliseconds"),
         (NOW.replace(microsecond=1), ValueError, "whole milliseconds"),
         (timedelta(microseconds=1), ValueError, "whole seconds"),
         (timedelta(seconds=-1), ValueError, "whole seconds"),

@@ -109,9 +109,14 @@ class Ignored:
             for name in IGNORE_FILES:
                 path = self._root / folder / name
                 if path.is_file():
-                    lines += path.read_text("utf-8-sig").splitlines()
+                    lines += map(_contents, path.read_text("utf-8-sig").splitlines())
             self._specs[folder] = _pathspec().GitIgnoreSpec.from_lines(lines) if lines else None
         return self._specs[folder]
+
+
+def _contents(line: str) -> str:
+    """Return a pattern that leaves out what is in a folder, not the folder: else none is let in."""
+    return f"{line.rstrip()}/*" if line.rstrip().endswith("/**") else line
 
 
 def local_files(root: Path, ignored: Ignored) -> Iterator[str]:

@@ -225,6 +225,13 @@ def test_a_file_is_moved(engine):
     assert server.sent[2].query == {"from": "/a/b/c.txt", "to": "/m/c.txt"}
 
 
+def test_a_folder_is_not_moved_into_itself():
+    ns, server = namespace()
+    with pytest.raises(ValueError, match="to must not be below path"):
+        ns.files.move("a", "a/b")
+    assert not server.sent
+
+
 def test_a_move_that_the_server_would_do_wrong_is_refused():
     there = recorded("nsf_stats_file", "2.0")
     ns, server = namespace(MISSING, there, there)

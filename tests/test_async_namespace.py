@@ -121,6 +121,7 @@ def test_webhooks(fake):
             with pytest.raises(NotFound) as raised:
                 await ns.webhook("orders", "s3cret")
             assert "s3cret" not in str(raised.value)
+            assert "s3cret" not in f"{raised.value.request!r} {raised.value.response.url}"
 
     asyncio.run(main())
 

@@ -263,7 +263,16 @@ def test_an_error_of_the_server_does_not_show_the_key(case, engine, error):
     with pytest.raises(error) as raised:
         ns.webhook("h", "s3cret-key", {"a": 1})
     assert "s3cret" not in f"{raised.value} {raised.value.path}"
+    assert "s3cret" not in f"{raised.value.request.url} {raised.value.response.url}"
     assert "/h/***" in str(raised.value)
+
+
+@pytest.mark.parametrize(("wait", "error"), [("5", TypeError), (-1, ValueError)])
+def test_how_long_to_wait_is_checked_by_its_name(wait, error):
+    ns, server = namespace()
+    with pytest.raises(error, match="wait must be"):
+        ns.webhook("h", "k1", wait=wait)
+    assert not server.sent
 
 
 @pytest.mark.parametrize("key", ["s3cret\n", "s3cret/x"])

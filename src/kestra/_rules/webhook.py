@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -17,6 +18,8 @@ from kestra._values.text import json_text
 from kestra.exceptions import APIError, FailedExponentialBackoff, KestraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kestra._rules.io import IO, Response
     from kestra._rules.waiting import Options
 
@@ -48,6 +51,21 @@ def content(body: Any) -> dict[str, Any]:
             )
         kind, data = "application/json", text.encode()
     return {"data": data, "headers": {"Content-Type": kind}}
+
+
+def options_of(wait: Any, make: Callable[..., Options]) -> Options | None:
+    """Return how to wait for the end of the execution, `None` for not at all.
+
+    Raises:
+        TypeError: `wait` is neither a bool nor a number.
+        ValueError: It is less than 0.
+    """
+    if wait is False:
+        return None
+    try:
+        return make(timeout=None if wait is True else wait, fetch_log=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("timeout", "wait", 1)) from None
 
 
 async def call(  # noqa: PLR0913  # each is independent
@@ -125,3 +143,8 @@ def _hide(error: KestraError, url: str) -> None:
     if isinstance(error, APIError):
         error.path = without(error.path)
         error.errors = tuple((without(path), without(said)) for path, said in error.errors)
+        each: Any
+        for each in (error.request, error.response):
+            if each is not None:
+                with suppress(AttributeError):  # a response of httpx2 has the URL of its request
+                    each.url = type(each.url)(without(str(each.url)))

@@ -392,6 +392,14 @@ def test_sync_refuses_a_file_in_the_place_of_a_folder_with_ignored_files(write):
     assert len(server.sent) == 1
 
 
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_sync_refuses_a_file_as_its_folder(write, direction):
+    ns, server = namespace(exported(etl="x"))
+    with pytest.raises(ValueError, match="to must be a folder of the namespace, and 'etl' is"):
+        ns.files.sync(write({"a": "a"}), to="etl/sub", direction=direction, delete=True)
+    assert len(server.sent) == 1
+
+
 def test_sync_down_puts_a_file_in_the_place_of_a_folder_only_where_that_is_deleted(write):
     local = write({"a/b/x": "x", "c": "c"})
     remote = exported(a="file", c="new")

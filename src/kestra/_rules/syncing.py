@@ -141,7 +141,10 @@ def _without(sums: Sums, ignored: Ignored) -> Sums:
 def _entries(opened: zipfile.ZipFile, sync: Sync) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an export below the folder in question, by their paths from there."""
     start = sync.remote("")
-    named = ((entry.filename.removeprefix("/"), entry) for entry in opened.infolist())
+    named = [(entry.filename.removeprefix("/"), entry) for entry in opened.infolist()]
+    wrong = next((path for path, _ in named if start.startswith(f"{path}/")), None)
+    if wrong is not None:
+        raise ValueError(f"to must be a folder of the namespace, and {wrong!r} is a file")
     return {
         path.removeprefix(start): entry
         for path, entry in named

@@ -160,6 +160,8 @@ def test_what_is_not_a_flow_is_refused(files, tmp_path):
             ns.flows.deploy(tmp_path / "bad.yml")
     with pytest.raises(TypeError, match="paths must be a path or several, not int"):
         ns.flows.deploy([7])
+    with pytest.raises(TypeError, match="paths must be a path or several, not NoneType"):
+        ns.flows.deploy(None)
     with pytest.raises(ValueError, match="there are no flows in nothing"):
         ns.flows.deploy([])
     with pytest.raises(FileNotFoundError):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _SUFFIXES = frozenset({".yml", ".yaml"})
 # By YAML's own rule, no text begins a line like this but a document.
@@ -61,6 +62,8 @@ def read_sources(paths: Any) -> list[Source]:
         ValueError: There are no documents, or a file is not UTF-8.
         OSError: A file cannot be read.
     """
+    if isinstance(paths, bytes) or not isinstance(paths, str | os.PathLike | Iterable):
+        raise TypeError(f"paths must be a path or several, not {type(paths).__name__}")
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     for each in given:
         if not isinstance(each, str | os.PathLike):

@@ -121,8 +121,22 @@ def test_webhooks(fake):
             with pytest.raises(NotFound) as raised:
                 await ns.webhook("orders", "s3cret")
             assert "s3cret" not in str(raised.value)
+            assert "s3cret" not in f"{raised.value.request!r} {raised.value.response.url}"
 
     asyncio.run(main())
+
+
+def test_the_log_of_httpx2_does_not_show_the_key(fake, caplog):
+    caplog.set_level("INFO")
+
+    async def main():
+        async with AsyncNamespace("company.team") as ns:
+            with pytest.raises(NotFound):
+                await ns.webhook("orders", "s3cret")
+
+    asyncio.run(main())
+    assert "/executions/webhook/company.team/orders/***" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_errors_say_where_the_address_came_from(fake):

@@ -12,6 +12,7 @@ import requests
 from commands import COMMAND, DEADLINE, POSIX_ONLY, environment, interrupt, kestra, started
 from loopback import Engine, answer, carried_out, close, event, hang, stream
 
+from kestra import Namespace
 from kestra.__main__ import main
 from kestra._cli import exits
 
@@ -571,6 +572,14 @@ def test_a_full_disk_for_results_has_a_status_of_its_own(onto_full, running, arg
     status, shown = onto_full("stdout", *arguments)
     assert status == exits.UNWRITTEN
     assert shown.endswith("error: standard output: No space left on device\n")
+
+
+@NEEDS_FULL
+def test_a_full_disk_for_a_file_of_a_namespace_has_the_same_status(onto_full, server):
+    with Namespace("company.team", hostname=server.url) as ns:
+        ns.files.write("a", b"x" * 100_000)
+    assert onto_full("stdout", "files", "get", "company.team", "a") == (
+        exits.UNWRITTEN, "error: standard output: No space left on device\n")  # fmt: skip
 
 
 @NEEDS_FULL

@@ -228,9 +228,25 @@ def test_executions_are_listed(run, fake):
     assert ids("--until", "90m", "--state", "SUCCESS", "--state", "FAILED") == [first]
     assert ids("--since", "2026-01-31T08:00:00Z") in ([second, first], [])
     assert run("executions", "company.team", "--state", "NOPE")[0] == 2
-    for options in (["--since", "yesterday"], ["--limit", "0"]):
+    for options in (["--since", "yesterday"], ["--since", f"{10**12}d"], ["--limit", "0"]):
         with pytest.raises(SystemExit):
             run("executions", "company.team", *options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["x", "--type", "date"], "VALUE must be a date such as"),
+        (["x", "--type", "duration"], "VALUE must be a duration such as PT90S"),
+        (["nan", "--type", "duration"], "VALUE must be a duration such as PT90S"),
+        (["1", "--dry-run", "--ttl", "0"], "ttl must be more than 0"),
+        (["1", "--dry-run", "--description", "☃"], "description must be one line"),
+        (["null", "--dry-run"], "kv['a'] must not be None"),
+    ],
+)
+def test_a_value_that_cannot_be_put_is_refused(run, arguments, said):
+    status, _, err = run("kv", "set", "company.team", "a", *arguments)
+    assert (status, said in err) == (2, True)
 
 
 def test_a_table_fits_the_terminal(run, fake, monkeypatch):

@@ -15,6 +15,7 @@ from kestra.exceptions import (
     ExecutionFailed,
     FailedExponentialBackoff,
     InvalidInput,
+    KestraError,
     MalformedResponse,
     NotFound,
     ServerError,
@@ -164,6 +165,7 @@ def test_children_of_an_execution(engine):
     [
         ({"state": "NOPE"}, ValueError, "state must be one or more of .*, not 'NOPE'"),
         ({"flow": 7}, TypeError, "flow must be a string, not int"),
+        ({"state": 5}, TypeError, "state must be text or several, not int"),
         ({"since": "P1D"}, TypeError, "since must be a datetime, or a timedelta"),
         ({"until": 7}, TypeError, "until must be a datetime, or a timedelta"),
         ({"children": 1}, TypeError, "children must be True, False, or None"),
@@ -181,6 +183,13 @@ def test_what_is_not_a_result_page_is_refused():
     ns, _ = namespace((200, {"message": "hello"}))
     with pytest.raises(MalformedResponse, match="lacks the list of results"):
         next(ns.executions())
+
+
+def test_a_time_that_cannot_be_one_is_refused():
+    ns, server = namespace()
+    with pytest.raises(ValueError, match="since and until must be in the years 1 to 9999"):
+        next(ns.executions(since=timedelta.max))
+    assert not server.sent
 
 
 # --- webhooks --------------------------------------------------------------------------------
@@ -254,7 +263,35 @@ def test_an_error_of_the_server_does_not_show_the_key(case, engine, error):
     with pytest.raises(error) as raised:
         ns.webhook("h", "s3cret-key", {"a": 1})
     assert "s3cret" not in f"{raised.value} {raised.value.path}"
+    assert "s3cret" not in f"{raised.value.request.url} {raised.value.response.url}"
     assert "/h/***" in str(raised.value)
+
+
+@pytest.mark.parametrize(("wait", "error"), [("5", TypeError), (-1, ValueError)])
+def test_how_long_to_wait_is_checked_by_its_name(wait, error):
+    ns, server = namespace()
+    with pytest.raises(error, match="wait must be"):
+        ns.webhook("h", "k1", wait=wait)
+    assert not server.sent
+
+
+@pytest.mark.parametrize("key", ["s3cret\n", "s3cret/x"])
+def test_a_key_that_cannot_be_one_is_not_shown(key):
+    ns, server = namespace()
+    with pytest.raises(ValueError, match="key must be that of a webhook") as raised:
+        ns.webhook("h", key)
+    assert "s3cret" not in str(raised.value)
+    assert not server.sent
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_proxy_that_repeats_the_path_does_not_show_the_key(status):
+    ns, _ = namespace(
+        (status, b"Cannot POST /api/v1/main/executions/webhook/company.team/h/s3 cret")
+    )
+    with pytest.raises(KestraError) as raised:
+        ns.webhook("h", "s3 cret")
+    assert "cret" not in f"{raised.value} {raised.value.message}"
 
 
 @pytest.mark.parametrize(

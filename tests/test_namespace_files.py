@@ -225,6 +225,13 @@ def test_a_file_is_moved(engine):
     assert server.sent[2].query == {"from": "/a/b/c.txt", "to": "/m/c.txt"}
 
 
+def test_a_folder_is_not_moved_into_itself():
+    ns, server = namespace()
+    with pytest.raises(ValueError, match="to must not be below path"):
+        ns.files.move("a", "a/b")
+    assert not server.sent
+
+
 def test_a_move_that_the_server_would_do_wrong_is_refused():
     there = recorded("nsf_stats_file", "2.0")
     ns, server = namespace(MISSING, there, there)
@@ -329,6 +336,18 @@ def test_sync_leaves_alone_what_is_ignored(write):
     assert len(server.sent) == 6
 
 
+def test_an_ignore_file_may_take_back_what_another_leaves_out(write):
+    local = write({
+        ".gitignore": "\ufeff*.log\n*.csv\nout/\nin/**\n!in/y\n", "in/x": "", "in/y": "",
+        ".kestraignore": "!rates.csv\n",
+        "sub/.gitignore": "!keep.log\n", "out/.gitignore": "!x\n", "a.log": "", "b.csv": "",
+        "rates.csv": "", "sub/keep.log": "", "sub/other.log": "", "out/x": "",
+    })  # fmt: skip
+    ns, _ = namespace(exported())
+    changes = ns.files.sync(local, dry_run=True)
+    assert [each.name for each in changes] == ["in/y", "rates.csv", "sub/keep.log"]
+
+
 def test_without_pathspec_the_error_says_what_to_install(write, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pathspec", None)
     local = write({"a.py": "a"})
@@ -363,6 +382,33 @@ def test_sync_refuses_a_file_in_the_place_of_a_folder(write):
     ns, server = namespace(exported(b="b"), OK, OK, OK)
     assert [str(each) for each in ns.files.sync(local, delete=True)] == [
         "deleted b", "created a", "created b/c"]  # fmt: skip
+
+
+def test_sync_refuses_a_file_in_the_place_of_a_folder_with_ignored_files(write):
+    local = write({"a": "a", ".gitignore": "*.log\n"})
+    ns, server = namespace(exported(**{"a/x.log": "x"}))
+    with pytest.raises(ValueError, match="'a' cannot be sent, since 'a' is a folder"):
+        ns.files.sync(local, delete=True)
+    assert len(server.sent) == 1
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_sync_refuses_a_file_as_its_folder(write, direction):
+    ns, server = namespace(exported(etl="x"))
+    with pytest.raises(ValueError, match="to must be a folder of the namespace, and 'etl' is"):
+        ns.files.sync(write({"a": "a"}), to="etl/sub", direction=direction, delete=True)
+    assert len(server.sent) == 1
+
+
+def test_sync_down_puts_a_file_in_the_place_of_a_folder_only_where_that_is_deleted(write):
+    local = write({"a/b/x": "x", "c": "c"})
+    remote = exported(a="file", c="new")
+    ns, _ = namespace(remote, remote)
+    with pytest.raises(ValueError, match="'a' cannot be fetched, since 'a' is a folder"):
+        ns.files.sync(local, direction="down")
+    assert (local / "c").read_text() == "c"
+    ns.files.sync(local, direction="down", delete=True)
+    assert (local / "a").read_text() == "file"
 
 
 def test_a_failure_of_sync_says_what_was_done_before(write):

@@ -160,6 +160,8 @@ def test_what_is_not_a_flow_is_refused(files, tmp_path):
             ns.flows.deploy(tmp_path / "bad.yml")
     with pytest.raises(TypeError, match="paths must be a path or several, not int"):
         ns.flows.deploy([7])
+    with pytest.raises(TypeError, match="paths must be a path or several, not NoneType"):
+        ns.flows.deploy(None)
     with pytest.raises(ValueError, match="there are no flows in nothing"):
         ns.flows.deploy([])
     with pytest.raises(FileNotFoundError):
@@ -287,6 +289,20 @@ def test_another_namespace_is_written_into_the_source(files):
     assert [each.name for each in changes] == ["b", "a"]
     expected = text.replace("namespace: company.other #", "namespace: company.team #")
     assert server.sent[2].body.decode() == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("namespace: &ns old\nv: *ns\n", "namespace: &ns company.team\nv: *ns\n"),
+        ("v: &ns old\nnamespace: *ns\n", "v: &ns company.team\nnamespace: *ns\n"),
+        ("namespace: !!str 'old' # x\n", "namespace: !!str company.team # x\n"),
+    ],
+)
+def test_an_anchor_of_another_namespace_stays(files, old, new):
+    ns, server = namespace(exported(), created())
+    ns.flows.deploy(files(a=f"id: a\n{old}"), override_namespace=True)
+    assert server.sent[1].body.decode() == f"id: a\n{new}"
 
 
 def test_an_empty_namespace_has_no_export(files):

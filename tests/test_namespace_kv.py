@@ -8,9 +8,10 @@ import pytest
 import requests
 from namespaces import ENGINES, RECORDED, namespace, recorded
 
-from kestra import KeyInfo
+from kestra import KeyInfo, Namespace
 from kestra._api.stored import body, value_of
 from kestra.exceptions import FailedExponentialBackoff, InvalidInput, NotFound
+from kestra.testing import FakeKestra
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
@@ -115,6 +116,10 @@ def test_a_value_is_read_by_its_type(entry, value):
     assert value_of(entry) == value
 
 
+class Finer(datetime):
+    nanosecond = 1  # as a pandas.Timestamp has it
+
+
 CIRCLE = []
 CIRCLE.append(CIRCLE)
 
@@ -129,6 +134,7 @@ CIRCLE.append(CIRCLE)
         ("P1DT2H", ValueError, "put a timedelta"),
         ("pt0.5s", ValueError, "takes for a duration"),
         (datetime(2026, 1, 31), ValueError, "must be a datetime with an offset"),  # noqa: DTZ001  # that is it
+        (Finer(2026, 1, 31, tzinfo=timezone.utc), ValueError, "whole milliseconds"),
         (NOW.replace(microsecond=1), ValueError, "whole milliseconds"),
         (timedelta(microseconds=1), ValueError, "whole seconds"),
         (timedelta(seconds=-1), ValueError, "whole seconds"),
@@ -231,6 +237,7 @@ def test_ttl_and_description_are_headers(ttl, sent):
         ({"ttl": "PT1S"}, TypeError, "ttl must be a timedelta or seconds, not str"),
         ({"description": "☃"}, ValueError, "description must be one line of Latin-1"),
         ({"description": "a\nb"}, ValueError, "description must be one line"),
+        ({"description": "a\x7f"}, ValueError, "description must be one line"),
         ({"description": " a"}, ValueError, "description must be one line"),
         ({"description": 1}, TypeError, "description must be a string, not int"),
     ],
@@ -267,6 +274,16 @@ def test_keys_come_from_all_pages(engine):
         "page": "1",
     }
     assert server.sent[1].query["page"] == "2"
+
+
+def test_keys_may_be_deleted_while_they_are_iterated():
+    with FakeKestra():
+        ns = Namespace("company.team")
+        for number in range(502):  # more than a page
+            ns.kv[f"k{number}"] = number
+        for key in ns.kv:
+            del ns.kv[key]
+        assert len(ns.kv) == 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)

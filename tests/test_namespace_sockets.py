@@ -4,6 +4,7 @@ import pytest
 from loopback import close
 
 from kestra import Namespace
+from kestra.exceptions import NotFound
 
 REPORT = "id: report\nnamespace: company.team\ntasks:\n  - {id: render, type: x.Script}\n"
 
@@ -40,3 +41,11 @@ def test_what_was_lost_is_sent_again(server, ns, tmp_path):
     server.upset("PUT", close)
     ns.kv["x"] = 2
     assert ns.kv["x"] == 2
+
+
+def test_the_log_of_urllib3_does_not_show_the_key_of_a_webhook(ns, caplog):
+    caplog.set_level("DEBUG")
+    with pytest.raises(NotFound):
+        ns.webhook("orders", "s3cret")
+    assert "/executions/webhook/company.team/orders/***" in caplog.text
+    assert "s3cret" not in caplog.text

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 255
 _FLOWS = "_flows"
-IGNORE_FILES = (".kestraignore", ".gitignore")
+IGNORE_FILES = (".gitignore", ".kestraignore")  # the last one has the last word
 _PIECE = 1 << 20
 
 
@@ -89,10 +89,18 @@ class Ignored:
         parts = path.split("/")
         if ".git" in parts or parts[-1] in IGNORE_FILES:
             return True
-        for depth in range(len(parts)):
+        # As of Git: a folder that is left out is so with all in it; else the deepest file decides.
+        return any(
+            self._is_named(parts[:end], end < len(parts)) for end in range(1, len(parts) + 1)
+        )
+
+    def _is_named(self, parts: list[str], is_folder: bool) -> bool:
+        end = "/" if is_folder else ""
+        for depth in reversed(range(len(parts))):
             spec = self._spec("/".join(parts[:depth]))
-            if spec is not None and spec.match_file("/".join(parts[depth:])):
-                return True
+            found = spec and spec.check_file("/".join(parts[depth:]) + end).include
+            if found is not None:
+                return bool(found)
         return False
 
     def _spec(self, folder: str) -> Any:
@@ -101,9 +109,14 @@ class Ignored:
             for name in IGNORE_FILES:
                 path = self._root / folder / name
                 if path.is_file():
-                    lines += path.read_text("utf-8").splitlines()
+                    lines += map(_contents, path.read_text("utf-8-sig").splitlines())
             self._specs[folder] = _pathspec().GitIgnoreSpec.from_lines(lines) if lines else None
         return self._specs[folder]
+
+
+def _contents(line: str) -> str:
+    """Return a pattern that leaves out what is in a folder, not the folder: else none is let in."""
+    return f"{line.rstrip()}/*" if line.rstrip().endswith("/**") else line
 
 
 def local_files(root: Path, ignored: Ignored) -> Iterator[str]:
@@ -136,7 +149,7 @@ def _pathspec() -> Any:
         import pathspec
     except ImportError:
         raise ImportError(
-            f"to honour {' and '.join(IGNORE_FILES)}, install pathspec: "
+            "to honour .kestraignore and .gitignore, install pathspec: "
             "pip install 'kestra[namespace]'"
         ) from None
     return pathspec

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _SUFFIXES = frozenset({".yml", ".yaml"})
 # By YAML's own rule, no text begins a line like this but a document.
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)?", re.MULTILINE)
+_MARKS = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor or a tag before a value
 _CALLERS = ("Subflow", "ForEachItem", ".flow.Flow", ".flows.Flow")
 _BOM = "\ufeff"
 
@@ -60,6 +62,8 @@ def read_sources(paths: Any) -> list[Source]:
         ValueError: There are no documents, or a file is not UTF-8.
         OSError: A file cannot be read.
     """
+    if isinstance(paths, bytes) or not isinstance(paths, str | os.PathLike | Iterable):
+        raise TypeError(f"paths must be a path or several, not {type(paths).__name__}")
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     for each in given:
         if not isinstance(each, str | os.PathLike):
@@ -179,12 +183,13 @@ def _documents(path: str, text: str) -> Iterator[Source]:
 
 def _moved(source: Source, namespace: str) -> Source:
     start, end = source.namespace_at
+    marks = _MARKS.match(source.text[start:end])[0]  # type: ignore[index]  # it matches nothing too
     calls = {
         (namespace if called == source.namespace else called, flow) for called, flow in source.calls
     }
     return replace(
         source,
-        text=source.text[:start] + namespace + source.text[end:],
+        text=source.text[:start] + marks + namespace + source.text[end:],
         namespace=namespace,
         calls=frozenset(calls),
     )

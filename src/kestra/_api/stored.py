@@ -83,7 +83,7 @@ def _is_header(text: str) -> bool:
         text.encode("latin-1")
     except UnicodeEncodeError:
         return False
-    return text == text.strip() and not any(ord(each) < ord(" ") for each in text)
+    return text == text.strip() and not any(ord(x) < ord(" ") or x == "\x7f" for x in text)
 
 
 def body(value: Any, path: str) -> bytes:
@@ -143,7 +143,8 @@ def _moment(value: datetime, path: str) -> str:
             f"{path} must be a datetime with an offset, as of datetime.now(timezone.utc) or "
             "value.astimezone(): the store keeps no others"
         )
-    if timedelta(microseconds=value.microsecond) % _MILLISECOND:
+    finer = getattr(value, "nanosecond", 0)  # of a pandas.Timestamp
+    if finer or timedelta(microseconds=value.microsecond) % _MILLISECOND:
         raise ValueError(
             f"{path} must be a datetime of whole milliseconds, since the store cuts the rest: put "
             "value.replace(microsecond=0), or value.isoformat() as text"

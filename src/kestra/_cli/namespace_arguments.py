@@ -210,11 +210,11 @@ def _add_server(parser: Parser) -> None:
 
 def moment(text: str) -> datetime | timedelta:
     """Return a time: so long before now, or a date."""
-    if match := re.fullmatch(r"(\d+)([smhd])", text):
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
     try:
+        if match := re.fullmatch(r"(\d+)([smhd])", text):
+            return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+    except (OverflowError, ValueError):
         raise argparse.ArgumentTypeError(
             "must be a time before now such as 90s, 30m, 6h or 7d, or a date and time in ISO 8601"
         ) from None

@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.stored import body, checked_key, value_of
+from kestra._api.stored import body, checked_headers, checked_key, value_of
 from kestra._cli import exits
 from kestra._cli.namespace_arguments import KEY_VARIABLE
-from kestra._cli.streams import is_live, printable, room_on, show
+from kestra._cli.streams import is_live, printable, room_on, show, show_bytes
 from kestra._values.times import iso_duration, parse_instant
 from kestra.exceptions import KestraError
 
@@ -47,7 +47,8 @@ def _kv_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
 def _kv_set(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
     value = _value(options.value, options.type)
     if options.dry_run:
-        body(value, checked_key(options.key))
+        checked_headers(options.ttl, options.description)
+        body(value, f"kv[{checked_key(options.key)!r}]")
         display.note(f"{options.key} would be put as {type(value).__name__}.")
     else:
         ns.kv.set(options.key, value, ttl=options.ttl, description=options.description)
@@ -58,7 +59,10 @@ def _kv_set(ns: Namespace, options: argparse.Namespace, display: Display) -> int
 def _value(text: str, kind: str | None) -> Any:
     """Return what a value on the command line stands for."""
     if kind == "date":
-        return date.fromisoformat(text)
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            raise ValueError("VALUE must be a date such as 2026-01-31") from None
     if kind == "datetime":
         moment = parse_instant(text)
         if moment is None:
@@ -66,7 +70,10 @@ def _value(text: str, kind: str | None) -> Any:
         return moment
     if kind == "duration":
         value = value_of({"type": "DURATION", "value": text})
-        return value if isinstance(value, timedelta) else timedelta(seconds=float(text))
+        try:
+            return value if isinstance(value, timedelta) else timedelta(seconds=float(text))
+        except (OverflowError, ValueError):
+            raise ValueError("VALUE must be a duration such as PT90S, or seconds") from None
     if kind == "text":
         return text
     try:
@@ -128,8 +135,7 @@ def _files_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
     if options.to is not None:
         ns.files.download(options.path, options.to)
     else:
-        sys.stdout.buffer.write(ns.files.read(options.path))
-        sys.stdout.buffer.flush()
+        show_bytes(ns.files.read(options.path))
     return exits.GOOD
 
 
@@ -185,8 +191,7 @@ def _flows_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
     if options.json:
         _show_json(asdict(flow))
     else:
-        sys.stdout.buffer.write((flow.source or "").encode())  # byte for byte
-        sys.stdout.buffer.flush()
+        show_bytes((flow.source or "").encode())
     return exits.GOOD
 
 

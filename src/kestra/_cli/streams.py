@@ -42,11 +42,30 @@ def show(text: str, stream: TextIO | None, *, end: str = "\n") -> bool:
     try:
         print(text, file=stream, end=end, flush=True)
     except OSError as error:
-        discard_from_now_on(stream.fileno())  # else there is another error at exit
-        if stream is sys.stdout and error.errno not in _READER_IS_GONE:
-            raise OutputLost(error.errno, error.strerror, "standard output") from None
+        _give_up(stream, error)
         return False
     return True
+
+
+def show_bytes(content: bytes) -> None:
+    """Write bytes to standard output as they are, where anybody reads it.
+
+    Raises:
+        OutputLost: They cannot be written.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        _give_up(sys.stdout, error)
+
+
+def _give_up(stream: TextIO, error: OSError) -> None:
+    discard_from_now_on(stream.fileno())  # else there is another error at exit
+    if stream is sys.stdout and error.errno not in _READER_IS_GONE:
+        raise OutputLost(error.errno, error.strerror, "standard output") from None
 
 
 def room_on(stream: TextIO | None) -> int | None:

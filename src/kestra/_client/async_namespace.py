@@ -124,10 +124,8 @@ class AsyncNamespace(NamespaceBase):
         self, flow: str, key: str, body: Any = None, *, wait: bool | float = False
     ) -> WebhookResponse:
         """As `Namespace.webhook`."""
-        sent, options = webhook.content(body), None
-        if wait is not False:
-            timeout = None if wait is True else wait
-            options = self._flow._options(timeout=timeout, fetch_log=False)
+        sent = webhook.content(body)
+        options = webhook.options_of(wait, self._flow._options)
         return await self._perform(webhook.call, flow, key, sent=sent, options=options)
 
     # --- for its parts ---

@@ -196,10 +196,7 @@ class Namespace(NamespaceBase):
             ValueError: The same, or the flow or the key cannot be one.
         """
         sent = webhook.content(body)
-        options = None
-        if wait is not False:
-            timeout = None if wait is True else wait
-            options = self._flow._options(timeout=timeout, fetch_log=False)
+        options = webhook.options_of(wait, self._flow._options)
         return self._perform(webhook.call, flow, key, sent=sent, options=options)
 
     # --- for its parts ---

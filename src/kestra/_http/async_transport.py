@@ -11,6 +11,7 @@ import httpx2
 from requests.utils import prepend_scheme_if_needed
 
 from kestra._http import stand_ins
+from kestra._http.key_filter import hide_keys
 from kestra._http.sessions import MOST_CONNECTIONS
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _LIMITS = httpx2.Limits(
     max_keepalive_connections=MOST_CONNECTIONS,
     keepalive_expiry=30.0,  # as long as those of `Flow`
 )
+
+hide_keys("httpx2")
 
 
 class _Transport(httpx2.AsyncBaseTransport):

@@ -14,6 +14,7 @@ import requests.auth
 
 from kestra._api.credentials import NO_CREDENTIALS
 from kestra._http.adapter import BoundedAdapter, wire
+from kestra._http.key_filter import hide_keys
 from kestra._rules.problems import MOST_REDIRECTS, keeps_method
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # As many threads as the thread pools of a busy service have.
 MOST_CONNECTIONS = 100
 _PIECE = 1 << 20
+
+hide_keys("urllib3.connectionpool")
 # 2.0.0 had a new session for every request: cookies were not kept.
 NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 

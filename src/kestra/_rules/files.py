@@ -169,7 +169,10 @@ async def move(io: IO, namespace: str, path: str, to: str) -> None:
     Raises:
         FileNotFoundError: It is not there; a server accepts that.
         FileExistsError: Something is at the target already; a server fails at that.
+        ValueError: A folder would be moved into itself.
     """
+    if to.startswith(f"{path}/"):
+        raise ValueError(f"to must not be below path, which cannot be moved into itself: {to!r}")
     await there(io, namespace, path)
     if await stats(io, namespace, to) is not None:
         raise FileExistsError(f"to must be a path where nothing is as yet: {to!r}")

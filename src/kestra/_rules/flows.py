@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _FLOW = "flows/{namespace}/{flow}"
 _YAML = {"Content-Type": "application/x-yaml"}
-_LINE = re.compile(r"\(at line (\d+)\)|line:? (\d+)")
+_LINE = re.compile(r"\(at line (\d+)\)|\bline:? (\d+)")
 _FAULT = "Validation error: "
 
 

@@ -106,9 +106,9 @@ def _is_shown(io: IO, namespace: str, entry: dict[str, Any]) -> bool:
 
 
 async def keys(io: IO, namespace: str) -> AsyncGenerator[str, None]:
-    """Yield the keys."""
-    async for entry in entries(io, namespace):
-        yield entry["key"]
+    """Yield the keys, all of which are known before the first: whoever iterates may delete them."""
+    for key in [entry["key"] async for entry in entries(io, namespace)]:
+        yield key
 
 
 async def infos(io: IO, namespace: str) -> list[KeyInfo]:

@@ -7,6 +7,7 @@ asked by its own parameters; whatever it ignores is checked here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from kestra._rules.pages import ready, server_time
 from kestra._rules.problems import json_of, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from kestra._rules.io import IO
 
@@ -50,6 +51,8 @@ class Search:
     wanted: dict[str, str] = field(init=False)  # labels
 
     def __post_init__(self) -> None:
+        if not isinstance(self.state, str | Iterable | None):
+            raise TypeError(f"state must be text or several, not {type(self.state).__name__}")
         self.states = (self.state,) if isinstance(self.state, str) else tuple(self.state or ())
         self.wanted = checked_labels({} if self.labels is None else self.labels)
         for each in self.states:
@@ -176,9 +179,12 @@ def _is_within(execution: dict[str, Any], since: datetime | None, until: datetim
 
 
 def _moment(io: IO, time: datetime | timedelta | None) -> datetime | None:
-    if isinstance(time, timedelta):
-        return server_time(io) - time
-    return None if time is None else time.astimezone()  # one without an offset is local
+    try:
+        if isinstance(time, timedelta):
+            return server_time(io) - time
+        return None if time is None else time.astimezone()  # one without an offset is local
+    except (OverflowError, ValueError):
+        raise ValueError(f"since and until must be in the years 1 to 9999, not {time!r}") from None
 
 
 def _iso(moment: datetime) -> str:

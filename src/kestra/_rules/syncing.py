@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,7 +21,8 @@ from kestra._rules.pages import tell_progress
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from kestra._rules.io import IO
@@ -66,9 +68,11 @@ async def up(io: IO, namespace: str, sync: Sync) -> list[Change]:
     async with files.temporary_folder(io) as folder:
         archive = folder / "files.zip"
         await files.exported(io, namespace, archive)
-        there = await io.call(_remote, archive, sync, ignored)
+        known = await io.call(_remote, archive, sync)
+    there = await io.call(_without, known, ignored)
     plan = _plan(here, there, sync)
-    _check_places(here, there, sync)
+    kept = known.keys() - (there.keys() if sync.delete else set()) - here.keys()
+    _check_places(here, kept, "sent", sync.to or "the namespace")
     if sync.dry_run:
         return plan
     done: list[Change] = []
@@ -95,8 +99,11 @@ async def down(io: IO, namespace: str, sync: Sync) -> list[Change]:
     async with files.temporary_folder(io) as folder:
         archive = folder / "files.zip"
         await files.exported(io, namespace, archive)
-        there = await io.call(_remote, archive, sync, ignored)
+        known = await io.call(_remote, archive, sync)
+        there = await io.call(_without, known, ignored)
         plan = _plan(there, here, sync)
+        kept = set() if sync.delete else here.keys() - there.keys()
+        _check_places(there, kept, "fetched", str(sync.local))
         if not sync.dry_run:
             for change in plan:
                 _tell(sync, change)
@@ -119,22 +126,25 @@ def _local(sync: Sync, ignored: Ignored) -> Sums:
     return {path: size_and_sum(sync.local / path) for path in local_files(sync.local, ignored)}
 
 
-def _remote(archive: Path, sync: Sync, ignored: Ignored) -> Sums:
+def _remote(archive: Path, sync: Sync) -> Sums:
     if not archive.stat().st_size:
         return {}
     with zipfile.ZipFile(archive) as opened:
         entries = _entries(opened, sync)
-        return {
-            path: (entry.file_size, entry.CRC)
-            for path, entry in entries.items()
-            if not ignored(path)
-        }
+        return {path: (entry.file_size, entry.CRC) for path, entry in entries.items()}
+
+
+def _without(sums: Sums, ignored: Ignored) -> Sums:
+    return {path: each for path, each in sums.items() if not ignored(path)}
 
 
 def _entries(opened: zipfile.ZipFile, sync: Sync) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an export below the folder in question, by their paths from there."""
     start = sync.remote("")
-    named = ((entry.filename.removeprefix("/"), entry) for entry in opened.infolist())
+    named = [(entry.filename.removeprefix("/"), entry) for entry in opened.infolist()]
+    wrong = next((path for path, _ in named if start.startswith(f"{path}/")), None)
+    if wrong is not None:
+        raise ValueError(f"to must be a folder of the namespace, and {wrong!r} is a file")
     return {
         path.removeprefix(start): entry
         for path, entry in named
@@ -153,17 +163,16 @@ def _plan(source: Sums, target: Sums, sync: Sync) -> list[Change]:
     return [Change("deleted", path) for path in surplus] + changed
 
 
-def _check_places(here: Sums, there: Sums, sync: Sync) -> None:
+def _check_places(source: Iterable[str], kept: AbstractSet[str], done: str, target: str) -> None:
     """Refuse a file in the place of a folder, and the reverse, unless that is to be deleted."""
-    left = set() if sync.delete else there.keys() - here.keys()
-    folders = {folder for path in left for folder in _folders(path)}
-    for path in here:
-        wrong = path if path in folders else next((x for x in _folders(path) if x in left), None)
+    folders = {folder for path in kept for folder in _folders(path)}
+    for path in source:
+        wrong = path if path in folders else next((x for x in _folders(path) if x in kept), None)
         if wrong is not None:
             kind = "a folder" if wrong == path else "a file"
             raise ValueError(
-                f"local: {path!r} cannot be sent, since {sync.remote(wrong)!r} is {kind} of the "
-                "namespace: delete it first, or use delete=True"
+                f"local: {path!r} cannot be {done}, since {wrong!r} is {kind} in {target}: "
+                "delete it first, or use delete=True where it is not ignored"
             )
 
 
@@ -183,6 +192,9 @@ def _take(archive: Path, sync: Sync, change: Change) -> None:
     path = sync.local / change.name
     if change.action == "deleted":
         path.unlink()
+        for folder in path.relative_to(sync.local).parents[:-1]:
+            with suppress(OSError):  # there is something left in it
+                (sync.local / folder).rmdir()
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid4().hex}.part")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.namespaces import WebhookResponse
 from kestra._api.parsing import body_of, outputs_in, state_of
+from kestra._api.paths import segment
 from kestra._rules import executing
 from kestra._rules.pages import address
 from kestra._rules.problems import body_text, status_of
 from kestra._values.text import json_text
-from kestra.exceptions import APIError, KestraError
+from kestra.exceptions import APIError, FailedExponentialBackoff, KestraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kestra._rules.io import IO, Response
     from kestra._rules.waiting import Options
 
@@ -48,10 +53,26 @@ def content(body: Any) -> dict[str, Any]:
     return {"data": data, "headers": {"Content-Type": kind}}
 
 
+def options_of(wait: Any, make: Callable[..., Options]) -> Options | None:
+    """Return how to wait for the end of the execution, `None` for not at all.
+
+    Raises:
+        TypeError: `wait` is neither a bool nor a number.
+        ValueError: It is less than 0.
+    """
+    if wait is False:
+        return None
+    try:
+        return make(timeout=None if wait is True else wait, fetch_log=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("timeout", "wait", 1)) from None
+
+
 async def call(  # noqa: PLR0913  # each is independent
     io: IO, namespace: str, flow: str, key: str, *, sent: dict[str, Any], options: Options | None
 ) -> WebhookResponse:
     """Call a webhook, and wait for the end of the execution if there are options for that."""
+    _check(key)
     url = await address(io, _PATH, namespace=namespace, flow=flow, key=key)
     if options is not None:
         # The response may come at the end of the flow.
@@ -73,6 +94,16 @@ async def call(  # noqa: PLR0913  # each is independent
         options = replace(options, timeout=left)
     ended = await executing.wait(io, called.execution_id, options)
     return replace(called, status=ended.status, outputs=ended.outputs, url=ended.url or called.url)
+
+
+def _check(key: Any) -> None:
+    try:
+        segment("key", key)
+    except ValueError:
+        raise ValueError(
+            "key must be that of a webhook, with neither a slash nor an unprintable character such "
+            "as the end of a line (it is not shown)"
+        ) from None
 
 
 def _is_answer(response: Response) -> bool:
@@ -100,8 +131,20 @@ def _read(io: IO, response: Response) -> WebhookResponse:
 def _hide(error: KestraError, url: str) -> None:
     """Keep the key of a webhook out of an error: whoever knows it can start the flow."""
     key = url.rpartition("/")[2]
-    error.args = tuple(
-        each.replace(f"/{key}", "/***") if isinstance(each, str) else each for each in error.args
-    )
-    if isinstance(error, APIError) and error.path:
-        error.path = f"{error.path.rpartition('/')[0]}/***"
+
+    def without(text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        return text.replace(f"/{key}", "/***").replace(f"/{unquote(key)}", "/***")
+
+    error.args = tuple(map(without, error.args))
+    if isinstance(error, APIError | FailedExponentialBackoff):
+        error.message = without(error.message)
+    if isinstance(error, APIError):
+        error.path = without(error.path)
+        error.errors = tuple((without(path), without(said)) for path, said in error.errors)
+        each: Any
+        for each in (error.request, error.response):
+            if each is not None:
+                with suppress(AttributeError):  # a response of httpx2 has the URL of its request
+                    each.url = type(each.url)(without(str(each.url)))

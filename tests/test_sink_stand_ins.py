@@ -543,3 +543,15 @@ print("open", end="")
 Kestra.outputs({"b": 1})
 """
     assert kept(run(code)).outputs == {"a": 1, "b": 1}
+
+
+def test_types_of_metrics_between_tests_that_catch_descriptors(capfd):
+    """One test that catches what is written to descriptors sends a name as a counter …"""
+    Kestra.counter("test_of_descriptors", 1)
+    assert "counter" in capfd.readouterr().out
+
+
+def test_types_of_metrics_between_tests_that_catch_descriptors_too(capfd):
+    """… and another one as a timer."""
+    Kestra.timer("test_of_descriptors", 1)
+    assert "timer" in capfd.readouterr().out

@@ -1159,6 +1159,17 @@ def test_tenants(version, tenant, error):
                 run(Flow(tenant=tenant))
 
 
+@pytest.mark.parametrize("version", ["0.21", "1.3", "2.0"])
+def test_the_address_in_the_user_interface(version):
+    """It is the same for everybody who reads the execution, and has no tenant before 1.0."""
+    with FakeKestra(version=version) as fake:
+        fake.flow("company.team", "etl")
+        done = run(Flow())
+        assert Flow().get_execution(done.execution_id).url == done.url
+        assert Flow().wait(done.execution_id).url == done.url
+        assert ("/ui/main/" in done.url) is (version != "0.21")
+
+
 def test_the_environment_says_which_server_it_is(monkeypatch, fake, flow):
     """The fake stands for the server that `Flow()` talks to, whenever that was said."""
     monkeypatch.setenv("KESTRA_HOSTNAME", "https://kestra.example.com/base")

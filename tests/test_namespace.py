@@ -5,7 +5,7 @@ import json
 import pytest
 from namespaces import namespace
 
-from kestra import Flow, Namespace
+from kestra import AsyncNamespace, Flow, Namespace
 from kestra.exceptions import (
     ConnectionFailed,
     ExecutionContextNotFound,
@@ -39,6 +39,14 @@ def test_in_a_task_it_is_the_namespace_of_the_flow(in_task):
         "Namespace('company.team', hostname='https://kestra.example.com/' "
         "(from kestra.url of the execution context), tenant='acme')"
     )
+
+
+@pytest.mark.parametrize("face", [Namespace, AsyncNamespace])
+def test_what_is_said_of_a_wrong_argument(face):
+    with pytest.raises(TypeError, match=rf"^{face.__name__}\(\) has no argument 'host': did you m"):
+        face("company.team", host="http://x")
+    with pytest.raises(TypeError, match=r"'idempotent': the arguments are name, tenant, hostname"):
+        face("company.team", idempotent=True)
 
 
 def test_the_environment_goes_before_the_execution_context(in_task, monkeypatch):

@@ -460,6 +460,31 @@ for text in ({{"outputs": {{"cut": "x" * {LARGE}}}}}, None):
     assert messages.metrics["kept"] == 2
 
 
+@pytest.mark.parametrize("error", ["BlockingIOError", "BrokenPipeError", "PermissionError"])
+def test_what_a_handler_raises_inside_a_write_is_for_the_script(error):
+    """It is not taken for an error of the pipe, whatever its type."""
+    code = f"""
+write = os.write
+
+def handler():
+    raise {error}("of a handler")
+
+def interrupted(descriptor, data):
+    os.write = write
+    write(descriptor, data[:9])
+    handler()
+
+Kestra.outputs({{"first": "x" * {LARGE}}})
+os.write = interrupted
+try:
+    Kestra.outputs({{"cut": "x" * {LARGE}}})
+except {error}:
+    Kestra.outputs({{"raised": True}})
+"""
+    script = run(code)
+    assert testing.parse(script.stdout).outputs.keys() == {"first", "raised"}
+
+
 def test_finalizers():
     """A `__del__` that emits while the garbage collector runs inside a call is heard, too."""
     code = """

@@ -187,6 +187,35 @@ while lines:
     assert messages.outputs == {"a": 1}
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_logs_by_a_queue(stream):
+    """The last lines before a queue is stopped are entries too."""
+    code = f"""
+import logging.handlers, queue
+from kestra import KestraHandler
+lines = queue.SimpleQueue()
+logger = logging.Logger("lines")
+logger.addHandler(logging.handlers.QueueHandler(lines))
+listener = logging.handlers.QueueListener(lines, KestraHandler(sys.{stream}))
+
+class ToLog:
+    def write(self, text):
+        if text.strip():
+            logger.info(text.strip())
+    def flush(self):
+        pass
+
+sys.{stream} = ToLog()
+print("hello", file=sys.{stream})
+Kestra.outputs({{"a": 1}})
+listener.start()
+listener.stop()
+"""
+    messages = kept(run(code))
+    assert logs(messages) == [("INFO", "hello")]
+    assert messages.outputs == {"a": 1}
+
+
 def test_standard_error_that_logs_what_it_is_given():
     """So is each line of standard error, whose entries go there."""
     code = TO_LOG["logger"].replace("info", "error")
@@ -543,3 +572,15 @@ print("open", end="")
 Kestra.outputs({"b": 1})
 """
     assert kept(run(code)).outputs == {"a": 1, "b": 1}
+
+
+def test_types_of_metrics_between_tests_that_catch_descriptors(capfd):
+    """One test that catches what is written to descriptors sends a name as a counter …"""
+    Kestra.counter("test_of_descriptors", 1)
+    assert "counter" in capfd.readouterr().out
+
+
+def test_types_of_metrics_between_tests_that_catch_descriptors_too(capfd):
+    """… and another one as a timer."""
+    Kestra.timer("test_of_descriptors", 1)
+    assert "timer" in capfd.readouterr().out

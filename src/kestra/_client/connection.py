@@ -93,7 +93,7 @@ class Connection:
             **unknown: Nothing else is an argument; the error says what may be meant.
         """
         for name in unknown:
-            raise TypeError(_unknown_argument(type(self).__name__, name))
+            raise TypeError(unknown_argument(type(self), name))
         self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval
         self.labels_from_inputs = labels_from_inputs
@@ -233,10 +233,10 @@ def _checked_timeout(timeout: Any) -> tuple[float, float]:
     return both
 
 
-def _unknown_argument(cls: str, name: str) -> str:
-    known = [
-        each for each in Connection.__init__.__annotations__ if each not in {"unknown", "return"}
-    ]
+def unknown_argument(cls: type, name: str) -> str:
+    """Return what is wrong about an argument that a class does not have, and what may be meant."""
+    annotations = cls.__init__.__annotations__  # type: ignore[misc]  # of the class as it is
+    known = [each for each in annotations if each not in {"unknown", "return"}]
     meant = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, 1)), None)
     hint = f"did you mean {meant}?" if meant else f"the arguments are {', '.join(known)}"
-    return f"{cls}() has no argument {name!r}: {hint}"
+    return f"{cls.__name__}() has no argument {name!r}: {hint}"

@@ -8,11 +8,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import displayed
+from kestra._client.connection import unknown_argument
 from kestra._task.execution_context import load_execution_context
 from kestra.exceptions import ExecutionContextNotFound, InvalidExecutionContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NoReturn
 
     import urllib3
     from typing_extensions import Self
@@ -43,6 +45,7 @@ class NamespaceBase:
         proxies: Mapping[str, str] | None = None,
         request_timeout: float | tuple[float, float] = (10, 60),
         retries: int | urllib3.Retry | None = None,
+        **unknown: NoReturn,
     ) -> None:
         """Set how to reach the server; nothing is sent.
 
@@ -61,13 +64,16 @@ class NamespaceBase:
             proxies: Proxies by scheme.
             request_timeout: Seconds to connect and to read a response.
             retries: How many attempts to make.
+            **unknown: Nothing else is an argument; the error says what may be meant.
 
         Raises:
             ExecutionContextNotFound: There is neither a name nor an execution context.
             InvalidExecutionContext: The execution context names no namespace.
-            TypeError: The name is not a string.
+            TypeError: The name is not a string, or there is no such argument.
             ValueError: It cannot be one.
         """
+        for argument in unknown:
+            raise TypeError(unknown_argument(type(self), argument))
         self._origin = "the argument hostname" if hostname else _default_origin()
         if name is None:
             name, context_tenant, url = _from_context()

@@ -337,9 +337,11 @@ def write_all(descriptor: int, data: bytes) -> None:
     try:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-    except BlockingIOError:
-        from kestra._task.descriptor import write_patiently
+    except BlockingIOError as error:
+        from kestra._task.descriptor import is_ours, write_patiently
 
+        if not is_ours(error):  # but of a signal handler
+            raise
         write_patiently(descriptor, rest)
 
 

@@ -19,7 +19,8 @@ from kestra._task.descriptor import signal_handlers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
+    from logging import LogRecord
+    from types import CodeType, FrameType
     from typing import Any
 
     from kestra._task.sink import Sink
@@ -128,7 +129,8 @@ def _has_open_line(sink: Sink, target: Any) -> bool:
 def _is_inside(sink: Sink, target: Any) -> bool:
     """Return True if this thread is inside a `write` of a stand-in, and was called by it.
 
-    Not where that was interrupted, by a signal handler or `__del__`.
+    Not where that was interrupted, by a signal handler or `__del__`. Or if a record is delivered
+    that such a `write` has logged, in another thread or later, as of a `QueueHandler`.
     """
     codes = _codes_of_writes(sink, target)
     passed: set[Any] = set()
@@ -139,9 +141,21 @@ def _is_inside(sink: Sink, target: Any) -> bool:
             return (
                 not any(it.co_name == "__del__" for it in passed) and not passed & signal_handlers()
             )
+        if code.co_name == "emit" and frame.f_globals.get("__name__") == "kestra._task.logging":
+            record: LogRecord | None = frame.f_locals.get("record")
+            if record is not None and any(_has_logged(code, record) for code in codes):
+                return True
         passed.add(code)
         frame = frame.f_back
     return False
+
+
+def _has_logged(code: CodeType, record: LogRecord) -> bool:
+    return (
+        code.co_filename == record.pathname
+        and code.co_name == record.funcName
+        and any(line == record.lineno for *_, line in code.co_lines())
+    )
 
 
 def _codes_of_writes(sink: Sink, target: Any) -> set[Any]:

@@ -134,6 +134,7 @@ _binary = _unreadable(f"which JSON cannot hold: decode it to text, or {_AS_FILE}
 _complex = _unreadable("which JSON cannot hold: send its parts, [value.real, value.imag]")
 _table = _unreadable(f"which is too large: {_AS_FILE}")
 _column = _unreadable("whose index would be lost: send value.tolist() or value.to_dict()")
+_index = _unreadable("which JSON cannot hold: send value.tolist()")
 _query = _unreadable("which has no value yet: send its result")
 
 _DATACLASS = ("dataclasses", "dataclass")  # which has no class of its own
@@ -162,7 +163,7 @@ READINGS: Readings = {
     ("pandas", "Timedelta"): _pandas_duration,
     ("pandas", "DataFrame"): _table,
     ("pandas", "Series"): _column,
-    ("pandas", "Index"): _column,
+    ("pandas", "Index"): _index,
     ("pandas", "ExtensionArray"): _list,
     ("polars", "DataFrame"): _table,
     ("polars", "LazyFrame"): _table,

@@ -39,11 +39,11 @@ def execution_json(
         "flowId": execution.flow,
         "flowRevision": execution.revision,
         "labels": [{"key": key, "value": value} for key, value in execution.labels.items()],
-        "state": _state(execution.history, dated),
+        "state": _state(execution.history, version, dated),
         "originalId": execution.id if execution.iteration else execution.parent or execution.id,
         "metadata": {
             "attemptNumber": execution.attempts,
-            "originalCreatedDate": iso(dated(execution.created)),
+            "originalCreatedDate": iso(dated(execution.created), version),
         },
     }
     is_brief = is_brief and version == "2.0"
@@ -119,10 +119,10 @@ def _task_run(
         "id": run_id(execution, task),
         **_origin(execution, task),
         "attempts": [
-            {"state": _state([("CREATED", each[0][1]), *each], dated)}
+            {"state": _state([("CREATED", each[0][1]), *each], version, dated)}
             for each in _attempts(history)
         ],
-        "state": _state(whole, dated),
+        "state": _state(whole, version, dated),
         "outputs": None if is_new else task_outputs(execution, task),
     }
     if execution.iteration:
@@ -195,22 +195,23 @@ def metrics_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
     ]
 
 
-def _state(history: _History, dated: Dated) -> dict[str, Any]:
+def _state(history: _History, version: str, dated: Dated) -> dict[str, Any]:
     current, last = history[-1]
     shown = {
         "current": current,
-        "histories": [{"state": state, "date": iso(dated(at))} for state, at in history],
-        "startDate": iso(dated(history[0][1])),
+        "histories": [{"state": state, "date": iso(dated(at), version)} for state, at in history],
+        "startDate": iso(dated(history[0][1]), version),
     }
     if current in TERMINAL_STATES:
-        shown["endDate"] = iso(dated(last))
+        shown["endDate"] = iso(dated(last), version)
         shown["duration"] = f"PT{last - history[0][1]:.6f}S"
     return shown
 
 
-def iso(moment: datetime) -> str:
-    """Return a time as the server writes it."""
-    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
+def iso(moment: datetime, version: str = "") -> str:
+    """Return a time as the server writes it; with its version, one of an execution."""
+    timespec = "milliseconds" if version == "0.21" else "microseconds"
+    return moment.astimezone(timezone.utc).isoformat(timespec=timespec)[:-6] + "Z"
 
 
 def json_ready(value: Any) -> Any:

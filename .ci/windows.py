@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+LONGEST = 900  # seconds, five times what the tests take
 FOLDER = Path("build/wine").absolute()
 # Every call of Windows would take the terminal for its own.
 QUIET = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "stdout": subprocess.PIPE}
@@ -68,9 +70,12 @@ def main(wheel: str, *arguments: str) -> int:
     command = [wine(), str(home / "python.exe"), "-m", "pytest", *arguments]
     began = time.monotonic()
     with subprocess.Popen(command, env=environment, **QUIET) as process:
+        limit = threading.Timer(LONGEST, process.kill)
+        limit.start()
         for line in process.stdout:
             sys.stdout.buffer.write(line.replace(b"\r\n", b"\n"))
             sys.stdout.flush()
+        limit.cancel()
     print(f"{time.monotonic() - began:.0f} s under Wine")
     return process.returncode
 

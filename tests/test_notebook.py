@@ -129,10 +129,10 @@ def test_examples(name, package, tmp_path):
     (command,) = task["commands"]
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        command.replace("{{ inputs.day }}", "2026-02-01"),
+        command,
         shell=True,
         cwd=tmp_path,
-        env={**os.environ, "WORKING_DIR": str(tmp_path), "PATH": programs},
+        env={**os.environ, "WORKING_DIR": str(tmp_path), "PATH": programs, "DAY": "2026-02-01"},
         capture_output=True,
         timeout=120,
         check=True,
@@ -141,7 +141,9 @@ def test_examples(name, package, tmp_path):
     day = "2026-02-01" if "inputs" in flow else "2026-01-31"
     assert messages.outputs == {"day": day, "rows": 6}
     assert [metric.value for metric in messages.metrics] == [3]
-    assert [e.message for e in messages.logs if e.source == "frame"] == [f"3 rows of {day}"]
+    said = [e.message for e in messages.logs if e.source == "frame"]
+    # The tool interrupts a kernel that it no longer needs, which may log that.
+    assert [each for each in said if "KeyboardInterrupt" not in each] == [f"3 rows of {day}"]
     assert (tmp_path / task["outputFiles"][0]).exists()
 
 

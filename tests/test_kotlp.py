@@ -29,7 +29,7 @@ def under(tmp_path):
         wrapper.write_text('#!/bin/sh\n"$@"\nexit $?\n')
         wrapper.chmod(0o755)
         return subprocess.run(
-            [wrapper, "sh", "-c", '"$@"; exit $?', "sh", *pipes._command(script, (), ())],
+            [wrapper, "/bin/sh", "-c", '"$@"; exit $?', "sh", *pipes._command(script, (), ())],
             env=pipes.environment(variables),
             capture_output=True,
             text=True,

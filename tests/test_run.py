@@ -18,6 +18,7 @@ from kestra._cli import files, streams
 
 DEADLINE = 60
 COMMAND = [sys.executable, "-m", "kestra"]
+NEEDS_SH = pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
 
 FRAME = '::{"outputs": {"a": 1}}::'
@@ -690,6 +691,7 @@ def flow(tmp_path):
     return run
 
 
+@NEEDS_SH
 @POSIX_ONLY
 def test_a_task_of_a_flow(flow):
     """Its script runs with its files and its environment, expressions replaced."""
@@ -701,6 +703,7 @@ def test_a_task_of_a_flow(flow):
     assert flow("shell").stdout.startswith("2026-01-31 hello\n")
 
 
+@NEEDS_SH
 @POSIX_ONLY
 @pytest.mark.parametrize(
     ("name", "task", "shown"),
@@ -718,6 +721,7 @@ def test_the_flows_of_the_examples(name, task, shown):
     assert shown in run.stdout
 
 
+@NEEDS_SH
 @POSIX_ONLY
 def test_the_commands_of_a_task(flow):
     """They run in one shell, which the first that fails ends, after those that come before."""
@@ -748,6 +752,7 @@ def test_a_task_that_needs_a_server(task, sentence, flow):
     assert run.stderr.count("\n") == 1
 
 
+@NEEDS_SH
 @POSIX_ONLY
 def test_a_script_after_commands(tmp_path):
     """They run in one shell with it; without `include`, all files beside the flow are there."""

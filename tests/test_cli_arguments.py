@@ -5,9 +5,13 @@ import re
 import sys
 
 import pytest
+from optional import UNDER_WINE
 
 from kestra.__main__ import main
 from kestra._cli.values import input_pair, label_pair, seconds
+
+# The words of Wine; those of Windows are in its language.
+NOT_FOUND = "File not found" if UNDER_WINE else "" if sys.platform == "win32" else "No such file"
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -71,7 +75,7 @@ EXECUTE = ["execute", "company.team", "report"]
         (["-l", "secret"], "-l/--label: must be KEY:VALUE"),
         (["-l", "a:"], "-l/--label: must be KEY:VALUE"),
         (["-l", "a:secret", "-l", "a:2"], "-l/--label: a is given twice"),
-        (["-i", "a=@missing.csv"], "a=@missing.csv: "),
+        (["-i", "a=@missing.csv"], f"a=@missing.csv: {NOT_FOUND}"),
         (["-i", "a=@."], "a=@. must name a file"),
         (["-i", "a=@"], "a=@ must name a file"),
         (["--timeout", "-1"], "--timeout: must be 0 or more seconds"),

@@ -507,9 +507,8 @@ from kestra.__main__ import main
 main(["run", sys.argv[1]])
 assert not {"requests", "urllib3", "rich", "logging"} & set(sys.modules), sys.modules
 """
-    subprocess.run(
-        [sys.executable, "-c", code, str(path)], env=environment(), check=True, timeout=DEADLINE
-    )
+    command = [sys.executable, "-c", code, str(path)]
+    subprocess.run(command, cwd=tmp_path, env=environment(), check=True, timeout=DEADLINE)
 
 
 def test_plain_lines_need_no_rich(server):

@@ -286,6 +286,19 @@ def test_no_files_are_named_in_a_directory_of_too_many(script, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert main(["run", script("open('a', 'w'); open('b', 'w')")]) == 0
     assert "Files" not in capfd.readouterr().out
+    assert main(["run", "--json", script("open('c', 'w')")]) == 0
+    assert json.loads(capfd.readouterr().out)["written"] is None
+
+
+@POSIX_ONLY
+def test_what_cannot_be_read_is_left_out(tmp_path):
+    """A directory without permission, a link that leads nowhere, and one to a directory."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "a").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "twice").symlink_to("kept")
+    assert list(files.snapshot(str(tmp_path))) == ["kept/a"]
+    assert files.snapshot(str(tmp_path / "gone")) == {}
 
 
 @POSIX_ONLY
@@ -306,7 +319,7 @@ def test_output_files(script, tmp_path):
     assert kestra_run("--strict", *patterns, script(code)).returncode == 1
     report = json.loads(kestra_run("--json", *patterns, script(code)).stdout)
     assert report["output_files"] == [{"path": "a.txt", "size": 1}]
-    assert (report["unmatched"], report["written"]) == (["b/*.csv"], [])
+    assert (report["unmatched"], report["written"]) == (["b/*.csv"], None)
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,15 @@ class Report:
         engine: Whose rules.
         output_files: What `outputFiles` keeps.
         unmatched: Patterns of `outputFiles` that match nothing.
-        written: Without such patterns: what was written to the working directory.
+        written: What was written to the working directory; None where it was not checked: with such
+            patterns, or since it holds too many files.
     """
 
     messages: ScriptMessages
     engine: str
     output_files: list[File] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
-    written: list[File] = field(default_factory=list)
+    written: list[File] | None = None
 
     def as_json(self) -> str:
         """Return it as one JSON object."""
@@ -48,7 +49,7 @@ class Report:
         files = {
             "output_files": [file._asdict() for file in self.output_files],
             "unmatched": self.unmatched,
-            "written": [file._asdict() for file in self.written],
+            "written": None if self.written is None else [it._asdict() for it in self.written],
         }
         return json.dumps({"engine": self.engine, **messages, **files})
 
@@ -70,7 +71,7 @@ class Report:
             "Logs": list(_entries(messages.logs)),
             "Assets": [(_json(asset),) for asset in messages.assets],
             "Output files": [*_file_rows(self.output_files), *unmatched],
-            "Files written, which outputFiles could keep": list(_file_rows(self.written)),
+            "Files written, which outputFiles could keep": list(_file_rows(self.written or [])),
             "Lost": list(loss_rows(messages.rejected)),
         }
         sections = [line for title in tables for line in _section(title, tables[title], room)]

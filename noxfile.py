@@ -41,6 +41,7 @@ ON_WINDOWS = [
     "tests/test_programs.py",
     "tests/test_reading.py",
     "tests/test_run.py",
+    "tests/test_sink.py",
     "tests/test_sink_stand_ins.py",
     "tests/test_testing_script.py",
     "tests/test_transport.py",

@@ -85,7 +85,12 @@ def said(script, status=0):
     assert script.stderr == b""
     assert script.returncode == status
     assert script.stdout[-1:] in {b"", b"\n"}
-    return script.stdout.decode("ascii").split("\n")[:-1]
+    return text(script.stdout).split("\n")[:-1]
+
+
+def text(printed):
+    """The text of a stream; on Windows its lines, but those of frames, end in `\\r\\n`."""
+    return printed.decode().replace(os.linesep, "\n")
 
 
 def _command(script, arguments, options):

@@ -4,7 +4,7 @@ import io
 import os
 import subprocess
 import sys
-from pipes import DEADLINE, read_notes, run, run_unread, said, started
+from pipes import DEADLINE, read_notes, run, run_unread, said, started, text
 from subprocess import STDOUT
 
 import pytest
@@ -12,7 +12,6 @@ import pytest
 from kestra import Kestra, testing
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="signals, terminals, descriptors")
-pytestmark = POSIX_ONLY
 
 UNBUFFERED = pytest.mark.parametrize("options", [(), ("-u",)], ids=["buffered", "unbuffered"])
 FRAME = '::{"outputs": {"a": 1}}::'
@@ -36,6 +35,9 @@ ENDS = {
     "exec": ('os.execv(sys.executable, [sys.executable, "-c", ""])', 0),
     "exception": ("raise SystemExit(4)", 4),
 }
+if sys.platform == "win32":
+    TERMINATED = ("os.kill(os.getpid(), signal.SIGTERM)", 15)
+    ENDS = {**{name: ENDS[name] for name in ("os._exit", "exception")}, "SIGTERM": TERMINATED}
 
 
 @UNBUFFERED
@@ -86,7 +88,7 @@ print("end")
         options=options,
     )
     assert script.returncode == 0
-    assert script.stdout.decode().split("\n") == [
+    assert text(script.stdout).split("\n") == [
         *(it for n in range(3) for it in (f"line {n}", f'::{{"outputs": {{"n": {n}}}}}::')),
         "end",
         "",
@@ -193,6 +195,8 @@ threading.Thread(target=watch).start()
 
 TELL_WHEN_FULL = watch('os.write(2, b"!")')
 
+# A call may come inside another one, which waits for the reader. On a slow machine each of them
+# does, and so many fit into the stack.
 HANDLER = """
 import itertools
 import signal
@@ -202,6 +206,8 @@ numbers = itertools.count()
 def handler(*_):
     number = next(numbers)
     os.write(2, b"!")
+    if number == 40:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     {action}
 
 signal.signal(signal.SIGALRM, handler)
@@ -219,13 +225,15 @@ ACTIONS = {
     "flush": 'print("tick, ", end="", flush=True)',
 }
 BLOCKED = {
-    "small frames": "for n in range(5_000): Kestra.outputs({'n': n})\nsignal.pause()",
+    "small frames": "for n in range(5_000): Kestra.outputs({'n': n})",
     "large frame": f"Kestra.outputs({{'n': 4_999, 'x': 'x' * {LARGE}}})",
     "large log": f"Kestra.logger().info('x' * {LARGE})\nKestra.outputs({{'n': 4_999}})",
     "print": f"print('x' * {LARGE})\nKestra.outputs({{'n': 4_999}})",
     "prints": "for n in range(9_999): print('some text')\nKestra.outputs({'n': 4_999})",
     "flush": "for n in range(99): print('x' * 8_000, flush=True)\nKestra.outputs({'n': 4_999})",
-    "forked": "if not os.fork(): os._exit(0)\nKestra.outputs({'n': 4_999, 'x': 'x' * 300_000})",
+    # First a counter: an import in a handler, inside of another import, fails in Python 3.11.
+    "forked": "Kestra.counter('ticks', 0)\nif not os.fork(): os._exit(0)\n"
+    "Kestra.outputs({'n': 4_999, 'x': 'x' * 300_000})",
 }
 
 
@@ -246,6 +254,7 @@ Kestra.outputs({"n": 2})
     assert script.stdout == b'::{"outputs": {"n": 1}}::\n::{"outputs": {"n": 2}}::\ntick, '
 
 
+@POSIX_ONLY
 @UNBUFFERED
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("blocked", BLOCKED)
@@ -277,6 +286,7 @@ def heard(script, action):
     return ticks
 
 
+@POSIX_ONLY
 @pytest.mark.parametrize("modules", ["signal", "signal, subprocess"])
 def test_a_handler_that_ends_the_process(modules):
     """What a handler emits while a small frame waits for its reader outlives `os._exit`."""
@@ -296,6 +306,7 @@ for n in range(99_999):
     assert said(run_unread(code))[-1] == '::{"outputs": {"last": 1}}::'
 
 
+@POSIX_ONLY
 def test_a_handler_and_a_thread_do_not_wait_for_each_other():
     """A handler that emits inside a flush, while a thread waits to emit, does not hang."""
     code = HANDLER.format(
@@ -320,6 +331,7 @@ for thread in threads:
     assert len(messages.outputs) == 5
 
 
+@POSIX_ONLY
 @pytest.mark.parametrize("line", ["Kestra.outputs({'big': 'x' * 300_000})", "print('x' * 300_000)"])
 def test_what_fails_in_its_turn_leaves_no_lock(line):
     """Text of a handler that cannot be encoded raises once the line is out, and nobody hangs."""
@@ -396,9 +408,10 @@ thread.join()
 """
     script = run(code)
     assert (script.returncode, script.stdout) == (0, b"")
-    assert script.stderr == b"True\n" * 500
+    assert text(script.stderr) == "True\n" * 500
 
 
+@POSIX_ONLY
 def test_streams_whose_threads_are_inside_the_other_one():
     """Who is inside a line of one stream, and wants the other, does not hang."""
     code = HANDLER.format(
@@ -432,6 +445,7 @@ thread.join()
     assert sum(entry.message.endswith(" - tick") for entry in messages.logs) >= 2
 
 
+@POSIX_ONLY
 @UNBUFFERED
 def test_an_exception_of_a_handler_cuts_at_most_its_own_frame(options):
     """A write that a handler's exception ends leaves no frame that the next one joins."""
@@ -579,6 +593,7 @@ atexit.register(Kestra.outputs, {"atexit": 1})
 # Forks.
 
 
+@POSIX_ONLY
 @UNBUFFERED
 @pytest.mark.parametrize("end", ["", "os._exit(0)"])
 def test_a_fork_does_not_repeat_text(end, options):
@@ -600,6 +615,7 @@ Kestra.outputs({{"child": not child}})
     ]
 
 
+@POSIX_ONLY
 def test_a_fork_while_another_thread_emits():
     """The child of a fork finds no lock held by a thread that it does not have."""
     code = """
@@ -632,6 +648,7 @@ thread.join()
 # Readers that are slow, or gone.
 
 
+@POSIX_ONLY
 @UNBUFFERED
 def test_text_that_a_signal_interrupts(options):
     """Text of one write is delivered whole, also unbuffered, where Python itself drops its rest."""
@@ -650,6 +667,7 @@ Kestra.outputs({{"a": 1}})
     assert said(run_unread(code, options=options)) == ["x" * LARGE, FRAME]
 
 
+@POSIX_ONLY
 @UNBUFFERED
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_non_blocking(when, options, tmp_path):
@@ -674,6 +692,7 @@ for n in range(100):
     assert not messages.rejected
 
 
+@POSIX_ONLY
 def test_text_before_frames_on_a_pipe_that_does_not_block(tmp_path):
     """Text in the buffer is delivered before a frame, all of it, though the pipe is full."""
     path = tmp_path / "script.py"
@@ -695,6 +714,7 @@ for n in range(200):
     assert texts == [it for n in range(200) for it in (f"{n} {'x' * 999}", "open")]
 
 
+@POSIX_ONLY
 @UNBUFFERED
 def test_text_and_logging_on_a_pipe_that_does_not_block(options, tmp_path):
     """A handler of `logging` for standard output flushes each record, and waits for the reader."""
@@ -719,6 +739,7 @@ if {bool(options)}:
     assert len([entry for entry in messages.logs if entry.message.startswith("row")]) == 2_000
 
 
+@POSIX_ONLY
 def test_text_that_a_pipe_had_no_room_for():
     """Where text is cut because the pipe has stopped blocking, the next frame is whole."""
     code = f"""
@@ -741,7 +762,7 @@ def left_alone(process):
     process.stdout.close()
     process.stdin.write(b"go on\n")
     process.stdin.close()
-    return process.stderr.read().decode(), process.wait(DEADLINE)
+    return text(process.stderr.read()), process.wait(DEADLINE)
 
 
 @UNBUFFERED
@@ -780,8 +801,8 @@ def test_a_reader_that_is_gone_ends_a_script_with_one_message():
     with started("sys.stdin.readline()\n" + EMIT) as process:
         error, status = left_alone(process)
     assert status == 1
-    assert error.count("Error") == 1
-    assert error.endswith("BrokenPipeError: [Errno 32] Broken pipe\n")
+    assert error.count("Traceback") == 1
+    assert error.splitlines()[-1].startswith("BrokenPipeError: ")
 
 
 # Files, terminals, and other systems.
@@ -796,6 +817,7 @@ def test_a_file(tmp_path):
     assert path.read_text().split("\n") == ["text", FRAME, large("a"), ""]
 
 
+@POSIX_ONLY
 def test_a_file_that_cannot_grow(tmp_path):
     """A frame of which only a part could be written raises, and the next one is whole."""
     code = f"""
@@ -820,6 +842,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert (len(cut), frame, end) == (500, FRAME, "")
 
 
+@POSIX_ONLY
 def test_a_terminal():
     """A terminal, which buffers lines, gets the same lines."""
     import pty
@@ -833,6 +856,7 @@ def test_a_terminal():
     assert [line.decode().rstrip("\r\n") for line in lines] == ["a", FRAME, "text", FRAME]
 
 
+@POSIX_ONLY
 def test_a_terminal_whose_writes_a_signal_cuts_short():
     """What a handler emits meanwhile comes after the line that it has interrupted."""
     import pty
@@ -858,6 +882,7 @@ def test_a_terminal_whose_writes_a_signal_cuts_short():
     assert messages.metrics["ticks"] == stderr.count(b"!")
 
 
+@POSIX_ONLY
 @pytest.mark.parametrize("missing", [True, False])
 def test_what_a_system_may_lack(missing, tmp_path):
     """Frames of all sizes are delivered without `fcntl`, `writev`, `fpathconf` and forks."""
@@ -886,6 +911,7 @@ Kestra.outputs({{"b": "x" * {LARGE}}})
     assert said(run(path)) == ["a", FRAME, large("b")]
 
 
+@POSIX_ONLY
 def test_a_lock_that_is_refused():
     """Frames are delivered where the file system has no locks."""
     code = f"""
@@ -947,7 +973,7 @@ def test_open_lines_of_either_stream_in_one_pipe(code, lines, options):
     code = code.replace("EMIT", EMIT).replace("FAIL", f"sink.stderr.write({ERROR!r})")
     script = run("from kestra._task import sink\n" + code, options=options, stderr=STDOUT)
     assert script.returncode == 0
-    assert script.stdout.decode().split("\n")[:-1] == lines
+    assert text(script.stdout).split("\n")[:-1] == lines
 
 
 # The hook, and streams that take the place of the standard ones.
@@ -1097,7 +1123,7 @@ def test_a_stand_in_that_is_flushed(monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "utf-8"))
     Kestra.outputs({"a": 1})
-    assert raw.getvalue() == f"{FRAME}\n".encode()
+    assert text(raw.getvalue()) == f"{FRAME}\n"
 
 
 def test_no_standard_output(monkeypatch):
@@ -1118,9 +1144,10 @@ except ValueError:
     print("closed", file=sys.stderr)
 os._exit(0)
 """
-    assert run(code).stderr == b"closed\n"
+    assert text(run(code).stderr) == "closed\n"
 
 
+@POSIX_ONLY
 @pytest.mark.parametrize("descriptors", [(1,), (1, 2)])
 def test_a_process_without_standard_streams(descriptors):
     """Importing `Kestra` works where the parent has closed the standard streams."""

@@ -56,7 +56,7 @@ while True:
     if strike.left > 0:
         break
     gate = sink.stdout.gate
-    assert not gate.is_owned() and not gate.stage and gate.own_descriptor is None
+    assert not gate.is_owned() and not gate.stage and gate.locked_file is None
     thread = Thread(target=Kestra.outputs, args=({{f"point {{points}}": 1}},))
     thread.start()
     thread.join()
@@ -86,6 +86,70 @@ def test_what_a_signal_handler_raises(call, before, least):
     assert not messages.rejected
     points = messages.outputs["points"]
     assert sum(key.startswith("point ") for key in messages.outputs) == points
+
+
+EMITS = """
+from kestra._task import descriptor, processes, sink
+
+class Strike:
+    '''A signal, whose handler emits, before the n-th opcode that this package carries out.'''
+
+    def __init__(self, n):
+        self.left = n
+
+    def __call__(self, frame, event, _):
+        if not frame.f_globals.get("__name__", "").startswith("kestra._task."):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left == 0:
+                sys.settrace(None)
+                Kestra.outputs({{f"short {{points}}": 1}})
+                Kestra.outputs({{f"long {{points}}": "x" * 5_000}})
+        return self
+
+{before}
+
+def call():
+    {call}
+
+call()
+points = 0
+while True:
+    points += 1
+    strike = Strike(points)
+    sys.settrace(strike)
+    call()
+    sys.settrace(None)
+    if strike.left > 0:
+        break
+    gate = sink.stdout.gate
+    assert not gate.is_owned() and not gate.stage and gate.locked_file is None
+Kestra.outputs({{"points": points - 1}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "before"),
+    [
+        ('Kestra.outputs({"a": 1})', ""),
+        ('Kestra.outputs({"a": "x" * 9_999})', ""),
+        ('Kestra.outputs({"a": 1})', FORKED),
+        ('print("text")', FORKED),
+    ],
+    ids=["small", "large", "forked", "forked text"],
+)
+def test_what_a_signal_handler_emits(call, before):
+    """Wherever a signal strikes, its frames are delivered, and none waits for its own lock."""
+    script = run(EMITS.format(call=call, before=before))
+    messages = testing.parse(script.stdout)
+    assert (script.stderr, script.returncode) == (b"", 0)
+    assert not messages.rejected
+    points = messages.outputs["points"]
+    assert points > 100
+    for kind in ("short ", "long "):
+        assert sum(key.startswith(kind) for key in messages.outputs) == points
 
 
 TAKE_IT = (

@@ -134,6 +134,19 @@ def says_no_lock(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _NO_LOCK
 
 
+def is_same_object(one: int, other: int) -> bool:
+    """Return True if two descriptors lead to one object of the Windows kernel, as by `2>&1`."""
+    if sys.platform != "win32":
+        return False
+    import ctypes
+    import msvcrt
+
+    # Since Windows 10.
+    compare = getattr(ctypes.WinDLL("kernelbase"), "CompareObjectHandles", None)
+    handles = (ctypes.c_void_p(msvcrt.get_osfhandle(it)) for it in (one, other))
+    return compare is not None and bool(compare(*handles))
+
+
 def discard_from_now_on(descriptor: int) -> None:
     """Lead a descriptor to nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)

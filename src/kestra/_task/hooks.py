@@ -25,6 +25,8 @@ IDLE = 0  # nothing is being written (and false)
 WHOLE = 1  # a frame that the kernel takes as a whole: another may still go first, text may not
 INSIDE = 2  # a line that may be out in part: all has to wait for its end
 
+STREAM = -1  # the lock between processes is on the stream's own descriptor
+
 
 class Gate:
     """What one line after the other passes on its way to a pipe."""
@@ -36,8 +38,9 @@ class Gate:
         self.is_owned: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading` does
         self.stage = IDLE
         self.has_text = True  # was printed since the last frame, or may have been
-        self.is_exclusive = False  # the lock between processes is taken, or about to be
-        self.own_descriptor: int | None = None  # an open file of the pipe for just that lock
+        # What the lock between processes is taken on, or about to be: see `processes`.
+        self.locked_file: int | None = None
+        self.is_locked_again = False  # by a signal handler that has found it so
         # Whether the pipe's last line is open, as a byte that processes share which come of one
         # by `fork`; None before the first of these.
         self.open_line: mmap | None = None
@@ -328,8 +331,11 @@ def is_same_file(one: int, other: int) -> bool:
         OSError: One of them is closed.
     """
     first, second = os.fstat(one), os.fstat(other)
-    # Every pipe of Windows has the number 0.
-    return first.st_ino != 0 and os.path.samestat(first, second)
+    if first.st_ino or second.st_ino:
+        return os.path.samestat(first, second)
+    from kestra._task.descriptor import is_same_object  # every pipe of Windows has the number 0
+
+    return is_same_object(one, other)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -17,11 +17,12 @@ from errno import EDEADLK
 from stat import S_ISFIFO, S_ISREG
 
 from kestra._task.descriptor import is_ours, says_no_lock, write_in_pieces
+from kestra._task.hooks import STREAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from kestra._task.hooks import Gate, Stream
 
@@ -33,17 +34,24 @@ except ImportError:  # Windows: one write is whole there
     fcntl = None  # type: ignore[assignment]
 
 # Elsewhere `/dev/fd/1` is the same open file, not one of its own.
-_OFD_LOCK = getattr(fcntl, "F_OFD_SETLKW", None) if sys.platform == "linux" else None
+_OFD_LOCK: Any = getattr(fcntl, "F_OFD_SETLKW", None) if sys.platform == "linux" else None
 _SHORT = 1_000  # characters that stay in any buffer
 
 
 def alone(gate: Gate, stream: Stream, write: Callable[[], T], *, leaving_open: bool) -> T:
-    """Write while no other process does, and let all know how that leaves the line."""
-    is_outer, gate.is_exclusive = not gate.is_exclusive, True
+    """Write while no other process does, and let all know how that leaves the line.
+
+    A signal handler that emits inside of this, or of the write of a short frame, finds in
+    `gate.locked_file` what the lock is on, and takes the same one: with a lock of the other kind it
+    would wait for itself. It leaves it taken, and whoever has put that there gives it back.
+    """
+    is_outer = gate.locked_file is None
     has_begun = False
     try:
         if is_outer:
-            gate.own_descriptor = _reopened(stream)
+            gate.locked_file = _reopened(stream)
+        else:
+            gate.is_locked_again = True
         _lock(gate, stream.descriptor)
         has_begun = True
         return write()
@@ -54,11 +62,10 @@ def alone(gate: Gate, stream: Stream, write: Callable[[], T], *, leaving_open: b
         if has_begun and gate.open_line is not None:
             gate.open_line[0] = leaving_open
         if is_outer:
-            gate.is_exclusive = False
             try:
-                _unlock(gate, stream.descriptor)
+                _give_back(gate, stream.descriptor)
             except BaseException:  # of a signal handler, perhaps before anything was done
-                _unlock(gate, stream.descriptor)
+                _give_back(gate, stream.descriptor)
                 raise
 
 
@@ -102,61 +109,70 @@ def before_fork(gates: Iterable[tuple[Gate, Stream | None]]) -> None:
 
 
 def _lock(gate: Gate, descriptor: int) -> None:
-    if fcntl is None:
-        return
     while True:
         try:
-            if gate.own_descriptor is not None and _OFD_LOCK is not None:
-                fcntl.fcntl(gate.own_descriptor, _OFD_LOCK, _range(fcntl.F_WRLCK))
-            else:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX)
+            _set(gate.locked_file, descriptor, is_taken=True)
         except OSError as error:
             if error.errno == EDEADLK:  # also the false alarm for two threads of two processes each
                 time.sleep(0.001)
                 continue
             if not says_no_lock(error):
                 raise
-            if gate.own_descriptor is not None:
-                _close_own(gate)
+            own, gate.locked_file = gate.locked_file, STREAM
+            if own is not None and own != STREAM:
+                os.close(own)
                 continue
         return
 
 
-def _unlock(gate: Gate, descriptor: int) -> None:
-    if fcntl is None:
+def _give_back(gate: Gate, descriptor: int) -> None:
+    locked = gate.locked_file
+    if locked is None:
         return
     try:
-        if gate.own_descriptor is not None and _OFD_LOCK is not None:
-            # Closing it is not enough: a child that another thread has just started may have it.
-            fcntl.fcntl(gate.own_descriptor, _OFD_LOCK, _range(fcntl.F_UNLCK))
-            _close_own(gate)
-        else:
-            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+        _unlock(locked, descriptor)
+        gate.locked_file = None
+        if gate.is_locked_again:  # perhaps in between
+            gate.is_locked_again = False
+            _unlock(locked, descriptor)
+    except BaseException:
+        _unlock(locked, descriptor)
+        raise
+    finally:
+        gate.locked_file = None
+        if locked != STREAM:
+            os.close(locked)
+
+
+def _unlock(locked: int, descriptor: int) -> None:
+    try:
+        # Closing it is not enough: a child that another thread has just started may have it.
+        _set(locked, descriptor, is_taken=False)
     except OSError as error:
         if not says_no_lock(error):
             raise
 
 
-def _range(kind: int) -> bytes:
-    """Return a `struct flock` for the whole file, as long as that of any platform."""
-    return kind.to_bytes(2, sys.byteorder) + bytes(30)
+def _set(locked: int | None, descriptor: int, *, is_taken: bool) -> None:
+    if fcntl is None:
+        return
+    if locked is None or locked == STREAM:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX if is_taken else fcntl.LOCK_UN)
+    else:
+        kind = fcntl.F_WRLCK if is_taken else fcntl.F_UNLCK
+        # A `struct flock` for the whole file, as long as that of any platform.
+        fcntl.fcntl(locked, _OFD_LOCK, kind.to_bytes(2, sys.byteorder) + bytes(30))
 
 
-def _reopened(stream: Stream) -> int | None:
-    """Open the file of a stream once more; return None where that is not possible."""
+def _reopened(stream: Stream) -> int:
+    """Open the file of a stream once more; return `STREAM` where that is not possible."""
     mode = stream.kind.st_mode
     if _OFD_LOCK is None or not (S_ISFIFO(mode) or S_ISREG(mode)):
-        return None
+        return STREAM
     path = f"/proc/self/fd/{stream.descriptor}"
     try:
         return os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # a fifo without a reader would block
     except OSError as error:
         if error.errno is None:  # of a signal handler
             raise
-        return None
-
-
-def _close_own(gate: Gate) -> None:
-    own, gate.own_descriptor = gate.own_descriptor, None
-    if own is not None:
-        os.close(own)
+        return STREAM

@@ -35,6 +35,7 @@ from _thread import RLock, _count, get_ident
 from kestra._task.hooks import (
     IDLE,
     INSIDE,
+    STREAM,
     WHOLE,
     Gate,
     Stream,
@@ -181,7 +182,7 @@ class Sink(_Place):
             types.claim(name, type_, tags)
         self.write(frame)
 
-    def write_below(self, frame: str) -> None:  # noqa: C901, PLR0912  # a call of each part takes longer
+    def write_below(self, frame: str) -> None:  # noqa: C901, PLR0912, PLR0915  # a call takes longer
         gate = self.gate
         if gate.other.stage and gate.leaves(self.write_below, frame):
             return
@@ -201,7 +202,7 @@ class Sink(_Place):
                 line = self._after_text(real, frame) if has_text else frame
                 if (
                     len(line) >= real.plain_below
-                    or gate.is_exclusive
+                    or gate.locked_file is not None
                     or _other_threads()
                     or "_interpreters" in _modules
                 ):
@@ -209,15 +210,20 @@ class Sink(_Place):
                 else:
                     descriptor = real.descriptor
                     data = f"{line}\n".encode()
-                    gate.is_exclusive = True
+                    gate.locked_file = STREAM
                     try:
                         _lock(descriptor, _TAKE)
                         written = _write(descriptor, data)  # a pipe takes all of it or nothing,
                         if written < len(data):  # a file may take less
                             write_all(descriptor, data[written:])
                     finally:
-                        gate.is_exclusive = False
-                        _lock(descriptor, _GIVE_BACK)
+                        try:
+                            _lock(descriptor, _GIVE_BACK)
+                        finally:
+                            gate.locked_file = None
+                        if gate.is_locked_again:
+                            gate.is_locked_again = False
+                            _lock(descriptor, _GIVE_BACK)
                 if has_text:
                     self._note_frame(real)
         except BaseException as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
+from itertools import pairwise
+from types import FrameType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from kestra._task.hooks import Stream
     from kestra._task.sink import Sink
 
+_CO_VARARGS = 4  # as `inspect` has it
 _NO_LOCK = frozenset({EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM})
 
 
@@ -29,20 +31,20 @@ def is_ours(error: BaseException) -> bool:
     return str(name).startswith("kestra._task.")
 
 
-def signal_handlers() -> set[Any]:
-    """Return the code of the signal handlers that are set, as far as it is Python's."""
-    signal = sys.modules.get("signal")
-    codes: set[Any] = set()
-    if signal is None:
-        return codes
-    for number in signal.valid_signals():
-        handler: Any = signal.getsignal(number)
-        handler = getattr(handler, "func", handler)  # of a `partial`
-        for function in (handler, getattr(handler, "__func__", None), type(handler).__call__):
-            code = getattr(function, "__code__", None)
-            if code is not None:
-                codes.add(code)
-    return codes
+def is_signal_handler(frame: FrameType) -> bool:
+    """Return True if a function was called as Python calls a signal handler: by number and frame.
+
+    Which handlers are set now says less: one that is to strike once takes itself off first.
+    """
+    code, known = frame.f_code, frame.f_locals
+    count = code.co_argcount
+    given = [known.get(name) for name in code.co_varnames[:count]]
+    if code.co_flags & _CO_VARARGS:
+        given += known.get(code.co_varnames[count + code.co_kwonlyargcount], ())
+    return any(
+        isinstance(number, int) and isinstance(interrupted, FrameType)
+        for number, interrupted in pairwise(given)
+    )
 
 
 def write_patiently(descriptor: int, data: memoryview) -> None:

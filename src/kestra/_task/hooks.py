@@ -11,6 +11,7 @@ import os
 import sys
 from _thread import RLock, get_ident
 from io import BufferedWriter, FileIO, TextIOWrapper
+from stat import S_ISREG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -306,6 +307,13 @@ def descriptor_of(stream: Any) -> int | None:
 
 def is_blocking(descriptor: int) -> bool:
     return _asked(lambda: os.get_blocking(descriptor), otherwise=True)
+
+
+def is_empty(stream: Any) -> bool:
+    """Return True if a stream leads to a file that holds nothing, as at the start of a test."""
+    stream.flush()
+    status = os.fstat(stream.fileno())
+    return S_ISREG(status.st_mode) and not status.st_size
 
 
 def bytes_at_once(descriptor: int) -> int:

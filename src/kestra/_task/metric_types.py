@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from io import TextIOWrapper
-from os import fstat
 from stat import S_ISREG
 
 from kestra._values.text import converted, key_text
@@ -68,7 +66,7 @@ def types_of(place: object, real: Stream | None) -> MetricTypes:
     memory, as by `capsys` or `redirect_stdout(io.StringIO())`, or in a file, as by `capfd`: no
     engine ever sees that.
     """
-    if real is not None and (place is real or not (_is_in_memory(place) or _is_in_file(place))):
+    if real is not None and (place is real or not _is_kept_here(place)):
         kind = real.kind
         if not S_ISREG(kind.st_mode):
             number = kind.st_ino or -real.descriptor  # every pipe of Windows has the number 0
@@ -83,14 +81,7 @@ def types_of(place: object, real: Stream | None) -> MetricTypes:
     return types
 
 
-def _is_in_memory(place: object) -> bool:
-    from kestra._task.stand_ins import is_in_memory
+def _is_kept_here(place: object) -> bool:
+    from kestra._task.stand_ins import file_of, is_in_memory
 
-    return is_in_memory(place)
-
-
-def _is_in_file(place: object) -> bool:
-    try:
-        return isinstance(place, TextIOWrapper) and S_ISREG(fstat(place.fileno()).st_mode)
-    except (OSError, ValueError):  # it has no descriptor, or is closed
-        return False
+    return is_in_memory(place) or file_of(place) is not None

@@ -18,11 +18,10 @@ from kestra._values.text import (
     check_text,
     converted,
     json_text,
-    key_text,
+    members,
     path_piece,
     quote,
     scalar_text,
-    two_keys,
     type_name,
     utf16_length,
 )
@@ -184,16 +183,10 @@ def log_frame(level: str, message: str) -> str:
 
 def _members(mapping: Mapping[Any, Any], path: str) -> dict[str, Any]:
     """A mapping as a dict, with the text of its keys."""
-    members: dict[str, Any] = {}
     try:
-        for key, value in mapping.items():
-            name = key if type(key) is str and key.isascii() else key_text(key)
-            if name in members:
-                raise two_keys(name)
-            members[name] = value
+        return dict(members(mapping))
     except RefusedError as refusal:
         raise refusal.at(path) from None
-    return members
 
 
 def _mapping(value: object, path: str) -> object:
@@ -297,18 +290,13 @@ def _tags(tags: object) -> dict[str, Any] | None:
     if sum(len(value) for value in tags.values() if isinstance(value, str)) >= MAX_TEXT:
         raise RefusedError(ValueError, f"has {MAX_TEXT:,} characters or more: shorten them")
     kept: dict[str, Any] = {}
-    names: set[str] = set()
-    for key, value in tags.items():
-        name = key_text(key)
+    for name, value in members(tags):
         if not name:
             raise RefusedError(
                 ValueError,
                 "has a tag without a name, after which the engine reads nothing more of the task: "
                 "name it",
             )
-        if name in names:
-            raise two_keys(name)
-        names.add(name)
         try:
             plain = _tag(value)
         except RefusedError as refusal:

@@ -27,9 +27,11 @@ except ImportError:  # an interpreter without the accelerator
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, NoReturn, TypeGuard
+    from typing import Any, NoReturn, TypeGuard, TypeVar
 
     from kestra._values.table import Readings
+
+    T = TypeVar("T")
 
 quote = encode_basestring_ascii
 
@@ -158,6 +160,8 @@ def key_text(key: object) -> str:
     Raises:
         RefusedError: It has none.
     """
+    if type(key) is str and key.isascii() and len(key) < MAX_TEXT:
+        return key
     plain = key
     if not isinstance(key, _SCALARS):
         from kestra._values import table
@@ -172,6 +176,18 @@ def key_text(key: object) -> str:
     if scalar is None:
         raise RefusedError(TypeError, f"has a key of type {type_name(key)}: use text as keys")
     return scalar
+
+
+def members(mapping: Mapping[Any, T]) -> Iterator[tuple[str, T]]:
+    """The values of an object, each with the text of its key; two may not become the same."""
+    known = set()
+    for key, value in mapping.items():
+        text = key_text(key)
+        if text in known:
+            reason = f"has two keys that become {_short(quote(text))}: rename one"
+            raise RefusedError(ValueError, reason)
+        known.add(text)
+        yield text, value
 
 
 def scalar_text(value: object) -> str | None:
@@ -226,21 +242,16 @@ def check_text(text: str, has: str = "has", is_of: str = "is a text of") -> None
         )
 
 
-def two_keys(text: str) -> RefusedError:
-    """Why an object cannot be sent in which two keys become the same text."""
-    return RefusedError(ValueError, f"has two keys that become {_short(quote(text))}: rename one")
-
-
 class _Container:
     """An object or a list that is being written."""
 
-    __slots__ = ("close", "parts", "piece", "separator", "source")
+    __slots__ = ("close", "key", "parts", "separator", "source")
 
-    def __init__(self, parts: Iterator[tuple[str, str, Any]], close: str, source: object) -> None:
-        self.parts = parts  # of each value: its piece of the path, the text before it, itself
+    def __init__(self, parts: Iterator[tuple[Any, Any]], close: str, source: object) -> None:
+        self.parts = parts  # each value, by its key or index
         self.close = close
         self.source = source
-        self.piece = ""
+        self.key: Any = None  # of the value that is being written
         self.separator = ""
 
 
@@ -266,7 +277,7 @@ class Walk:
         try:
             return "".join(self._chunks(value))
         except RefusedError as refusal:
-            pieces = [container.piece for container in self._open]
+            pieces = [path_piece(container.key) for container in self._open]
             if len(pieces) > _SHOWN_PIECES:
                 pieces[_SHOWN_PIECES // 2 : -_SHOWN_PIECES // 2] = ["…"]
             raise refusal.at(self._path + "".join(pieces), self.as_file) from None
@@ -275,14 +286,15 @@ class Walk:
         yield self._begin(value)
         while self._open:
             container = self._open[-1]
-            container.piece = ""  # what the next step refuses is the container itself
+            container.key = None  # what the next step refuses is the container itself
             part = next(container.parts, None)
             if part is None:
                 yield self._open.pop().close
                 continue
-            container.piece, before, value = part
+            container.key, value = part
             yield container.separator
-            yield before
+            if container.close == "}":
+                yield f"{self.quote(container.key)}: "
             yield self._begin(value)
             container.separator = ", "
 
@@ -301,7 +313,7 @@ class Walk:
                 ValueError, f"is nested deeper than {MAX_DEPTH:,} levels: flatten it"
             )
         if isinstance(plain, Mapping):
-            self._open.append(_Container(self._members(plain), "}", value))
+            self._open.append(_Container(members(plain), "}", value))
             return "{"
         if not is_list_like(plain):
             raise RefusedError(
@@ -309,22 +321,14 @@ class Walk:
                 f"is of type {type_name(plain)}, which JSON cannot hold: "
                 "convert it to text, a number, a list or a dict",
             )
-        items = ((f"[{index}]", "", item) for index, item in enumerate(plain))
-        self._open.append(_Container(items, "]", value))
+        self._open.append(_Container(enumerate(plain), "]", value))
         return "["
 
-    def _members(self, mapping: Mapping[Any, Any]) -> Iterator[tuple[str, str, Any]]:
-        known = set()
-        for key, value in mapping.items():
-            text = key_text(key)
-            if text in known:
-                raise two_keys(text)
-            known.add(text)
-            yield path_piece(text), f"{self.quote(text)}: ", value
 
-
-def path_piece(key: str) -> str:
-    """A key as a part of a path: `.ratio`, or `["a b"]`."""
+def path_piece(key: str | int | None) -> str:
+    """A key or an index as a part of a path: `.ratio`, `["a b"]`, `[3]`; None is no part."""
+    if not isinstance(key, str):
+        return "" if key is None else f"[{key}]"
     return f".{key}" if key.isascii() and key.isidentifier() else f"[{_short(quote(key))}]"
 
 

@@ -9,6 +9,7 @@ from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
     from typing import Any
 
     from kestra._task.hooks import Stream
@@ -29,19 +30,20 @@ def is_ours(error: BaseException) -> bool:
     return str(name).startswith("kestra._task.")
 
 
-def signal_handlers() -> set[Any]:
-    """Return the code of the signal handlers that are set, as far as it is Python's."""
-    signal = sys.modules.get("signal")
-    codes: set[Any] = set()
-    if signal is None:
-        return codes
-    for number in signal.valid_signals():
+def codes_of(*functions: Any) -> set[CodeType]:
+    """Return the code of functions and methods, as far as it is Python's."""
+    codes = (getattr(function, "__code__", None) for function in functions)
+    return {code for code in codes if code is not None}
+
+
+def signal_handlers() -> set[CodeType]:
+    """Return the code of the signal handlers that are set."""
+    signal: Any = sys.modules.get("signal")
+    codes: set[CodeType] = set()
+    for number in signal.valid_signals() if signal is not None else ():
         handler: Any = signal.getsignal(number)
         handler = getattr(handler, "func", handler)  # of a `partial`
-        for function in (handler, getattr(handler, "__func__", None), type(handler).__call__):
-            code = getattr(function, "__code__", None)
-            if code is not None:
-                codes.add(code)
+        codes |= codes_of(handler, type(handler).__call__)
     return codes
 
 

@@ -66,26 +66,10 @@ class OnKill:
             self._pass_on(*self._put_off)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        from functools import wraps
-
-        from kestra._task.timing import kind_of, works_later
+        from kestra._task.timing import within
 
         self._unset()  # from here on it is for the calls of the function
-        kind = kind_of(function)
-        if kind == "generator":
-            raise works_later("the decorated function", kind, "Kestra.on_kill(cleanup)")
-
-        @wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            with OnKill(self._cleanup):
-                return function(*args, **kwargs)
-
-        @wraps(function)
-        async def guarded_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with OnKill(self._cleanup):
-                return await function(*args, **kwargs)  # type: ignore[misc]
-
-        return guarded_coroutine if kind else guarded  # type: ignore[return-value]
+        return within(lambda: OnKill(self._cleanup), function, "on_kill(cleanup)")
 
     def _set(self) -> None:
         if threading.current_thread() is not threading.main_thread():

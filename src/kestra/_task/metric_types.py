@@ -44,9 +44,8 @@ class MetricTypes:
         """
         tags = tags or {}
         claim: tuple[object, ...] | None = (name, type_, *tags)
-        for tag in tags.values():
-            if type(tag) not in _NEVER_NULL:
-                claim = None  # it may be left out: then other keys are sent
+        if not _NEVER_NULL.issuperset(map(type, tags.values())):
+            claim = None  # one may be left out: then other keys are sent
         if claim in self.known:
             return
         keys = frozenset(key_text(key) for key, tag in tags.items() if converted(tag) is not None)
@@ -68,7 +67,7 @@ def types_of(place: object, real: Stream | None) -> MetricTypes:
     memory, as by `capsys` or `redirect_stdout(io.StringIO())`, or in a file, as by `capfd`: no
     engine ever sees that.
     """
-    if real is not None and (place is real or not (_is_in_memory(place) or _is_in_file(place))):
+    if real is not None and (place is real or not _is_kept(place)):
         kind = real.kind
         if not S_ISREG(kind.st_mode):
             number = kind.st_ino or -real.descriptor  # every pipe of Windows has the number 0
@@ -83,14 +82,12 @@ def types_of(place: object, real: Stream | None) -> MetricTypes:
     return types
 
 
-def _is_in_memory(place: object) -> bool:
-    from kestra._task.stand_ins import is_in_memory
+def _is_kept(place: object) -> bool:
+    from kestra._task.stand_ins import memory_of
 
-    return is_in_memory(place)
-
-
-def _is_in_file(place: object) -> bool:
     try:
-        return isinstance(place, TextIOWrapper) and S_ISREG(fstat(place.fileno()).st_mode)
+        return memory_of(place) is not None or (
+            isinstance(place, TextIOWrapper) and S_ISREG(fstat(place.fileno()).st_mode)
+        )
     except (OSError, ValueError):  # it has no descriptor, or is closed
         return False

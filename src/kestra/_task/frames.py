@@ -56,17 +56,20 @@ def encode(map_: Mapping[str, Any]) -> str:
             f"the message is of type {type_name(map_)}: it must be a dict, "
             'such as {"outputs": {"rows": 42}}'
         )
-    message = _members(map_, "")
-    for name, check in _PARTS.items():
-        if name in message:
-            message[name] = check(message[name], name)
+    try:
+        message = _check(dict(members(map_)), _PARTS)
+    except RefusedError as refusal:
+        raise refusal.at("") from None
     return f"::{json_text(message, '', 0)}::"
 
 
 def metric_frame(name: object, metric_type: object, value: object, tags: object) -> str:
     """The frame of one metric; errors name the arguments: `value`, not `metrics[0].value`."""
     metric = {"name": name, "type": metric_type, "value": value, "tags": tags}
-    metric = _metric(metric, "", "duration" if metric_type == "timer" else "value")
+    try:
+        metric = _metric(metric, "duration" if metric_type == "timer" else "value")
+    except RefusedError as refusal:
+        raise refusal.at("") from None
     return f"::{json_text({'metrics': [metric]}, '', 0)}::"
 
 
@@ -178,42 +181,51 @@ def log_frame(level: str, message: str) -> str:
     return f'::{{"logs": [{{"level": "{level}", "message": {text}}}]}}::'
 
 
-# --- the parts of a message -------------------------------------------------------------------
+# --- the rules: what a value stands for, or `RefusedError` ------------------------------------
 
 
-def _members(mapping: Mapping[Any, Any], path: str) -> dict[str, Any]:
-    """A mapping as a dict, with the text of its keys."""
+def _check(fields: dict[str, Any], rules: Rules, value_name: str = "value") -> dict[str, Any]:
+    """Put what a value stands for in its place; fields without a rule are carried along."""
+    for name, rule in rules.items():
+        if name in fields:
+            shown = value_name if name == "value" else name
+            fields[name] = _within(f".{shown}", rule, fields[name])
+    return fields
+
+
+def _within(piece: str, rule: Callable[[Any], Any], value: object) -> Any:
     try:
-        return dict(members(mapping))
+        return rule(value)
     except RefusedError as refusal:
-        raise refusal.at(path) from None
+        raise RefusedError(refusal.error, refusal.reason, piece + refusal.piece) from None
 
 
-def _mapping(value: object, path: str) -> object:
-    try:
-        plain = value if type(value) is dict else converted(value)
-    except RefusedError as refusal:
-        raise refusal.at(path) from None
+def _mapping(value: object) -> object:
+    plain = converted(value)
     if not isinstance(plain, Mapping):
-        raise TypeError(
-            f"{path} is of type {type_name(value)}: it must be a dict of names and values"
-        )
+        reason = f"is of type {type_name(value)}: it must be a dict of names and values"
+        raise RefusedError(TypeError, reason)
     return plain
 
 
-def _list_of(check: Callable[[Any, str], object]) -> Callable[[Any, str], object]:
-    def check_list(items: Any, path: str) -> object:
+def _list_of(check: Callable[[dict[str, Any]], object]) -> Callable[[Any], object]:
+    def check_item(item: object) -> object:
+        if not isinstance(item, Mapping):
+            raise RefusedError(TypeError, f"is of type {type_name(item)}: it must be a dict")
+        return check(dict(members(item)))
+
+    def check_list(items: Any) -> object:
         if not isinstance(items, (list, tuple)):
-            raise TypeError(f"{path} is of type {type_name(items)}: it must be a list of dicts")
-        return [check(item, f"{path}[{number}]") for number, item in enumerate(items)]
+            reason = f"is of type {type_name(items)}: it must be a list of dicts"
+            raise RefusedError(TypeError, reason)
+        return [_within(f"[{number}]", check_item, item) for number, item in enumerate(items)]
 
     return check_list
 
 
-def _metric(metric: Any, path: str, value_name: str = "value") -> dict[str, Any]:
+def _metric(fields: dict[str, Any], value_name: str = "value") -> dict[str, Any]:
     from kestra._task import numbers
 
-    fields = _fields(metric, path)
     type_ = fields.get("type")
     is_timer = isinstance(type_, str) and type_ == "timer"
     rules = {
@@ -223,39 +235,20 @@ def _metric(metric: Any, path: str, value_name: str = "value") -> dict[str, Any]
         "tags": _tags,
         "timestamp": numbers.instant,
     }
-    _check(fields, path, rules, value_name)
+    _check(fields, rules, value_name)
     for key in ("name", "type", "value"):
         if key not in fields:
-            raise ValueError(f"{path}.{key} is missing: a metric has a name, a type and a value")
+            reason = "is missing: a metric has a name, a type and a value"
+            raise RefusedError(ValueError, reason, f".{key}")
     return fields
 
 
-def _log(entry: Any, path: str) -> dict[str, Any]:
-    fields = _fields(entry, path)
-    _check(fields, path, _LOG_RULES)
+def _log(fields: dict[str, Any]) -> dict[str, Any]:
+    _check(fields, _LOG_RULES)
     if "level" not in fields:
-        raise ValueError(f"{path}.level is missing: it must be one of {', '.join(LOG_LEVELS)}")
+        reason = f"is missing: it must be one of {', '.join(LOG_LEVELS)}"
+        raise RefusedError(ValueError, reason, ".level")
     return fields
-
-
-def _fields(item: object, path: str) -> dict[str, Any]:
-    if not isinstance(item, Mapping):
-        raise TypeError(f"{path} is of type {type_name(item)}: it must be a dict")
-    return _members(item, path)
-
-
-def _check(fields: dict[str, Any], path: str, rules: Rules, value_name: str = "value") -> None:
-    """Put what a value stands for in its place; fields without a rule are carried along."""
-    for name, rule in rules.items():
-        if name in fields:
-            try:
-                fields[name] = rule(fields[name])
-            except RefusedError as refusal:
-                shown = value_name if name == "value" else name
-                raise refusal.at(f"{path}.{shown}") from None
-
-
-# --- the rules: what a value stands for, or `RefusedError` ------------------------------------
 
 
 def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
@@ -297,10 +290,7 @@ def _tags(tags: object) -> dict[str, Any] | None:
                 "has a tag without a name, after which the engine reads nothing more of the task: "
                 "name it",
             )
-        try:
-            plain = _tag(value)
-        except RefusedError as refusal:
-            raise RefusedError(refusal.error, refusal.reason, path_piece(name)) from None
+        plain = _within(path_piece(name), _tag, value)
         if plain is not None:
             kept[name] = plain
     return kept
@@ -329,7 +319,7 @@ def _message(message: object) -> object:
 
 
 _LOG_RULES: Rules = {"level": _one_of(LOG_LEVELS), "message": _message}
-_PARTS: dict[str, Callable[[Any, str], object]] = {
+_PARTS: Rules = {
     "outputs": _mapping,
     "assets": _mapping,
     "metrics": _list_of(_metric),

@@ -47,17 +47,6 @@ def signal_handlers() -> set[CodeType]:
     return codes
 
 
-def write_patiently(descriptor: int, data: memoryview) -> None:
-    """Write bytes to a descriptor that does not block, however slow the reader is."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError as error:  # a reader that is slow, not a loop that is hot
-            if not is_ours(error):
-                raise
-            wait_until_writable(descriptor)
-
-
 def wait_until_writable(descriptor: int) -> None:
     """Wait for the reader, where the descriptor does not block."""
     from select import select

@@ -334,15 +334,15 @@ def is_same_file(one: int, other: int) -> bool:
 
 def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
-    try:
-        while rest:
+    while rest:
+        try:
             rest = rest[os.write(descriptor, rest) :]
-    except BlockingIOError as error:
-        from kestra._task.descriptor import is_ours, write_patiently
+        except BlockingIOError as error:
+            from kestra._task.descriptor import is_ours, wait_until_writable
 
-        if not is_ours(error):  # but of a signal handler
-            raise
-        write_patiently(descriptor, rest)
+            if not is_ours(error):  # but of a signal handler
+                raise
+            wait_until_writable(descriptor)  # a reader that is slow, not a loop that is hot
 
 
 def _line_ends(encoding: str) -> str:

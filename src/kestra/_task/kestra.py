@@ -370,16 +370,8 @@ class Kestra:
         """
         from kestra._task.programs import run
 
-        return run(
-            arguments,
-            stdout=stdout,
-            stderr=stderr,
-            check=check,
-            parse=parse,
-            timeout=timeout,
-            cwd=cwd,
-            env=env,
-        )
+        levels = {"stdout": stdout, "stderr": stderr}
+        return run(arguments, levels, parse, timeout, check=check, cwd=cwd, env=env)
 
     @staticmethod
     def read(path_: str | PathLike[str]) -> list[Any]:

@@ -48,7 +48,6 @@ def signal_handlers() -> set[CodeType]:
 
 
 def wait_until_writable(descriptor: int) -> None:
-    """Wait for the reader, where the descriptor does not block."""
     from select import select
 
     select((), (descriptor,), ())
@@ -89,18 +88,14 @@ def write_in_pieces(stream: Stream, write: Callable[[str], int], text: str) -> i
 
 
 def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool) -> bool:
-    """Make the best of what has ended the write of a frame; return True if it can be made again.
-
-    Raises:
-        BrokenPipeError: The reader is gone, which Windows calls by another name.
-    """
+    """Make the best of what has ended the write of a frame; return True if it can be made again."""
     if real.plain_below and says_no_lock(error) and not is_without_reader(error):
         real.plain_below = 0
         return True
     if is_ours(error):
         if is_without_reader(error):
             discard_from_now_on(real.descriptor)
-            if not isinstance(error, BrokenPipeError):
+            if not isinstance(error, BrokenPipeError):  # Windows calls it by another name
                 raise BrokenPipeError(*error.args) from None
             return False
         if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
@@ -115,7 +110,6 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
 
 
 def is_without_reader(error: BaseException) -> bool:
-    """Return True if an error means that the reader of a pipe is gone."""
     is_windows = os.name == "nt" and isinstance(error, OSError) and error.errno == EINVAL
     return isinstance(error, BrokenPipeError) or is_windows
 
@@ -126,7 +120,6 @@ def says_no_lock(error: BaseException) -> bool:
 
 
 def discard_from_now_on(descriptor: int) -> None:
-    """Lead a descriptor to nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)
     os.close(null)

@@ -126,7 +126,7 @@ class Stream:
         self.most_text = sys.maxsize if self.is_buffered else self.piece  # written as it comes
         if gate.open_line is not None:
             self.mind_processes()
-        if not is_blocking(self.descriptor):
+        if not _asked(lambda: os.get_blocking(self.descriptor), otherwise=True):
             from kestra._task.descriptor import expect_blocking
 
             expect_blocking(self)
@@ -301,10 +301,6 @@ def descriptor_of(stream: Any) -> int | None:
     return raw.fileno() if type(raw) is FileIO else None
 
 
-def is_blocking(descriptor: int) -> bool:
-    return _asked(lambda: os.get_blocking(descriptor), otherwise=True)
-
-
 def bytes_at_once(descriptor: int) -> int:
     # POSIX promises 512 that a pipe takes as a whole, or not at all.
     return _asked(lambda: os.fpathconf(descriptor, "PC_PIPE_BUF"), otherwise=512)
@@ -322,11 +318,7 @@ def _asked(ask: Callable[[], T], *, otherwise: T) -> T:
 
 
 def is_same_file(one: int, other: int) -> bool:
-    """Return True if two descriptors lead to the same place, as by `2>&1`.
-
-    Raises:
-        OSError: One of them is closed.
-    """
+    """Return True if two descriptors lead to the same place, as by `2>&1`."""
     first, second = os.fstat(one), os.fstat(other)
     # Every pipe of Windows has the number 0.
     return first.st_ino != 0 and os.path.samestat(first, second)

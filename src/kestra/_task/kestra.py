@@ -106,9 +106,8 @@ class Kestra:
             message = {"name": name, "type": type_, "value": value, "tags": tags}
             Kestra._send({"metrics": [message]})
             return
-        frame = frames.usual_metric_frame(name, type_, value, tags)
-        if frame is None:
-            frame = frames.metric_frame(name, type_, value, tags)
+        metric = name, type_, value, tags
+        frame = frames.usual_metric_frame(*metric) or frames.metric_frame(*metric)
         stdout.write_metric(frame, name, type_, tags)
 
     _metrics = metrics

@@ -33,11 +33,8 @@ class OnKill:
     """What `Kestra.on_kill` returns: a context manager, a decorator, and an object to ask.
 
     Handlers that follow each other call each other, the last one first: `_before` of one may be
-    that of another, or one that somebody else has set.
-
-    Args:
-        cleanup: What to call; None puts the end off until the block has ended.
-        notify: What is called, in its place, at once.
+    that of another, or one that somebody else has set. Without a cleanup, `notify` is called at
+    once, and the end put off until the block has ended.
     """
 
     def __init__(
@@ -128,7 +125,6 @@ class OnKill:
         self._pass_on(signum, frame)
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:
-        """Let the handler that was there before go on, and end unless it puts that off."""
         if callable(self._before):
             self._before(signum, frame)
             if isinstance(getattr(self._before, "__self__", None), OnKill):
@@ -137,7 +133,6 @@ class OnKill:
 
 
 def _end(signum: int, *, is_child: bool) -> NoReturn:
-    """End with the status of the signal."""
     if not is_child:  # which has a copy of its parent's text
         if "kestra._task.prints" in sys.modules:
             from kestra._task.prints import finish

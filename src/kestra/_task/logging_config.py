@@ -65,11 +65,7 @@ def restore() -> None:
 
 
 def level_number(level: int | str, source: str) -> int:
-    """Return the number of a level that may be a name, its own or that of an engine.
-
-    Raises:
-        ValueError: There is none; the message names the `source`.
-    """
+    """Return the number of a level that may be a name, its own or that of an engine."""
     number: object = level
     if isinstance(level, str):
         name = level.strip().upper()

@@ -23,24 +23,17 @@ _NEVER_NULL = frozenset({str, int, bool})  # a tag of another type may be one th
 
 
 class MetricTypes:
-    """The types of the metrics that were sent to one place.
-
-    Attributes:
-        known: The type by `name`, or `(name, {tag keys})`; and the calls that agree with it, as
-            `(name, type, tag key, …)`.
-    """
-
-    __slots__ = ("known",)
+    """The types of the metrics that were sent to one place."""
 
     def __init__(self) -> None:
+        # By name, or `(name, {tag keys})`; and the calls that agree, as `(name, type, key, …)`.
         self.known: dict[object, str] = {}
 
     def claim(self, name: str, type_: str, tags: Mapping[str, Any] | None) -> None:
-        """Note the type of a metric that is about to be sent.
+        """Note the type of a metric that is about to be sent; refuse a second one.
 
-        Raises:
-            ValueError: This name, with the same tag names, had another type. An engine registers
-                a metric by these until it is restarted: the clash outlives the execution.
+        An engine registers a metric by its name and tag names until it is restarted: the clash
+        outlives the execution.
         """
         tags = tags or {}
         claim: tuple[object, ...] | None = (name, type_, *tags)

@@ -87,16 +87,9 @@ _encode = _encoder(None) if make_encoder is not None else None  # not constructe
 
 
 def json_text(value: object, path: str, depth: int = 1) -> str:
-    """`value` as JSON text in ASCII.
+    """`value` as JSON text in ASCII; a `TypeError` or a `ValueError` says why it cannot be sent.
 
-    Args:
-        value: What to write; nothing of it is changed.
-        path: Where the value stands in the message, to name it in an error: `outputs`.
-        depth: How many objects and lists are open around it.
-
-    Raises:
-        TypeError: A value or a key that JSON cannot hold.
-        ValueError: One that JSON could hold, but the engine would drop, or crash on.
+    Its `path`, `outputs`, is for that error; `depth` objects and lists are open around it.
     """
     if _encode is not None:
         # A circle ends at the recursion limit: where a script has raised that, with a crash.
@@ -135,15 +128,11 @@ def _is_known(value: object, text: str, depth: int, is_flat: bool, is_short: boo
     )
 
 
-# --- any value, part by part ------------------------------------------------------------------
+# --- any value, part by part; each of these may raise `RefusedError` --------------------------
 
 
 def converted(value: object, readings: Readings | None = None) -> object:
-    """What a value stands for, as a value of a JSON type, or as it is where it has no reading.
-
-    Raises:
-        RefusedError: There is a remedy for values of this type, or no obvious lossless reading.
-    """
+    """What a value stands for, as a value of a JSON type, or as it is where it has no reading."""
     if type(value) in _CONTAINERS or isinstance(value, _SCALARS):
         return value
     from kestra._values import table
@@ -155,11 +144,7 @@ def converted(value: object, readings: Readings | None = None) -> object:
 
 
 def key_text(key: object) -> str:
-    """The text of an object's key: what `json.dumps` makes of it, or that of a date, UUID, ….
-
-    Raises:
-        RefusedError: It has none.
-    """
+    """The text of an object's key: what `json.dumps` makes of it, or that of a date, UUID, …."""
     if type(key) is str and key.isascii() and len(key) < MAX_TEXT:
         return key
     plain = key
@@ -191,11 +176,7 @@ def members(mapping: Mapping[Any, T]) -> Iterator[tuple[str, T]]:
 
 
 def scalar_text(value: object) -> str | None:
-    """A value of a JSON type as JSON text; None where it is not a scalar.
-
-    Raises:
-        RefusedError: The engine would drop the frame, or crash on it.
-    """
+    """A value of a JSON type as JSON text; None where it is not a scalar."""
     if isinstance(value, str):
         check_text(value)
         return quote(value)

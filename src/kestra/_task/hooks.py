@@ -160,9 +160,6 @@ class Stream:
         if own.get("flush") is self._flush_hook is not None:
             del own["flush"]
 
-    def takes_frames(self, write: object) -> bool:
-        return write is self.hook and self.is_own
-
     def flush_text(self) -> None:
         if self.unflushed:
             from kestra._task.processes import alone

@@ -21,7 +21,7 @@ from kestra._task.descriptor import is_ours, says_no_lock, write_in_pieces
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from kestra._task.hooks import Gate, Stream
 
@@ -33,7 +33,7 @@ except ImportError:  # Windows: one write is whole there
     fcntl = None  # type: ignore[assignment]
 
 # Elsewhere `/dev/fd/1` is the same open file, not one of its own.
-_OFD_LOCK = getattr(fcntl, "F_OFD_SETLKW", None) if sys.platform == "linux" else None
+_OFD_LOCK: Any = getattr(fcntl, "F_OFD_SETLKW", None) if sys.platform == "linux" else None
 _SHORT = 1_000  # characters that stay in any buffer
 
 
@@ -102,14 +102,9 @@ def before_fork(gates: Iterable[tuple[Gate, Stream | None]]) -> None:
 
 
 def _lock(gate: Gate, descriptor: int) -> None:
-    if fcntl is None:
-        return
     while True:
         try:
-            if gate.own_descriptor is not None and _OFD_LOCK is not None:
-                fcntl.fcntl(gate.own_descriptor, _OFD_LOCK, _range(fcntl.F_WRLCK))
-            else:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX)
+            _set_lock(gate, descriptor, is_taken=True)
         except OSError as error:
             if error.errno == EDEADLK:  # also the false alarm for two threads of two processes each
                 time.sleep(0.001)
@@ -123,23 +118,24 @@ def _lock(gate: Gate, descriptor: int) -> None:
 
 
 def _unlock(gate: Gate, descriptor: int) -> None:
-    if fcntl is None:
-        return
     try:
-        if gate.own_descriptor is not None and _OFD_LOCK is not None:
-            # Closing it is not enough: a child that another thread has just started may have it.
-            fcntl.fcntl(gate.own_descriptor, _OFD_LOCK, _range(fcntl.F_UNLCK))
-            _close_own(gate)
-        else:
-            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+        # Closing it is not enough: a child that another thread has just started may have it.
+        _set_lock(gate, descriptor, is_taken=False)
     except OSError as error:
         if not says_no_lock(error):
             raise
+    _close_own(gate)
 
 
-def _range(kind: int) -> bytes:
-    """Return a `struct flock` for the whole file, as long as that of any platform."""
-    return kind.to_bytes(2, sys.byteorder) + bytes(30)
+def _set_lock(gate: Gate, descriptor: int, *, is_taken: bool) -> None:
+    if fcntl is None:
+        return
+    if gate.own_descriptor is None:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX if is_taken else fcntl.LOCK_UN)
+    else:
+        kind = fcntl.F_WRLCK if is_taken else fcntl.F_UNLCK
+        # A `struct flock` for the whole file, as long as that of any platform.
+        fcntl.fcntl(gate.own_descriptor, _OFD_LOCK, kind.to_bytes(2, sys.byteorder) + bytes(30))
 
 
 def _reopened(stream: Stream) -> int | None:

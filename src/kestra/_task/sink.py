@@ -30,7 +30,8 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from _thread import RLock, _count, get_ident
+from _thread import RLock, get_ident
+from _thread import _count as _other_threads
 
 from kestra._task.hooks import (
     IDLE,
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from kestra._task.metric_types import MetricTypes
 
 _modules, _streams, _write = sys.modules, vars(sys), os.write  # looked up once
-_other_threads = _count
 _alone: list[Any] = []  # that of `processes`, once it is needed
 
 _UNBOUND: Any = object()  # no stream, not even None
@@ -118,13 +118,14 @@ class _Place:
         own_of_buffer: dict[str, Any] = {}
         if descriptor_of(target) is not None:
             self._set_real(target)
-            own, own_of_buffer = vars(target), vars(target.buffer)
+            real, own, own_of_buffer = self.real, vars(target), vars(target.buffer)
             if (
-                self.real is not None
-                and self.real.takes_frames(own.get("write"))
+                real is not None
+                and real.is_own
+                and own.get("write") is real.hook
                 and "write" not in own_of_buffer
             ):
-                stand_in, hook = None, self.real.hook
+                stand_in, hook = None, real.hook
         elif self.real is None:
             self._set_real(getattr(sys, f"__{self.name}__"))
         self.stand_in, self._hook = stand_in, hook

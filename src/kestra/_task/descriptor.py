@@ -38,9 +38,11 @@ def codes_of(*functions: Any) -> set[CodeType]:
 
 def signal_handlers() -> set[CodeType]:
     """Return the code of the signal handlers that are set."""
-    signal: Any = sys.modules.get("signal")
+    signal = sys.modules.get("signal")
     codes: set[CodeType] = set()
-    for number in signal.valid_signals() if signal is not None else ():
+    if signal is None:
+        return codes
+    for number in signal.valid_signals():
         handler: Any = signal.getsignal(number)
         handler = getattr(handler, "func", handler)  # of a `partial`
         codes |= codes_of(handler, type(handler).__call__)

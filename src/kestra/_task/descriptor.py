@@ -6,11 +6,13 @@ import os
 import sys
 from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
 from itertools import pairwise
+from stat import S_ISREG
 from types import FrameType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kestra._task.hooks import Stream
     from kestra._task.sink import Sink
@@ -47,19 +49,7 @@ def is_signal_handler(frame: FrameType) -> bool:
     )
 
 
-def write_patiently(descriptor: int, data: memoryview) -> None:
-    """Write bytes to a descriptor that does not block, however slow the reader is."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError as error:  # a reader that is slow, not a loop that is hot
-            if not is_ours(error):
-                raise
-            wait_until_writable(descriptor)
-
-
 def wait_until_writable(descriptor: int) -> None:
-    """Wait for the reader, where the descriptor does not block."""
     from select import select
 
     select((), (descriptor,), ())
@@ -100,18 +90,14 @@ def write_in_pieces(stream: Stream, write: Callable[[str], int], text: str) -> i
 
 
 def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool) -> bool:
-    """Make the best of what has ended the write of a frame; return True if it can be made again.
-
-    Raises:
-        BrokenPipeError: The reader is gone, which Windows calls by another name.
-    """
+    """Make the best of what has ended the write of a frame; return True if it can be made again."""
     if real.plain_below and says_no_lock(error) and not is_without_reader(error):
         real.plain_below = 0
         return True
     if is_ours(error):
         if is_without_reader(error):
             discard_from_now_on(real.descriptor)
-            if not isinstance(error, BrokenPipeError):
+            if not isinstance(error, BrokenPipeError):  # Windows calls it by another name
                 raise BrokenPipeError(*error.args) from None
             return False
         if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
@@ -126,7 +112,6 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
 
 
 def is_without_reader(error: BaseException) -> bool:
-    """Return True if an error means that the reader of a pipe is gone."""
     is_windows = os.name == "nt" and isinstance(error, OSError) and error.errno == EINVAL
     return isinstance(error, BrokenPipeError) or is_windows
 
@@ -134,6 +119,12 @@ def is_without_reader(error: BaseException) -> bool:
 def says_no_lock(error: BaseException) -> bool:
     """Return True if an error means that this kind of file, or its file system, has no locks."""
     return isinstance(error, OSError) and error.errno in _NO_LOCK
+
+
+def leads_to_empty_file(stream: Any) -> bool:
+    stream.flush()
+    status = os.fstat(stream.fileno())
+    return S_ISREG(status.st_mode) and not status.st_size
 
 
 def is_same_object(one: int, other: int) -> bool:
@@ -150,7 +141,6 @@ def is_same_object(one: int, other: int) -> bool:
 
 
 def discard_from_now_on(descriptor: int) -> None:
-    """Lead a descriptor to nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)
     os.close(null)

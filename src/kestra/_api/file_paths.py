@@ -12,17 +12,12 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 255
 _FLOWS = "_flows"
-IGNORE_FILES = (".gitignore", ".kestraignore")  # the last one has the last word
+_IGNORE_FILES = (".gitignore", ".kestraignore")  # the last one has the last word
 _PIECE = 1 << 20
 
 
 def checked_path(path: Any, name: str = "path") -> str:
-    """Return the path of a file, without a slash at its beginning.
-
-    Raises:
-        TypeError: It is not a path.
-        ValueError: A server would change it, merge it with another, or refuse it.
-    """
+    """Return the path of a file, without a slash at its beginning."""
     text = checked_folder(path, name)
     if not text:
         raise ValueError(f"{name} must name a file, not the root of the namespace")
@@ -34,43 +29,38 @@ def checked_folder(path: Any, name: str = "path") -> str:
 
     Raises:
         TypeError: It is not a path.
-        ValueError: As of `checked_path`.
+        ValueError: A server would change it, merge it with another, or refuse it.
     """
     if isinstance(path, PurePath):
         path = path.as_posix()
     if not isinstance(path, str):
         raise TypeError(f"{name} must be a path in the namespace, not {type(path).__name__}")
     text = path.removeprefix("/").removesuffix("/")
-    if text and (fault := _fault(text)):
-        raise ValueError(f"{name} {fault}: {path!r}")
-    return text
-
-
-def _fault(path: str) -> str:
-    """Return why a path would not be kept as it is, or nothing."""
-    parts = path.split("/")
+    parts = text.split("/")
     faults = {
-        "must have no space, which a server stores as '+', so that two files become one": " "
-        in path,
-        "must have no backslash, which a server takes for a slash": "\\" in path,
-        "must have printable characters only": not path.isprintable(),
-        "must have no empty part, and no '.' or '..'": not {"", ".", ".."}.isdisjoint(parts),
-        f"must have no part of more than {_LONGEST_NAME} characters": any(
-            len(part) > _LONGEST_NAME for part in parts
+        "must have no space, which a server stores as '+', so that two files become one": (
+            " " in text
+        ),
+        "must have no backslash, which a server takes for a slash": "\\" in text,
+        "must have printable characters only": not text.isprintable(),
+        "must have no empty part, and no '.' or '..'": (
+            bool(text) and not {"", ".", ".."}.isdisjoint(parts)
+        ),
+        f"must have no part of more than {_LONGEST_NAME} characters": (
+            max(map(len, parts)) > _LONGEST_NAME
         ),
         "must not be in _flows, where a file becomes a flow: use namespace.flows.deploy": (
             parts[0] == _FLOWS
         ),
     }
-    return next((fault for fault, is_so in faults.items() if is_so), "")
+    for fault, is_so in faults.items():
+        if is_so:
+            raise ValueError(f"{name} {fault}: {path!r}")
+    return text
 
 
 def is_kept(path: str) -> bool:
-    """Return True for a file in an export that is a file of the namespace, not one of its flows.
-
-    Raises:
-        ValueError: It would be written outside of its folder.
-    """
+    """Return True for a file in an export that is a file of the namespace, not one of its flows."""
     parts = path.split("/")
     if ".." in parts or "\\" in path or "" in parts[:-1]:
         raise ValueError(f"the server has a file with a path that cannot be used: {path!r}")
@@ -87,14 +77,13 @@ class Ignored:
     def __call__(self, path: str) -> bool:
         """Return True if a file, or one of the folders that it is in, is to be left alone."""
         parts = path.split("/")
-        if ".git" in parts or parts[-1] in IGNORE_FILES:
+        if ".git" in parts or parts[-1] in _IGNORE_FILES:
             return True
         # As of Git: a folder that is left out is so with all in it; else the deepest file decides.
-        return any(
-            self._is_named(parts[:end], end < len(parts)) for end in range(1, len(parts) + 1)
-        )
+        ends = range(1, len(parts) + 1)
+        return any(self._is_named(parts[:end], is_folder=end < len(parts)) for end in ends)
 
-    def _is_named(self, parts: list[str], is_folder: bool) -> bool:
+    def _is_named(self, parts: list[str], *, is_folder: bool) -> bool:
         end = "/" if is_folder else ""
         for depth in reversed(range(len(parts))):
             spec = self._spec("/".join(parts[:depth]))
@@ -106,7 +95,7 @@ class Ignored:
     def _spec(self, folder: str) -> Any:
         if folder not in self._specs:
             lines: list[str] = []
-            for name in IGNORE_FILES:
+            for name in _IGNORE_FILES:
                 path = self._root / folder / name
                 if path.is_file():
                     lines += map(_contents, path.read_text("utf-8-sig").splitlines())
@@ -120,11 +109,7 @@ def _contents(line: str) -> str:
 
 
 def local_files(root: Path, ignored: Ignored) -> Iterator[str]:
-    """Yield the files below a folder, but those that are ignored; no links to folders.
-
-    Raises:
-        NotADirectoryError: It is not a folder.
-    """
+    """Yield the files below a folder, but those that are ignored; no links to folders."""
     if not root.is_dir():
         raise NotADirectoryError(f"local must be a folder: {str(root)!r}")
     for folder, _, names in sorted(os.walk(root)):

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 KEY_VARIABLE = "KESTRA_WEBHOOK_KEY"
 
-_KV = """\
-Read and write the key-value store of a namespace.
-"""
+_KV = "Read and write the key-value store of a namespace.\n"
 _KV_MORE = """\
 examples:
   python -m kestra kv set company.team cursor 2026-01-31 --type date
@@ -29,9 +27,7 @@ examples:
   python -m kestra kv get company.team cursor
   python -m kestra kv list company.team --json
 """
-_FILES = """\
-Read and write the files of a namespace.
-"""
+_FILES = "Read and write the files of a namespace.\n"
 _FILES_MORE = """\
 examples:
   python -m kestra files ls company.team etl -r
@@ -39,18 +35,14 @@ examples:
   python -m kestra files sync company.team src --to etl --dry-run
   python -m kestra files sync company.team src --to etl --down
 """
-_FLOWS = """\
-Show, validate and deploy the flows of a namespace.
-"""
+_FLOWS = "Show, validate and deploy the flows of a namespace.\n"
 _FLOWS_MORE = """\
 examples:
   python -m kestra flows validate flows/
   python -m kestra flows deploy company.team flows/ --dry-run
   python -m kestra flows get company.team report > report.yml
 """
-_EXECUTIONS = """\
-Show executions of a namespace, the newest first.
-"""
+_EXECUTIONS = "Show executions of a namespace, the newest first.\n"
 _EXECUTIONS_MORE = """\
 examples:
   python -m kestra executions company.team --flow report --state FAILED --since 1d
@@ -74,7 +66,7 @@ def add_namespace_commands(commands: Commands, added: Added) -> None:
     parser = added(
         commands, "executions", "show executions of a namespace", _EXECUTIONS, _EXECUTIONS_MORE
     )
-    _add_namespace(parser)
+    parser.add_argument("namespace", metavar="NAMESPACE")
     parser.add_argument("--flow", metavar="FLOW", help="only of this flow")
     parser.add_argument(
         "--state", dest="states", metavar="STATE", action="append", help="only in this state "
@@ -92,10 +84,10 @@ def add_namespace_commands(commands: Commands, added: Added) -> None:
     parser.add_argument(
         "--limit", metavar="N", type=_count, default=50, help="how many (default: %(default)s)"
     )
-    _add_json(parser, "show one JSON object a line")
+    _add_json(parser)
     _add_server(parser)
     parser = added(commands, "webhook", "call the webhook of a flow", _WEBHOOK, _WEBHOOK_MORE)
-    _add_namespace(parser)
+    parser.add_argument("namespace", metavar="NAMESPACE")
     parser.add_argument("flow", metavar="FLOW", help="the id of the flow")
     parser.add_argument("body", metavar="BODY", nargs="?", help="a JSON object or list, or text")
     parser.add_argument(
@@ -107,12 +99,9 @@ def add_namespace_commands(commands: Commands, added: Added) -> None:
 
 def _add_kv(commands: Commands, added: Added) -> None:
     below = _group(added(commands, "kv", "the key-value store of a namespace", _KV, _KV_MORE))
-    parser = _sub(below, "kv get", "show the value of a key as JSON")
-    parser.add_argument("key", metavar="KEY")
+    parser = _sub(below, "kv get", "show the value of a key as JSON", "key")
     _add_json(parser, "show one JSON object: key, value, type, revision, dates")
-    parser = _sub(below, "kv set", "put a value")
-    parser.add_argument("key", metavar="KEY")
-    parser.add_argument("value", metavar="VALUE")
+    parser = _sub(below, "kv set", "put a value", "key", "value")
     parser.add_argument(
         "--type", choices=("json", "text", "date", "datetime", "duration"), help="what the value "
         "is (default: JSON if it can be read as such, else text; a duration is PT90S or 90)",
@@ -120,8 +109,7 @@ def _add_kv(commands: Commands, added: Added) -> None:
     parser.add_argument("--ttl", metavar="SECONDS", type=seconds, help="how long to keep it")
     parser.add_argument("--description", metavar="TEXT", help="what people see beside it")
     _add_dry_run(parser)
-    parser = _sub(below, "kv list", "list the keys")
-    _add_json(parser, "show one JSON object a line")
+    _add_json(_sub(below, "kv list", "list the keys"))
     parser = _sub(below, "kv delete", "delete keys")
     parser.add_argument("keys", metavar="KEY", nargs="+")
     _add_dry_run(parser)
@@ -132,36 +120,30 @@ def _add_files(commands: Commands, added: Added) -> None:
     parser = _sub(below, "files ls", "list a folder")
     parser.add_argument("path", metavar="PATH", nargs="?", default="")
     parser.add_argument("-r", "--recursive", action="store_true", help="list all files below it")
-    _add_json(parser, "show one JSON object a line")
-    parser = _sub(below, "files get", "fetch a file")
-    parser.add_argument("path", metavar="PATH")
+    _add_json(parser)
+    parser = _sub(below, "files get", "fetch a file", "path")
     parser.add_argument("to", metavar="TO", nargs="?", help="the local file (default: stdout)")
-    parser = _sub(below, "files put", "send a file")
-    parser.add_argument("local", metavar="LOCAL")
-    parser.add_argument("path", metavar="PATH")
-    _add_dry_run(parser)
-    parser = _sub(below, "files sync", "make a folder of the namespace what a local one has")
-    parser.add_argument("local", metavar="LOCAL")
+    _add_dry_run(_sub(below, "files put", "send a file", "local", "path"))
+    what = "make a folder of the namespace what a local one has"
+    parser = _sub(below, "files sync", what, "local")
     parser.add_argument("--to", metavar="PATH", default="", help="the folder in the namespace")
     parser.add_argument("--down", action="store_true", help="the reverse: fetch what differs")
     parser.add_argument("--delete", action="store_true", help="delete what only the target has")
     _add_dry_run(parser)
-    _add_json(parser, "show one JSON object a line")
+    _add_json(parser)
 
 
 def _add_flows(commands: Commands, added: Added) -> None:
     below = _group(added(commands, "flows", "the flows of a namespace", _FLOWS, _FLOWS_MORE))
-    parser = _sub(below, "flows list", "list the flows")
-    _add_json(parser, "show one JSON object a line")
-    parser = _sub(below, "flows get", "show the source of a flow")
-    parser.add_argument("flow", metavar="FLOW")
+    _add_json(_sub(below, "flows list", "list the flows"))
+    parser = _sub(below, "flows get", "show the source of a flow", "flow")
     parser.add_argument("--revision", metavar="N", type=int, help="(default: the latest)")
     _add_json(parser, "show one JSON object: id, revision, source and more")
     parser = _sub(below, "flows validate", "let the server check sources", namespace=False)
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="files, or folders of them")
-    _add_json(parser, "show one JSON object a line")
+    _add_paths(parser)
+    _add_json(parser)
     parser = _sub(below, "flows deploy", "make the flows what sources say")
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="files, or folders of them")
+    _add_paths(parser)
     parser.add_argument(
         "--delete", action="store_true", help="delete the flows that are not among them"
     )
@@ -169,7 +151,7 @@ def _add_flows(commands: Commands, added: Added) -> None:
         "--override-namespace", action="store_true", help="deploy those of other namespaces here"
     )
     _add_dry_run(parser)
-    _add_json(parser, "show one JSON object a line")
+    _add_json(parser)
 
 
 # --- what several have ---
@@ -179,21 +161,22 @@ def _group(parser: Parser) -> Commands:
     return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
 
-def _sub(below: Commands, name: str, what: str, *, namespace: bool = True) -> Parser:
+def _sub(below: Commands, name: str, what: str, *names: str, namespace: bool = True) -> Parser:
+    """Add a command, with what it has to be given."""
     parser = below.add_parser(name.partition(" ")[2], help=what, description=what.capitalize(),
                               allow_abbrev=False)  # fmt: skip
     parser.set_defaults(name=name)
-    if namespace:
-        _add_namespace(parser)
+    for each in ("namespace", *names) if namespace else names:
+        parser.add_argument(each, metavar=each.upper())
     _add_server(parser)
     return parser
 
 
-def _add_namespace(parser: Parser) -> None:
-    parser.add_argument("namespace", metavar="NAMESPACE")
+def _add_paths(parser: Parser) -> None:
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="files, or folders of them")
 
 
-def _add_json(parser: Parser, what: str) -> None:
+def _add_json(parser: Parser, what: str = "show one JSON object a line") -> None:
     parser.add_argument("--json", action="store_true", help=what)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.stored import body, checked_headers, checked_key, value_of
+from kestra._api.namespaces import Execution
+from kestra._api.stored import put_request, value_of
 from kestra._cli import exits
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, printable, room_on, show, show_bytes
@@ -20,9 +23,9 @@ from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from kestra._api.namespaces import Change
+    from kestra._api.namespaces import Change, FileInfo, FlowSource
     from kestra._cli.display import Display
     from kestra._client.flow import Flow
     from kestra._client.namespace import Namespace
@@ -32,28 +35,31 @@ _RESET = "\x1b[0m"
 _LEAST = 8  # columns of a cell that is cut
 
 
-def _kv_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
+@contextmanager
+def _naming_key(options: argparse.Namespace) -> Iterator[None]:
     try:
+        yield
+    except KeyError as error:
+        key = error.args[0]
+        raise KestraError(f"there is no key {key!r} in the namespace {options.namespace}") from None
+
+
+def _kv_get(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
+    with _naming_key(options):
         if options.json:
-            shown = {**asdict(ns.kv.info(options.key)), "value": ns.kv[options.key]}
+            _show_json({**asdict(ns.kv.info(options.key)), "value": ns.kv[options.key]})
         else:
-            shown = ns.kv[options.key]
-    except KeyError:
-        raise _missing(options.namespace, options.key) from None
-    _show_json(shown)
-    return exits.GOOD
+            _show_json(ns.kv[options.key])
 
 
-def _kv_set(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
+def _kv_set(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
     value = _value(options.value, options.type)
     if options.dry_run:
-        checked_headers(options.ttl, options.description)
-        body(value, f"kv[{checked_key(options.key)!r}]")
-        display.note(f"{options.key} would be put as {type(value).__name__}.")
+        put_request(options.key, value, options.ttl, options.description)
     else:
         ns.kv.set(options.key, value, ttl=options.ttl, description=options.description)
-        display.note(f"{options.key} is put as {type(value).__name__}.")
-    return exits.GOOD
+    done = "would be" if options.dry_run else "is"
+    display.note(f"{options.key} {done} put as {type(value).__name__}.")
 
 
 def _value(text: str, kind: str | None) -> Any:
@@ -84,62 +90,41 @@ def _value(text: str, kind: str | None) -> Any:
         return text
 
 
-def _kv_list(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    infos = ns.kv.list()
-    if options.json:
-        _show_lines(map(asdict, infos))
-    else:
-        rows = [
-            (info.key, info.revision, info.updated, info.expires, info.description)
-            for info in infos
-        ]
-        _show_table(("KEY", "REVISION", "UPDATED", "EXPIRES", "DESCRIPTION"), rows)
-    return exits.GOOD
+def _kv_list(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
+    columns = ("key", "revision", "updated", "expires", "description")
+    _show_all(options, ns.kv.list(), map(str.upper, columns), attrgetter(*columns))
 
 
-def _kv_delete(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
+def _kv_delete(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
     for key in options.keys:
-        if options.dry_run:
-            if key not in ns.kv:
-                raise _missing(options.namespace, key)
-            display.note(f"{key} would be deleted.")
-            continue
-        try:
-            del ns.kv[key]
-        except KeyError:
-            raise _missing(options.namespace, key) from None
-        display.note(f"{key} is deleted.")
-    return exits.GOOD
+        with _naming_key(options):
+            if not options.dry_run:
+                del ns.kv[key]
+            elif key not in ns.kv:
+                raise KeyError(key)
+        display.note(f"{key} {'would be' if options.dry_run else 'is'} deleted.")
 
 
-def _missing(namespace: str, key: str) -> KestraError:
-    return KestraError(f"there is no key {key!r} in the namespace {namespace}")
-
-
-def _files_ls(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
+def _files_ls(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
     found = ns.files.list(options.path, recursive=options.recursive)
-    if options.json:
-        _show_lines(map(asdict, found))
-    elif options.recursive:
+    if options.recursive and not options.json:
         show("\n".join(map(str, found)), sys.stdout, end="\n" if found else "")
-    else:
-        rows = [
-            (f"{each}/" if each.is_folder else str(each), each.size, each.modified)
-            for each in found
-        ]
-        _show_table(("PATH", "SIZE", "MODIFIED"), rows)
-    return exits.GOOD
+        return
+
+    def row(each: FileInfo) -> tuple[Any, ...]:
+        return (f"{each}/" if each.is_folder else str(each), each.size, each.modified)
+
+    _show_all(options, found, ("PATH", "SIZE", "MODIFIED"), row)
 
 
-def _files_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
+def _files_get(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
     if options.to is not None:
         ns.files.download(options.path, options.to)
     else:
         show_bytes(ns.files.read(options.path))
-    return exits.GOOD
 
 
-def _files_put(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
+def _files_put(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
     local = Path(options.local)
     if options.dry_run:
         size = local.stat().st_size
@@ -148,10 +133,9 @@ def _files_put(ns: Namespace, options: argparse.Namespace, display: Display) -> 
     else:
         ns.files.upload(local, options.path)
         display.note(f"{options.path} is written.")
-    return exits.GOOD
 
 
-def _files_sync(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
+def _files_sync(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
     def tell(change: Change) -> None:
         if not options.json:
             show(printable(f"{change.action:9} {change.name}"), sys.stdout)
@@ -165,40 +149,32 @@ def _files_sync(ns: Namespace, options: argparse.Namespace, display: Display) ->
         on_change=tell,
     )
     if options.json:
-        _show_lines(map(asdict, changes))
+        _show_lines(changes)
     elif options.dry_run:
         for change in changes:
             tell(change)
     display.note(_summary(changes, dry_run=options.dry_run))
-    return exits.GOOD
 
 
-def _flows_list(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    found = ns.flows.list()
-    if options.json:
-        _show_lines(map(asdict, found))
-    else:
-        rows = [
-            (flow.id, flow.revision, "disabled" if flow.disabled else "", flow.updated)
-            for flow in found
-        ]
-        _show_table(("FLOW", "REVISION", "", "UPDATED"), rows)
-    return exits.GOOD
+def _flows_list(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
+    def row(flow: FlowSource) -> tuple[Any, ...]:
+        return (flow.id, flow.revision, "disabled" if flow.disabled else "", flow.updated)
+
+    _show_all(options, ns.flows.list(), ("FLOW", "REVISION", "", "UPDATED"), row)
 
 
-def _flows_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
+def _flows_get(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
     flow = ns.flows.get(options.flow, revision=options.revision)
     if options.json:
         _show_json(asdict(flow))
     else:
         show_bytes((flow.source or "").encode())
-    return exits.GOOD
 
 
 def _flows_validate(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
     found = ns.flows.validate(options.paths)
     if options.json:
-        _show_lines(map(asdict, found))
+        _show_lines(found)
     else:
         for each in found:
             show(printable(str(each)), sys.stdout)
@@ -207,7 +183,7 @@ def _flows_validate(ns: Namespace, options: argparse.Namespace, display: Display
     return exits.BAD if wrong else exits.GOOD
 
 
-def _flows_deploy(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
+def _flows_deploy(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
     changes = ns.flows.deploy(
         options.paths,
         dry_run=options.dry_run,
@@ -215,7 +191,7 @@ def _flows_deploy(ns: Namespace, options: argparse.Namespace, display: Display) 
         override_namespace=options.override_namespace,
     )
     if options.json:
-        _show_lines(map(asdict, changes))
+        _show_lines(changes)
     else:
         for change in changes:
             revision = f" (revision {change.revision})" if change.revision else ""
@@ -223,7 +199,6 @@ def _flows_deploy(ns: Namespace, options: argparse.Namespace, display: Display) 
             if change.diff:
                 show(_colored(printable(change.diff)), sys.stdout)
     display.note(_summary(changes, dry_run=options.dry_run))
-    return exits.GOOD
 
 
 def _colored(diff: str) -> str:
@@ -245,7 +220,7 @@ def _summary(changes: Sequence[Change], *, dry_run: bool) -> str:
     return f"{', '.join(counts)}{' (dry run: nothing is changed)' if dry_run else ''}."
 
 
-def _executions(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
+def _executions(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
     found = ns.executions(
         options.flow,
         state=options.states,
@@ -253,13 +228,9 @@ def _executions(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
         since=options.since,
         until=options.until,
     )
-    some = islice(found, options.limit)
-    if options.json:
-        _show_lines({**asdict(each), "status": each.status} for each in some)
-    else:
-        rows = [(each.id, each.flow, each.status, each.state.start, each.url) for each in some]
-        _show_table(("ID", "FLOW", "STATE", "CREATED", "URL"), rows)
-    return exits.GOOD
+    row = attrgetter("id", "flow", "status", "state.start", "url")
+    header = ("ID", "FLOW", "STATE", "CREATED", "URL")
+    _show_all(options, islice(found, options.limit), header, row)
 
 
 def _webhook(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
@@ -268,39 +239,49 @@ def _webhook(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
         raise ValueError(
             f"the environment variable {KEY_VARIABLE} must hold the key of the webhook"
         )
-    sent: Any = options.body
-    if sent is not None:
-        value = _value(sent, None)
-        sent = value if isinstance(value, dict | list) else sent
+    body = None if options.body is None else _value(options.body, None)
+    if not isinstance(body, dict | list):
+        body = options.body
     wait = False if options.wait is None else options.wait
-    response = ns.webhook(options.flow, key, sent, wait=wait)
-    if options.json:
-        _show_json(asdict(response))
-    else:
-        _show_json(response.body if response.outputs is None else response.outputs)
+    response = ns.webhook(options.flow, key, body, wait=wait)
+    outputs = response.body if response.outputs is None else response.outputs
+    _show_json(asdict(response) if options.json else outputs)
     return exits.GOOD if response.ok else exits.BAD
 
 
 # --- what is shown ---
 
 
-def _show_json(value: Any) -> None:
-    show(json.dumps(value, default=_plain), sys.stdout)
+def _show_all(
+    options: argparse.Namespace,
+    found: Iterable[Any],
+    header: Iterable[str],
+    row: Callable[[Any], Iterable[Any]],
+) -> None:
+    if options.json:
+        _show_lines(found)
+    else:
+        _show_table(list(header), map(row, found))
 
 
-def _show_lines(values: Iterable[Any]) -> None:
-    for value in values:
-        if not show(json.dumps(value, default=_plain), sys.stdout):
+def _show_lines(found: Iterable[Any]) -> None:
+    for each in found:
+        more = {"status": each.status} if isinstance(each, Execution) else {}
+        if not _show_json({**asdict(each), **more}):
             return
+
+
+def _show_json(value: Any) -> bool:
+    return show(json.dumps(value, default=_plain), sys.stdout)
 
 
 def _plain(value: Any) -> str:
     return iso_duration(value) if isinstance(value, timedelta) else str(value.isoformat())
 
 
-def _show_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _show_table(header: list[str], rows: Iterable[Iterable[Any]]) -> None:
     """Show rows in columns, the last of them cut where the terminal ends; empty ones left out."""
-    table = [list(header), *([_cell(each) for each in row] for row in rows)]
+    table = [header, *([_cell(each) for each in row] for row in rows)]
     used = [index for index in range(len(header)) if any(row[index] for row in table[1:])]
     widths = [max(len(row[index]) for row in table) for index in used]
     room = room_on(sys.stdout)
@@ -321,7 +302,7 @@ def _cell(value: Any) -> str:
     return printable(str(value)).replace("\n", " ")
 
 
-_COMMANDS: dict[str, Callable[[Namespace, argparse.Namespace, Display], int]] = {
+_COMMANDS: dict[str, Callable[[Namespace, argparse.Namespace, Display], int | None]] = {
     "kv get": _kv_get,
     "kv set": _kv_set,
     "kv list": _kv_list,
@@ -342,4 +323,4 @@ _COMMANDS: dict[str, Callable[[Namespace, argparse.Namespace, Display], int]] = 
 def namespace_command(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     """Carry out a command for a namespace."""
     name = getattr(options, "namespace", "any")  # that of a validation is in the sources
-    return _COMMANDS[options.name](flow.namespace(name), options, display)
+    return _COMMANDS[options.name](flow.namespace(name), options, display) or exits.GOOD

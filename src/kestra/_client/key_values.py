@@ -1,12 +1,11 @@
 """`namespace.kv`: the key-value store of a namespace, as a mapping."""
-# ruff: noqa: SLF001  # a namespace and its parts, and the Flow that it shares
 
 from __future__ import annotations
 
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.stored import body, checked_headers, checked_key
+from kestra._client.namespace_base import Part
 from kestra._rules import kv
 
 if TYPE_CHECKING:
@@ -15,10 +14,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from kestra._api.namespaces import KeyInfo
-    from kestra._client.namespace import Namespace
 
 
-class KeyValueStore(MutableMapping[str, Any]):
+class KeyValueStore(Part, MutableMapping[str, Any]):
     """The key-value store of a namespace: a mapping whose values outlive executions.
 
     Values are what JSON holds, and `date`, `datetime` and `timedelta`. What is put comes back
@@ -34,35 +32,25 @@ class KeyValueStore(MutableMapping[str, Any]):
     Reading ignores parent namespaces, while `{{ kv('key') }}` searches them too.
     """
 
-    def __init__(self, namespace: Namespace) -> None:
-        self._namespace = namespace
-
-    def __repr__(self) -> str:
-        return f"{self._namespace!r}.kv"
+    _name = "kv"
 
     def __getitem__(self, key: str) -> Any:
-        return self._namespace._perform(kv.get_value, key)
+        return self._perform(kv.get_value, key)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.set(key, value)
 
     def __delitem__(self, key: str) -> None:
-        self._namespace._perform(kv.delete, key)
+        self._perform(kv.delete, key)
 
     def __iter__(self) -> Iterator[str]:
-        return self._namespace._perform_each(kv.keys)
+        yield from [info.key for info in self.list()]  # who iterates may delete them
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self.list())
 
     def __contains__(self, key: object) -> bool:
-        if not isinstance(key, str):
-            return False
-        try:
-            self._namespace._perform(kv.get, key)
-        except KeyError:
-            return False
-        return True
+        return isinstance(key, str) and self._perform(kv.exists, key)
 
     def set(
         self,
@@ -89,10 +77,7 @@ class KeyValueStore(MutableMapping[str, Any]):
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
         """
-        checked_key(key)
-        headers = checked_headers(ttl, description)
-        content = body(value, f"kv[{key!r}]")
-        self._namespace._perform(kv.put, key, content, headers)
+        self._perform(kv.put, key, value, ttl, description)
 
     def info(self, key: str) -> KeyInfo:
         """Get what the store says of a key: type, revision, description, dates, expiry.
@@ -106,7 +91,7 @@ class KeyValueStore(MutableMapping[str, Any]):
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
         """
-        return self._namespace._perform(kv.info, key)
+        return self._perform(kv.info, key)
 
     def list(self) -> builtins.list[KeyInfo]:
         """Get what the server lists of all keys: all of `info` but the types.
@@ -115,7 +100,7 @@ class KeyValueStore(MutableMapping[str, Any]):
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
         """
-        return self._namespace._perform(kv.infos)
+        return self._perform(kv.infos)
 
     def clear(self) -> None:
         """Delete all keys of the namespace, a thousand with one request.
@@ -124,4 +109,4 @@ class KeyValueStore(MutableMapping[str, Any]):
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
         """
-        self._namespace._perform(kv.clear)
+        self._perform(kv.clear)

@@ -13,7 +13,6 @@ from kestra._client.namespace_files import NamespaceFiles
 from kestra._client.namespace_flows import NamespaceFlows
 from kestra._http.blocking import perform, perform_each
 from kestra._rules import listing, webhook
-from kestra.exceptions import AuthenticationError, FailedExponentialBackoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
@@ -51,8 +50,7 @@ class Namespace(NamespaceBase):
         flows: Its flows.
     """
 
-    def _connect(self, **arguments: Any) -> Flow:
-        return Flow(**arguments)
+    _connect = Flow
 
     def __enter__(self) -> Self:
         return self
@@ -128,16 +126,7 @@ class Namespace(NamespaceBase):
             TypeError: An argument is of the wrong type.
             ValueError: There is no such state, or a label cannot be one.
         """
-        search = listing.Search(
-            flow=flow,
-            state=state,
-            labels=labels,
-            since=since,
-            until=until,
-            text=text,
-            trigger=trigger,
-            children=children,
-        )
+        search = listing.Search(flow, state, labels, since, until, text, trigger, children)
         return self._perform_each(listing.executions, search)
 
     def last(
@@ -163,8 +152,7 @@ class Namespace(NamespaceBase):
             TypeError: An argument is of the wrong type.
             ValueError: There is no such state, or a label cannot be one.
         """
-        search = listing.Search(flow=flow, state=state, labels=labels)
-        return self._perform(listing.last, search)
+        return self._perform(listing.last, listing.Search(flow, state, labels))
 
     def webhook(
         self, flow: str, key: str, body: Any = None, *, wait: bool | float = False
@@ -195,22 +183,16 @@ class Namespace(NamespaceBase):
             TypeError: The body cannot be sent, or a webhook would get it as something else.
             ValueError: The same, or the flow or the key cannot be one.
         """
-        sent = webhook.content(body)
-        options = webhook.options_of(wait, self._flow._options)
-        return self._perform(webhook.call, flow, key, sent=sent, options=options)
+        return self._perform(webhook.call, flow, key, body, wait, self._flow._options)
 
     # --- for its parts ---
 
     def _perform(self, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-        try:
+        with self._telling_origin():
             return perform(self._flow, rule, self.name, *args, **kwargs)
-        except (FailedExponentialBackoff, AuthenticationError) as error:
-            raise self._with_origin(error)  # noqa: B904  # it is the same error
 
     def _perform_each(
-        self, rule: Callable[..., AsyncGenerator[T, None]], *args: Any, **kwargs: Any
+        self, rule: Callable[..., AsyncGenerator[T, None]], *args: Any
     ) -> Generator[T, None, None]:
-        try:
-            yield from perform_each(self._flow, rule, self.name, *args, **kwargs)
-        except (FailedExponentialBackoff, AuthenticationError) as error:
-            raise self._with_origin(error)  # noqa: B904  # it is the same error
+        with self._telling_origin():
+            yield from perform_each(self._flow, rule, self.name, *args)

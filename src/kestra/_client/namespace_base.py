@@ -5,19 +5,28 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kestra._api.credentials import displayed
+from kestra._api.parsing import object_in
 from kestra._client.connection import unknown_argument
 from kestra._task.execution_context import load_execution_context
-from kestra.exceptions import ExecutionContextNotFound, InvalidExecutionContext
+from kestra.exceptions import (
+    AuthenticationError,
+    ExecutionContextNotFound,
+    FailedExponentialBackoff,
+    InvalidExecutionContext,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import NoReturn
 
     import urllib3
     from typing_extensions import Self
+
+    from kestra._client.namespace import Namespace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -29,6 +38,7 @@ class NamespaceBase:
     _flow: Any
     _origin: str
     _owns_flow: bool
+    _connect: Callable[..., Any]  # what makes a `Flow`
 
     def __init__(  # noqa: PLR0913  # each is independent, and all but the first keyword-only
         self,
@@ -74,13 +84,17 @@ class NamespaceBase:
         """
         for argument in unknown:
             raise TypeError(unknown_argument(type(self), argument))
-        self._origin = "the argument hostname" if hostname else _default_origin()
+        from_environment = os.environ.get("KESTRA_HOSTNAME")
+        if hostname:
+            self._origin = "the argument hostname"
+        else:
+            self._origin = "KESTRA_HOSTNAME" if from_environment else "the default"
         if name is None:
             name, context_tenant, url = _from_context()
             tenant = tenant or os.environ.get("KESTRA_TENANT") or context_tenant
-            if url and not hostname and not os.environ.get("KESTRA_HOSTNAME"):
+            if url and not hostname and not from_environment:
                 hostname, self._origin = url, "kestra.url of the execution context"
-        self.name = checked_name(name)
+        self.name = _checked_name(name)
         self._owns_flow = True
         self._flow = self._connect(
             tenant=tenant,
@@ -100,7 +114,7 @@ class NamespaceBase:
     def _of(cls, flow: Any, name: str) -> Self:
         """Return a namespace that shares the connections of a `Flow`."""
         namespace = cls.__new__(cls)
-        namespace.name = checked_name(name)
+        namespace.name = _checked_name(name)
         namespace._origin = "its Flow"
         namespace._owns_flow = False
         namespace._flow = flow
@@ -113,23 +127,30 @@ class NamespaceBase:
             f"tenant={self._flow.tenant!r})"
         )
 
-    def _connect(self, **arguments: Any) -> Any:
-        """Return what sends requests."""
-        raise NotImplementedError
-
-    def _with_origin(self, error: Exception) -> Exception:
+    @contextmanager
+    def _telling_origin(self) -> Iterator[None]:
         """Say in an error where the address of the server came from."""
-        error.args = (f"{error}; the address is from {self._origin}", *error.args[1:])
-        return error
+        try:
+            yield
+        except (FailedExponentialBackoff, AuthenticationError) as error:
+            error.args = (f"{error}; the address is from {self._origin}", *error.args[1:])
+            raise
 
 
-def checked_name(name: Any) -> str:
-    """Return the name of a namespace.
+class Part:
+    """What belongs to a namespace."""
 
-    Raises:
-        TypeError: It is not a string.
-        ValueError: It cannot be one.
-    """
+    _name: ClassVar[str]
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._perform = namespace._perform
+
+    def __repr__(self) -> str:
+        return f"{self._namespace!r}.{self._name}"
+
+
+def _checked_name(name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"name must be the name of a namespace, not {type(name).__name__}")
     if not _NAME.fullmatch(name):
@@ -138,10 +159,6 @@ def checked_name(name: Any) -> str:
             f"{name!r}"
         )
     return name
-
-
-def _default_origin() -> str:
-    return "KESTRA_HOSTNAME" if os.environ.get("KESTRA_HOSTNAME") else "the default"
 
 
 def _from_context() -> tuple[str, str | None, str | None]:
@@ -153,20 +170,15 @@ def _from_context() -> tuple[str, str | None, str | None]:
             "Namespace() needs the name of a namespace, as in Namespace('company.team'), where "
             f"there is no execution context to take it from: {error}"
         ) from None
-    flow = _object(context, "flow")
-    name = flow.get("namespace")
+    flow = object_in(context, "flow")
+    name, tenant = flow.get("namespace"), flow.get("tenantId")
+    url = object_in(context, "kestra").get("url")
     if not isinstance(name, str):
         raise InvalidExecutionContext(
             "Namespace() needs the name of a namespace: the execution context has no flow.namespace"
         )
-    tenant, url = flow.get("tenantId"), _object(context, "kestra").get("url")
     return (
         name,
         tenant if isinstance(tenant, str) else None,
         url if isinstance(url, str) else None,
     )
-
-
-def _object(context: dict[str, Any], key: str) -> dict[str, Any]:
-    value = context.get(key)
-    return value if isinstance(value, dict) else {}

@@ -1,5 +1,4 @@
 """`namespace.files`: the files of a namespace."""
-# ruff: noqa: SLF001  # a namespace and its parts
 
 from __future__ import annotations
 
@@ -8,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
-from kestra._api.file_paths import checked_folder, checked_path
+from kestra._api.file_paths import checked_path
+from kestra._client.namespace_base import Part
 from kestra._rules import files, syncing
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from kestra._api.namespaces import Change, FileInfo
-    from kestra._client.namespace import Namespace
 
     Where: TypeAlias = str | PurePath
 
 _MODES = {"r", "rb", "w", "wb"}
 
 
-class NamespaceFiles:
+class NamespaceFiles(Part):
     """The files of a namespace.
 
     Paths begin at the root of the namespace, with or without a slash. Those that a server would
@@ -37,11 +36,7 @@ class NamespaceFiles:
     `FailedExponentialBackoff` where every attempt failed.
     """
 
-    def __init__(self, namespace: Namespace) -> None:
-        self._namespace = namespace
-
-    def __repr__(self) -> str:
-        return f"{self._namespace!r}.files"
+    _name = "files"
 
     # --- one file ---
 
@@ -54,7 +49,7 @@ class NamespaceFiles:
         Raises:
             NotFound: There is no such file.
         """
-        return self._namespace._perform(files.read, checked_path(path))
+        return self._perform(files.read, path)
 
     def write(self, path: Where, content: str | bytes) -> None:
         """Write a file: text as UTF-8, or bytes. Its folders are made where they are missing.
@@ -67,8 +62,7 @@ class NamespaceFiles:
             IsADirectoryError: There is a folder of this path.
             TypeError: The path is not one, or the content is neither text nor bytes.
         """
-        content = files.checked_content(content)
-        self._namespace._perform(files.write, checked_path(path), content)
+        self._perform(files.write, path, content)
 
     @overload
     def open(
@@ -103,11 +97,11 @@ class NamespaceFiles:
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, "content")
             if "r" in mode:
-                self._namespace._perform(files.fetched, path, local)
+                self._perform(files.copy, path, local)
             with local.open(mode, encoding=encoding, newline=None if "b" in mode else "") as file:
                 yield file
             if "w" in mode:
-                self._namespace._perform(files.write, path, local)
+                self._perform(files.upload, local, path)
 
     def upload(self, local: str | os.PathLike[str], to: Where) -> None:
         """Send a local file, streamed.
@@ -120,7 +114,7 @@ class NamespaceFiles:
             IsADirectoryError: There is a folder of this path.
             OSError: The local file cannot be read.
         """
-        self._namespace._perform(files.write, checked_path(to, "to"), Path(local))
+        self._perform(files.upload, local, to)
 
     def download(self, path: Where, to: str | os.PathLike[str]) -> Path:
         """Write a file to a local one, streamed; it is there either whole or as it was.
@@ -134,7 +128,7 @@ class NamespaceFiles:
             OSError: The local file cannot be written.
             ValueError: The path or the target cannot be one.
         """
-        return self._namespace._perform(files.download, checked_path(path), Path(to))
+        return self._perform(files.download, path, to)
 
     def exists(self, path: Where) -> bool:
         """Return True if there is a file or a folder of this path.
@@ -142,7 +136,7 @@ class NamespaceFiles:
         Args:
             path: The path.
         """
-        return self._namespace._perform(files.exists, checked_path(path))
+        return self._perform(files.exists, path)
 
     def move(self, path: Where, to: Where) -> None:
         """Move a file with its revisions, or a folder with all that is in it.
@@ -155,7 +149,7 @@ class NamespaceFiles:
             FileNotFoundError: It is not there.
             FileExistsError: Something is at the target already.
         """
-        self._namespace._perform(files.move, checked_path(path), checked_path(to, "to"))
+        self._perform(files.move, path, to)
 
     def delete(self, path: Where, *, recursive: bool = False) -> None:
         """Delete a file, or a folder.
@@ -168,7 +162,7 @@ class NamespaceFiles:
             FileNotFoundError: It is not there.
             IsADirectoryError: It is a folder, and `recursive` is off.
         """
-        self._namespace._perform(files.delete, checked_path(path), recursive=recursive)
+        self._perform(files.delete, path, recursive=recursive)
 
     # --- many ---
 
@@ -183,7 +177,7 @@ class NamespaceFiles:
         Raises:
             NotFound: There is no such folder; with `recursive`, the list is empty.
         """
-        return self._namespace._perform(files.listed, checked_folder(path), recursive=recursive)
+        return self._perform(files.listed, path, recursive=recursive)
 
     def sync(  # noqa: PLR0913  # each is independent, and all but the first two keyword-only
         self,
@@ -219,5 +213,5 @@ class NamespaceFiles:
             OSError: A local file cannot be read or written.
             ValueError: A server would change the path of a file, or a folder is in its place.
         """
-        sync = syncing.Sync(Path(local), checked_folder(to, "to"), delete, dry_run, on_change)
-        return self._namespace._perform(syncing.rule_for(direction), sync)
+        sync = syncing.Sync(Path(local), to, direction, delete, dry_run, on_change)
+        return self._perform(syncing.synchronize, sync)

@@ -1,27 +1,25 @@
 """`namespace.flows`: the flows of a namespace, and how sources are deployed."""
-# ruff: noqa: SLF001  # a namespace and its parts
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kestra._api.forms import checked_revision
+from kestra._client.namespace_base import Part
 from kestra._rules import flows
 
 if TYPE_CHECKING:
     import builtins  # of which a method below has a name
     import os
     from collections.abc import Iterable
+    from pathlib import Path
     from typing import TypeAlias
 
     from kestra._api.namespaces import Change, FlowSource, Violation
-    from kestra._client.namespace import Namespace
 
     Paths: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
-class NamespaceFlows:
+class NamespaceFlows(Part):
     """The flows of a namespace.
 
     `validate` and `deploy` need PyYAML: `pip install 'kestra[namespace]'`. Neither uses the bulk
@@ -31,11 +29,7 @@ class NamespaceFlows:
     `FailedExponentialBackoff` where every attempt failed.
     """
 
-    def __init__(self, namespace: Namespace) -> None:
-        self._namespace = namespace
-
-    def __repr__(self) -> str:
-        return f"{self._namespace!r}.flows"
+    _name = "flows"
 
     def get(self, flow: str, *, revision: int | None = None) -> FlowSource:
         """Get a flow with its source, byte for byte.
@@ -49,12 +43,11 @@ class NamespaceFlows:
             TypeError: The revision is not an integer.
             ValueError: The revision or the id cannot be one.
         """
-        number = None if revision is None else int(checked_revision(revision))
-        return self._namespace._perform(flows.get, flow, number)
+        return self._perform(flows.get, flow, revision)
 
     def list(self) -> builtins.list[FlowSource]:
         """Get all flows by their ids, without their sources."""
-        return self._namespace._perform(flows.listed)
+        return self._perform(flows.listed)
 
     def revisions(self, flow: str) -> builtins.list[FlowSource]:
         """Get all revisions of a flow, with their sources; those of a deleted flow stay.
@@ -66,7 +59,7 @@ class NamespaceFlows:
             NotFound: There is no such flow.
             ValueError: The id cannot be one.
         """
-        return self._namespace._perform(flows.revisions, flow)
+        return self._perform(flows.revisions, flow)
 
     def validate(self, paths: Paths) -> builtins.list[Violation]:
         """Let the server check the sources of flows, of any namespace; nothing is changed.
@@ -85,7 +78,7 @@ class NamespaceFlows:
             TypeError: `paths` is neither a path nor several.
             ValueError: There are no documents, or a file is not UTF-8.
         """
-        return self._namespace._perform(flows.validate, paths)
+        return self._perform(flows.validate, paths)
 
     def deploy(
         self,
@@ -117,7 +110,7 @@ class NamespaceFlows:
             TypeError: `paths` is neither a path nor several.
             ValueError: A source cannot be read, or is of another namespace; or two are of one flow.
         """
-        return self._namespace._perform(
+        return self._perform(
             flows.deploy, paths, dry_run=dry_run, delete=delete, override=override_namespace
         )
 
@@ -131,7 +124,7 @@ class NamespaceFlows:
             NotFound: There is no such flow.
             ValueError: The id cannot be one.
         """
-        self._namespace._perform(flows.delete, flow)
+        self._perform(flows.remove, flow)
 
     def enable(self, flow: str) -> None:
         """Let a flow be executed again. The server rewrites its source: a new revision.
@@ -142,7 +135,7 @@ class NamespaceFlows:
         Raises:
             NotFound: There is no such flow.
         """
-        self._namespace._perform(flows.switch, flow, on=True)
+        self._perform(flows.switch, flow, on=True)
 
     def disable(self, flow: str) -> None:
         """Let a flow be executed no more. The server writes `disabled: true` into its source.
@@ -153,7 +146,7 @@ class NamespaceFlows:
         Raises:
             NotFound: There is no such flow.
         """
-        self._namespace._perform(flows.switch, flow, on=False)
+        self._perform(flows.switch, flow, on=False)
 
     def export(self, to: str | os.PathLike[str]) -> builtins.list[Path]:
         """Write the source of each flow, byte for byte, to a file `<id>.yml` of a folder.
@@ -167,4 +160,4 @@ class NamespaceFlows:
         Raises:
             OSError: A file cannot be written.
         """
-        return self._namespace._perform(flows.export, Path(to))
+        return self._perform(flows.export, to)

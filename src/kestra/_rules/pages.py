@@ -1,23 +1,24 @@
-"""Results that come in pages, and what has to be known of a server before it is asked."""
+"""What the rules for a namespace share: before a server is asked, results in pages, changes."""
 
 from __future__ import annotations
 
 import math
 from datetime import timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from kestra._rules.actions import learn_configuration
 from kestra._rules.problems import json_of, malformed
+from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
     from kestra._api.namespaces import Change
     from kestra._rules.io import IO
-    from kestra.exceptions import KestraError
 
-PAGE = 500  # results
+_PAGE = 500
 
 
 async def ready(io: IO) -> None:
@@ -45,22 +46,33 @@ async def address(io: IO, template: str, **names: object) -> str:
     return io.server.url(template, **names)
 
 
+async def fetched(io: IO, kind: type, url: str, **arguments: Any) -> Any:
+    """Return the JSON object (`dict`) or list that the server has there."""
+    return json_of(await io.request("get", url, **arguments), kind, "get", url)
+
+
+async def result_page(
+    io: IO, url: str, query: Mapping[str, Any]
+) -> tuple[list[dict[str, Any]], Any]:
+    """Return the results on a page, and how many there are in all, if the server says so."""
+    response = await io.request("get", url, params=query)
+    body = json_of(response, dict, "get", url)
+    found = body.get("results")
+    if not isinstance(found, list):
+        raise malformed("get", url, response, "lacks the list of results")
+    return [each for each in found if isinstance(each, dict)], body.get("total")
+
+
 async def results(
-    io: IO, url: str, query: Mapping[str, Any], size: int = PAGE
+    io: IO, url: str, query: Mapping[str, Any]
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Yield the results of all pages."""
-    page, known = 1, 0
-    while True:
-        response = await io.request("get", url, params={**query, "size": size, "page": page})
-        body = json_of(response, dict, "get", url)
-        found = body.get("results")
-        if not isinstance(found, list):
-            raise malformed("get", url, response, "lacks the list of results")
+    known = 0
+    for page in count(1):
+        found, total = await result_page(io, url, {**query, "size": _PAGE, "page": page})
         for each in found:
-            if isinstance(each, dict):
-                yield each
-        known, page = known + len(found), page + 1
-        total = body.get("total")
+            yield each
+        known += len(found)
         if not found or (isinstance(total, int) and known >= total):
             return
 
@@ -70,9 +82,18 @@ def server_time(io: IO) -> datetime:
     return io.clock.utcnow() + timedelta(seconds=io.server.offset or 0)
 
 
-def tell_progress(error: KestraError, change: Change, done: list[Change]) -> None:
-    """Say in an error what was changed before, and what was not."""
-    before = ", ".join(str(each) for each in done if each.action != "unchanged") or "nothing"
-    where = f" ({change.path})" if change.path else ""
-    text = f"{change.name}{where} is not {change.action}, and none after it; before: {before}"
-    error.args = (f"{error}; {text}", *error.args[1:])
+async def carry_out(
+    plan: Iterable[Change], make: Callable[[Change], Awaitable[Change]]
+) -> list[Change]:
+    """Make changes in turn; an error says which were made before it, and which were not."""
+    done: list[Change] = []
+    for change in plan:
+        try:
+            done.append(await make(change))
+        except KestraError as error:
+            before = ", ".join(str(each) for each in done if each.action != "unchanged")
+            where = f" ({change.path})" if change.path else ""
+            text = f"{change.name}{where} is not {change.action}, and none after it"
+            error.args = (f"{error}; {text}; before: {before or 'nothing'}", *error.args[1:])
+            raise
+    return done

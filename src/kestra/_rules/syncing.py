@@ -14,14 +14,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from kestra._api.file_paths import Ignored, checked_path, is_kept, local_files, size_and_sum
+from kestra._api.file_paths import (
+    Ignored,
+    checked_folder,
+    checked_path,
+    is_kept,
+    local_files,
+    size_and_sum,
+)
 from kestra._api.namespaces import Change
 from kestra._rules import files
-from kestra._rules.pages import tell_progress
-from kestra.exceptions import KestraError
+from kestra._rules.pages import carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -32,98 +38,68 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sync:
-    """What to make the same.
-
-    Attributes:
-        local: The local folder.
-        to: The folder of the namespace, empty for its root.
-        delete: Whether to delete what only the target has.
-        dry_run: Whether to return the changes only.
-        on_change: Called with each change before it is made.
-    """
+    """What to make the same. The attributes are the arguments of `NamespaceFiles.sync`."""
 
     local: Path
-    to: str
-    delete: bool = False
-    dry_run: bool = False
-    on_change: Callable[[Change], Any] | None = None
+    to: Any
+    direction: str
+    delete: bool
+    dry_run: bool
+    on_change: Callable[[Change], Any] | None
+
+    def __post_init__(self) -> None:
+        if self.direction not in {"up", "down"}:
+            raise ValueError(f"direction must be 'up' or 'down', not {self.direction!r}")
+        self.to = checked_folder(self.to, "to")
 
     def remote(self, path: str) -> str:
         """Return the path in the namespace of a path below the local folder."""
         return f"{self.to}/{path}" if self.to else path
 
 
-async def up(io: IO, namespace: str, sync: Sync) -> list[Change]:
-    """Make the namespace what the local folder has.
-
-    Raises:
-        ValueError: A server would not keep the path of a file, or a folder is in its place.
-    """
+async def synchronize(io: IO, namespace: str, sync: Sync) -> list[Change]:
+    """Make the changes, and return them."""
     ignored = Ignored(sync.local)
     here: Sums = await io.call(_local, sync, ignored)
-    for path in here:
-        checked_path(sync.remote(path), "local: the path of a file")
-    async with files.temporary_folder(io) as folder:
-        archive = folder / "files.zip"
-        await files.exported(io, namespace, archive)
+    async with files.exported(io, namespace) as archive:
         known = await io.call(_remote, archive, sync)
-    there = await io.call(_without, known, ignored)
-    plan = _plan(here, there, sync)
-    kept = known.keys() - (there.keys() if sync.delete else set()) - here.keys()
-    _check_places(here, kept, "sent", sync.to or "the namespace")
-    if sync.dry_run:
-        return plan
-    done: list[Change] = []
-    for change in plan:
-        _tell(sync, change)
-        path = sync.remote(change.name)
-        try:
-            if change.action == "deleted":
+        there = await io.call(_without, known, ignored)
+        if sync.direction == "up":
+            source, target, others = here, there, known.keys()
+            done, place = "sent", sync.to or "the namespace"
+        else:
+            source, target, others = there, here, here.keys()
+            done, place = "fetched", str(sync.local)
+        kept = others - (target.keys() if sync.delete else set()) - source.keys()
+        _check_places(source, kept, done, place)
+        plan = _plan(source, target, sync)
+
+        async def make(change: Change) -> Change:
+            path = sync.remote(change.name)
+            logger.info("Namespace file %s: %s", path, change.action)
+            if sync.on_change is not None:
+                sync.on_change(change)
+            if sync.direction == "down":
+                await io.call(_take, archive, sync, change)
+            elif change.action == "deleted":
                 await files.remove(io, namespace, path)
             else:
                 await files.send(io, namespace, path, sync.local / change.name)
-        except KestraError as error:
-            tell_progress(error, change, done)
-            raise
-        done.append(change)
-    return done
+            return change
 
-
-async def down(io: IO, namespace: str, sync: Sync) -> list[Change]:
-    """Make the local folder what the namespace has."""
-    ignored = Ignored(sync.local)
-    is_there = await io.call(sync.local.exists)
-    here: Sums = await io.call(_local, sync, ignored) if is_there else {}
-    async with files.temporary_folder(io) as folder:
-        archive = folder / "files.zip"
-        await files.exported(io, namespace, archive)
-        known = await io.call(_remote, archive, sync)
-        there = await io.call(_without, known, ignored)
-        plan = _plan(there, here, sync)
-        kept = set() if sync.delete else here.keys() - there.keys()
-        _check_places(there, kept, "fetched", str(sync.local))
-        if not sync.dry_run:
-            for change in plan:
-                _tell(sync, change)
-                await io.call(_take, archive, sync, change)
-    return plan
-
-
-def rule_for(direction: Any) -> Callable[..., Coroutine[Any, Any, list[Change]]]:
-    """Return the rule for a direction.
-
-    Raises:
-        ValueError: It is neither `up` nor `down`.
-    """
-    if direction not in {"up", "down"}:
-        raise ValueError(f"direction must be 'up' or 'down', not {direction!r}")
-    return up if direction == "up" else down
+        return plan if sync.dry_run else await carry_out(plan, make)
 
 
 def _local(sync: Sync, ignored: Ignored) -> Sums:
-    return {path: size_and_sum(sync.local / path) for path in local_files(sync.local, ignored)}
+    is_up = sync.direction == "up"
+    if not is_up and not sync.local.exists():
+        return {}
+    paths = list(local_files(sync.local, ignored))
+    for path in paths if is_up else ():
+        checked_path(sync.remote(path), "local: the path of a file")
+    return {path: size_and_sum(sync.local / path) for path in paths}
 
 
 def _remote(archive: Path, sync: Sync) -> Sums:
@@ -141,15 +117,12 @@ def _without(sums: Sums, ignored: Ignored) -> Sums:
 def _entries(opened: zipfile.ZipFile, sync: Sync) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an export below the folder in question, by their paths from there."""
     start = sync.remote("")
-    named = [(entry.filename.removeprefix("/"), entry) for entry in opened.infolist()]
-    wrong = next((path for path, _ in named if start.startswith(f"{path}/")), None)
+    named = {entry.filename.removeprefix("/"): entry for entry in opened.infolist()}
+    wrong = next((path for path in named if start.startswith(f"{path}/")), None)
     if wrong is not None:
         raise ValueError(f"to must be a folder of the namespace, and {wrong!r} is a file")
-    return {
-        path.removeprefix(start): entry
-        for path, entry in named
-        if is_kept(path) and path.startswith(start)
-    }
+    kept = [path for path in named if is_kept(path) and path.startswith(start)]
+    return {path.removeprefix(start): named[path] for path in kept}
 
 
 def _plan(source: Sums, target: Sums, sync: Sync) -> list[Change]:
@@ -179,12 +152,6 @@ def _check_places(source: Iterable[str], kept: AbstractSet[str], done: str, targ
 def _folders(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _tell(sync: Sync, change: Change) -> None:
-    logger.info("Namespace file %s: %s", sync.remote(change.name), change.action)
-    if sync.on_change is not None:
-        sync.on_change(change)
 
 
 def _take(archive: Path, sync: Sync, change: Change) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -18,7 +18,7 @@ from kestra._api.stored import put_request, value_of
 from kestra._cli import exits
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, printable, room_on, show, show_bytes
-from kestra._values.times import iso_duration, parse_instant
+from kestra._values.times import iso_duration
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 _COLORS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _RESET = "\x1b[0m"
+_MEANT = {
+    "date": "a date such as 2026-01-31",
+    "datetime": "a date and time with Z or an offset",
+    "duration": "a duration such as PT90S, or seconds",
+}
 _LEAST = 8  # columns of a cell that is cut
 
 
@@ -64,35 +69,28 @@ def _kv_set(ns: Namespace, options: argparse.Namespace, display: Display) -> Non
 
 def _value(text: str, kind: str | None) -> Any:
     """Return what a value on the command line stands for."""
-    if kind == "date":
-        try:
-            return date.fromisoformat(text)
-        except ValueError:
-            raise ValueError("VALUE must be a date such as 2026-01-31") from None
-    if kind == "datetime":
-        moment = parse_instant(text)
-        if moment is None:
-            raise ValueError("VALUE must be a date and time with Z or an offset")
-        return moment
-    if kind == "duration":
-        value = value_of({"type": "DURATION", "value": text})
-        try:
-            return value if isinstance(value, timedelta) else timedelta(seconds=float(text))
-        except (OverflowError, ValueError):
-            raise ValueError("VALUE must be a duration such as PT90S, or seconds") from None
     if kind == "text":
         return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        if kind == "json":
+    if kind in {None, "json"}:
+        try:
+            return json.loads(text)
+        except ValueError:
+            if kind is None:
+                return text
             raise ValueError("VALUE is not valid JSON") from None
-        return text
+    value = value_of({"type": str(kind).upper(), "value": text})
+    if kind == "duration" and value == text:
+        with suppress(OverflowError, ValueError):
+            value = timedelta(seconds=float(text))
+    if value == text:
+        raise ValueError(f"VALUE must be {_MEANT[str(kind)]}")
+    return value
 
 
 def _kv_list(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
-    columns = ("key", "revision", "updated", "expires", "description")
-    _show_all(options, ns.kv.list(), map(str.upper, columns), attrgetter(*columns))
+    header = ("KEY", "REVISION", "UPDATED", "EXPIRES", "DESCRIPTION")
+    row = attrgetter("key", "revision", "updated", "expires", "description")
+    _show_table(options, ns.kv.list(), header, row)
 
 
 def _kv_delete(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
@@ -114,7 +112,7 @@ def _files_ls(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
     def row(each: FileInfo) -> tuple[Any, ...]:
         return (f"{each}/" if each.is_folder else str(each), each.size, each.modified)
 
-    _show_all(options, found, ("PATH", "SIZE", "MODIFIED"), row)
+    _show_table(options, found, ("PATH", "SIZE", "MODIFIED"), row)
 
 
 def _files_get(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
@@ -136,31 +134,22 @@ def _files_put(ns: Namespace, options: argparse.Namespace, display: Display) -> 
 
 
 def _files_sync(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
-    def tell(change: Change) -> None:
-        if not options.json:
-            show(printable(f"{change.action:9} {change.name}"), sys.stdout)
-
     changes = ns.files.sync(
         options.local,
         options.to,
         direction="down" if options.down else "up",
         delete=options.delete,
         dry_run=options.dry_run,
-        on_change=tell,
+        on_change=None if options.json else _show_change,
     )
-    if options.json:
-        _show_lines(changes)
-    elif options.dry_run:
-        for change in changes:
-            tell(change)
-    display.note(_summary(changes, dry_run=options.dry_run))
+    _show_changes(options, display, changes, are_shown=not options.dry_run)
 
 
 def _flows_list(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
     def row(flow: FlowSource) -> tuple[Any, ...]:
         return (flow.id, flow.revision, "disabled" if flow.disabled else "", flow.updated)
 
-    _show_all(options, ns.flows.list(), ("FLOW", "REVISION", "", "UPDATED"), row)
+    _show_table(options, ns.flows.list(), ("FLOW", "REVISION", "", "UPDATED"), row)
 
 
 def _flows_get(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
@@ -190,34 +179,36 @@ def _flows_deploy(ns: Namespace, options: argparse.Namespace, display: Display) 
         delete=options.delete,
         override_namespace=options.override_namespace,
     )
+    _show_changes(options, display, changes)
+
+
+def _show_changes(
+    options: argparse.Namespace,
+    display: Display,
+    changes: Sequence[Change],
+    *,
+    are_shown: bool = False,
+) -> None:
     if options.json:
         _show_lines(changes)
-    else:
-        for change in changes:
-            revision = f" (revision {change.revision})" if change.revision else ""
-            show(printable(f"{change.action:9} {change.name}{revision}"), sys.stdout)
-            if change.diff:
-                show(_colored(printable(change.diff)), sys.stdout)
-    display.note(_summary(changes, dry_run=options.dry_run))
-
-
-def _colored(diff: str) -> str:
-    if not is_live(sys.stdout):
-        return diff
-    lines = diff.split("\n")
-    return "\n".join(
-        f"{_COLORS[line[0]]}{line}{_RESET}" if line[:1] in _COLORS else line for line in lines
-    )
-
-
-def _summary(changes: Sequence[Change], *, dry_run: bool) -> str:
+    for change in () if options.json or are_shown else changes:
+        _show_change(change)
     actions = [change.action for change in changes]
-    counts = [
-        f"{actions.count(each)} {each}"
-        for each in ("created", "updated", "deleted", "unchanged")
-        if each in actions or each != "unchanged"
-    ]
-    return f"{', '.join(counts)}{' (dry run: nothing is changed)' if dry_run else ''}."
+    counts = [f"{actions.count(each)} {each}" for each in ("created", "updated", "deleted")]
+    if "unchanged" in actions:
+        counts.append(f"{actions.count('unchanged')} unchanged")
+    more = " (dry run: nothing is changed)" if options.dry_run else ""
+    display.note(f"{', '.join(counts)}{more}.")
+
+
+def _show_change(change: Change) -> None:
+    revision = f" (revision {change.revision})" if change.revision else ""
+    show(printable(f"{change.action:9} {change.name}{revision}"), sys.stdout)
+    if change.diff:
+        lines = printable(change.diff).split("\n")
+        if is_live(sys.stdout):
+            lines = [f"{_COLORS[x[0]]}{x}{_RESET}" if x[:1] in _COLORS else x for x in lines]
+        show("\n".join(lines), sys.stdout)
 
 
 def _executions(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
@@ -230,7 +221,7 @@ def _executions(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
     )
     row = attrgetter("id", "flow", "status", "state.start", "url")
     header = ("ID", "FLOW", "STATE", "CREATED", "URL")
-    _show_all(options, islice(found, options.limit), header, row)
+    _show_table(options, islice(found, options.limit), header, row)
 
 
 def _webhook(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
@@ -252,18 +243,6 @@ def _webhook(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
 # --- what is shown ---
 
 
-def _show_all(
-    options: argparse.Namespace,
-    found: Iterable[Any],
-    header: Iterable[str],
-    row: Callable[[Any], Iterable[Any]],
-) -> None:
-    if options.json:
-        _show_lines(found)
-    else:
-        _show_table(list(header), map(row, found))
-
-
 def _show_lines(found: Iterable[Any]) -> None:
     for each in found:
         more = {"status": each.status} if isinstance(each, Execution) else {}
@@ -279,18 +258,26 @@ def _plain(value: Any) -> str:
     return iso_duration(value) if isinstance(value, timedelta) else str(value.isoformat())
 
 
-def _show_table(header: list[str], rows: Iterable[Iterable[Any]]) -> None:
+def _show_table(
+    options: argparse.Namespace,
+    found: Iterable[Any],
+    header: Sequence[str],
+    row: Callable[[Any], Iterable[Any]],
+) -> None:
     """Show rows in columns, the last of them cut where the terminal ends; empty ones left out."""
-    table = [header, *([_cell(each) for each in row] for row in rows)]
-    used = [index for index in range(len(header)) if any(row[index] for row in table[1:])]
-    widths = [max(len(row[index]) for row in table) for index in used]
+    if options.json:
+        _show_lines(found)
+        return
+    table = [header, *([_cell(value) for value in row(each)] for each in found)]
+    used = [index for index in range(len(header)) if any(line[index] for line in table[1:])]
+    widths = [max(len(line[index]) for line in table) for index in used]
     room = room_on(sys.stdout)
-    for row in table if used else ():
-        cells = (row[index].ljust(width) for index, width in zip(used, widths, strict=True))
-        line = "  ".join(cells).rstrip()
-        if room is not None and len(line) > max(room, _LEAST):
-            line = f"{line[: max(room, _LEAST) - 1]}…"
-        if not show(line, sys.stdout):
+    for line in table if used else ():
+        cells = (line[index].ljust(width) for index, width in zip(used, widths, strict=True))
+        text = "  ".join(cells).rstrip()
+        if room is not None and len(text) > max(room, _LEAST):
+            text = f"{text[: max(room, _LEAST) - 1]}…"
+        if not show(text, sys.stdout):
             return
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
     from datetime import datetime, timedelta
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -61,12 +60,7 @@ class AsyncNamespace(NamespaceBase):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -103,7 +97,7 @@ class AsyncNamespace(NamespaceBase):
     ) -> AsyncGenerator[Execution, None]:
         """As `Namespace.executions`, for `async for`."""
         search = listing.Search(flow, state, labels, since, until, text, trigger, children)
-        return self._perform_each(listing.executions, search)
+        return self._found(search)
 
     async def last(
         self,
@@ -129,11 +123,9 @@ class AsyncNamespace(NamespaceBase):
         with self._telling_origin():
             return await rule(self._flow._io(), self.name, *args, **kwargs)
 
-    async def _perform_each(
-        self, rule: Callable[..., AsyncGenerator[T, None]], *args: Any
-    ) -> AsyncGenerator[T, None]:
+    async def _found(self, search: listing.Search) -> AsyncGenerator[Execution, None]:
         with self._telling_origin():
-            async for each in rule(self._flow._io(), self.name, *args):
+            async for each in listing.executions(self._flow._io(), self.name, search):
                 yield each
 
 

@@ -15,9 +15,8 @@ from kestra._http.blocking import perform, perform_each
 from kestra._rules import listing, webhook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
     from datetime import datetime, timedelta
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -55,12 +54,7 @@ class Namespace(NamespaceBase):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -127,7 +121,7 @@ class Namespace(NamespaceBase):
             ValueError: There is no such state, or a label cannot be one.
         """
         search = listing.Search(flow, state, labels, since, until, text, trigger, children)
-        return self._perform_each(listing.executions, search)
+        return self._found(search)
 
     def last(
         self,
@@ -191,8 +185,6 @@ class Namespace(NamespaceBase):
         with self._telling_origin():
             return perform(self._flow, rule, self.name, *args, **kwargs)
 
-    def _perform_each(
-        self, rule: Callable[..., AsyncGenerator[T, None]], *args: Any
-    ) -> Generator[T, None, None]:
+    def _found(self, search: listing.Search) -> Generator[Execution, None, None]:
         with self._telling_origin():
-            yield from perform_each(self._flow, rule, self.name, *args)
+            yield from perform_each(self._flow, listing.executions, self.name, search)

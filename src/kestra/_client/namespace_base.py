@@ -84,15 +84,14 @@ class NamespaceBase:
         """
         for argument in unknown:
             raise TypeError(unknown_argument(type(self), argument))
-        from_environment = os.environ.get("KESTRA_HOSTNAME")
+        is_set = bool(os.environ.get("KESTRA_HOSTNAME"))
+        self._origin = "KESTRA_HOSTNAME" if is_set else "the default"
         if hostname:
             self._origin = "the argument hostname"
-        else:
-            self._origin = "KESTRA_HOSTNAME" if from_environment else "the default"
         if name is None:
             name, context_tenant, url = _from_context()
             tenant = tenant or os.environ.get("KESTRA_TENANT") or context_tenant
-            if url and not hostname and not from_environment:
+            if url and not hostname and not is_set:
                 hostname, self._origin = url, "kestra.url of the execution context"
         self.name = _checked_name(name)
         self._owns_flow = True
@@ -170,15 +169,11 @@ def _from_context() -> tuple[str, str | None, str | None]:
             "Namespace() needs the name of a namespace, as in Namespace('company.team'), where "
             f"there is no execution context to take it from: {error}"
         ) from None
-    flow = object_in(context, "flow")
-    name, tenant = flow.get("namespace"), flow.get("tenantId")
-    url = object_in(context, "kestra").get("url")
-    if not isinstance(name, str):
+    flow, kestra = object_in(context, "flow"), object_in(context, "kestra")
+    found = (flow.get("namespace"), flow.get("tenantId"), kestra.get("url"))
+    name, tenant, url = (each if isinstance(each, str) else None for each in found)
+    if name is None:
         raise InvalidExecutionContext(
             "Namespace() needs the name of a namespace: the execution context has no flow.namespace"
         )
-    return (
-        name,
-        tenant if isinstance(tenant, str) else None,
-        url if isinstance(url, str) else None,
-    )
+    return name, tenant, url

@@ -28,6 +28,17 @@ _PAGE = 100
 # A store may keep times less exactly than the server shows them.
 _STEP = timedelta(milliseconds=1)
 _STATES = TERMINAL_STATES | OTHER_STATES
+_TEXT = (str, "a string")
+_TIME = (datetime | timedelta, "a datetime, or a timedelta before now")
+_ARGUMENTS: dict[str, tuple[Any, str]] = {
+    "flow": _TEXT,
+    "state": (str | Iterable, "text or several"),
+    "since": _TIME,
+    "until": _TIME,
+    "text": _TEXT,
+    "trigger": _TEXT,
+    "children": (bool, "True, False, or None for all executions"),
+}
 _KINDS = {True: "CHILD", False: "MAIN", None: None}
 
 
@@ -47,23 +58,15 @@ class Search:
     wanted: dict[str, str] = field(init=False)  # labels
 
     def __post_init__(self) -> None:
-        if not isinstance(self.state, str | Iterable | None):
-            raise TypeError(f"state must be text or several, not {type(self.state).__name__}")
+        for name, (kind, what) in _ARGUMENTS.items():
+            if not isinstance(value := getattr(self, name), kind | None):
+                raise TypeError(f"{name} must be {what}, not {type(value).__name__}")
         self.states = (self.state,) if isinstance(self.state, str) else tuple(self.state or ())
         self.wanted = checked_labels({} if self.labels is None else self.labels)
         for each in self.states:
             if each not in _STATES:
                 known = ", ".join(sorted(_STATES))
                 raise ValueError(f"state must be one or more of {known}, not {each!r}")
-        for name, value in (("flow", self.flow), ("text", self.text), ("trigger", self.trigger)):
-            if not isinstance(value, str | None):
-                raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-        for name, time in (("since", self.since), ("until", self.until)):
-            if not isinstance(time, datetime | timedelta | None):
-                kind = type(time).__name__
-                raise TypeError(f"{name} must be a datetime, or a timedelta before now, not {kind}")
-        if not isinstance(self.children, bool | None):
-            raise TypeError("children must be True, False, or None for all executions")
 
     def finds(self, namespace: str, execution: dict[str, Any]) -> bool:
         """Return True for an execution that is as asked for, as far as it shows."""

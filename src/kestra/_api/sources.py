@@ -26,27 +26,16 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A document: the source of a flow.
-
-    Attributes:
-        path: Its file.
-        line: How many lines of the file come before it.
-        text: The document.
-        id: The id of the flow, `None` where the document cannot be read.
-        namespace: Its namespace, `None` where the id is.
-        namespace_at: Where in the text the namespace stands.
-        calls: The flows that it calls, as namespace and id.
-        fault: Why it cannot be read.
-    """
+    """A document: the source of a flow; without id and namespace where it cannot be read."""
 
     path: str
-    line: int
+    line: int  # how many lines of the file come before it
     text: str
     id: str | None = None
     namespace: str | None = None
-    namespace_at: tuple[int, int] = (0, 0)
-    calls: frozenset[tuple[str, str]] = frozenset()
-    fault: str = ""
+    namespace_at: tuple[int, int] = (0, 0)  # in the text
+    calls: frozenset[tuple[str, str]] = frozenset()  # namespaces and ids of flows
+    fault: str = ""  # why it cannot be read
 
     @property
     def place(self) -> str:

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
         Violation,
         WebhookResponse,
     )
-    from kestra._client.namespace_files import Where
-    from kestra._client.namespace_flows import Paths
+    from kestra._client.namespace import Paths, Where
 
     T = TypeVar("T")
 
@@ -115,8 +114,6 @@ class AsyncNamespace(NamespaceBase):
         """As `Namespace.webhook`."""
         return await self._perform(webhook.call, flow, key, body, wait, self._flow._options)
 
-    # --- for its parts ---
-
     async def _perform(
         self, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
     ) -> T:
@@ -173,7 +170,8 @@ class AsyncKeyValueStore(_Part):
 
     async def exists(self, key: str) -> bool:
         """Return True if a key is there, and has not expired."""
-        return await self._perform(kv.exists, key)
+        missing = object()
+        return await self.get(key, missing) is not missing
 
     async def info(self, key: str) -> KeyInfo:
         """As `KeyValueStore.info`."""

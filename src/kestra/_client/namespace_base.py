@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import displayed
 from kestra._api.parsing import object_in
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     import urllib3
     from typing_extensions import Self
-
-    from kestra._client.namespace import Namespace
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -134,19 +132,6 @@ class NamespaceBase:
         except (FailedExponentialBackoff, AuthenticationError) as error:
             error.args = (f"{error}; the address is from {self._origin}", *error.args[1:])
             raise
-
-
-class Part:
-    """What belongs to a namespace."""
-
-    _name: ClassVar[str]
-
-    def __init__(self, namespace: Namespace) -> None:
-        self._namespace = namespace
-        self._perform = namespace._perform
-
-    def __repr__(self) -> str:
-        return f"{self._namespace!r}.{self._name}"
 
 
 def _checked_name(name: Any) -> str:

@@ -28,9 +28,6 @@ _FILES = "namespaces/{namespace}/files"
 _NO_ROUTE = frozenset({None, "", "Not Found", "Page Not Found"})
 
 
-# --- what is in a file ---------------------------------------------------------------------------
-
-
 async def copy(io: IO, namespace: str, path: Where, to: Path) -> None:
     """Write a file of the namespace to a new local one."""
     query = {"path": f"/{checked_path(path)}"}
@@ -87,9 +84,6 @@ async def send(io: IO, namespace: str, path: str, content: bytes | Path) -> None
             await io.call(file.close)
 
 
-# --- what there is -------------------------------------------------------------------------------
-
-
 async def _stats(io: IO, namespace: str, path: str) -> FileInfo | None:
     """Return what the server says of a file or a folder, `None` if there is neither."""
     url = await address(io, f"{_FILES}/stats", namespace=namespace)
@@ -137,9 +131,6 @@ def _info(path: str, entry: dict[str, Any]) -> FileInfo:
     return FileInfo(path, is_folder, size, time)
 
 
-# --- moving and deleting -------------------------------------------------------------------------
-
-
 async def move(io: IO, namespace: str, path: Where, to: Where) -> None:
     """Move a file or a folder; a server accepts one that is not there, and fails at a target."""
     path, to = checked_path(path), checked_path(to, "to")
@@ -164,9 +155,6 @@ async def remove(io: IO, namespace: str, path: str) -> None:
     """Delete what is at a path, if anything is."""
     url = io.server.url(_FILES, namespace=namespace)
     await io.request("delete", url, params={"path": f"/{path}"})
-
-
-# --- all of them ---------------------------------------------------------------------------------
 
 
 @asynccontextmanager

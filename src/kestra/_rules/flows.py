@@ -37,9 +37,6 @@ _LINE = re.compile(r"\(at line (\d+)\)|\bline:? (\d+)")
 _FAULT = "Validation error: "
 
 
-# --- reading -------------------------------------------------------------------------------------
-
-
 async def get(io: IO, namespace: str, flow: str, revision: int | None = None) -> FlowSource:
     query = {"source": "true"}
     if revision is not None:
@@ -106,9 +103,6 @@ def _write(found: dict[str, str], to: Path) -> list[Path]:
     return list(paths.values())
 
 
-# --- validating ----------------------------------------------------------------------------------
-
-
 async def validate(io: IO, _namespace: str, paths: Any) -> list[Violation]:
     documents = await io.call(read_sources, paths)
     url = await address(io, "flows/validate")
@@ -134,9 +128,6 @@ def _violations(source: Source, entry: dict[str, Any]) -> Iterable[Violation]:
         yield Violation(source.path, str(warning), flow, is_warning=True)
 
 
-# --- deploying -----------------------------------------------------------------------------------
-
-
 async def deploy(  # noqa: PLR0913  # each is independent
     io: IO, namespace: str, paths: Any, *, dry_run: bool, delete: bool, override: bool
 ) -> list[Change]:
@@ -154,9 +145,12 @@ async def deploy(  # noqa: PLR0913  # each is independent
         if change.action == "deleted":
             await remove(io, namespace, change.name)
             return change
-        store = _create if change.action == "created" else _update
-        revision = await store(io, namespace, change.name, texts[change.name].encode())
-        return replace(change, revision=revision)
+        text = texts[change.name]
+        if change.action == "created":
+            return replace(change, revision=await _create(io, namespace, change.name, text))
+        url = io.server.url(_FLOW, namespace=namespace, flow=change.name)
+        response = await io.request("put", url, data=text.encode(), headers=_YAML)
+        return replace(change, revision=_revision(response))
 
     return plan if dry_run else await carry_out(plan, make)
 
@@ -169,11 +163,11 @@ def _change(source: Source, there: str | None) -> Change:
     return Change("created" if there is None else "updated", flow, source.path, diff)
 
 
-async def _create(io: IO, namespace: str, flow: str, source: bytes) -> int | None:
+async def _create(io: IO, namespace: str, flow: str, text: str) -> int | None:
     """Create a flow; where the response is lost, check whether it exists."""
     url = io.server.url("flows")
     try:
-        return _revision(await io.request("post", url, data=source, headers=_YAML))
+        return _revision(await io.request("post", url, data=text.encode(), headers=_YAML))
     except (FailedExponentialBackoff, Conflict, InvalidInput) as error:
         is_lost = isinstance(error, FailedExponentialBackoff) or error.attempts > 1
         if not is_lost:
@@ -182,23 +176,15 @@ async def _create(io: IO, namespace: str, flow: str, source: bytes) -> int | Non
             there = await get(io, namespace, flow)
         except KestraError:
             raise error from None
-        if (there.source or "").encode() != source:
+        if there.source != text:
             raise
         return there.revision
-
-
-async def _update(io: IO, namespace: str, flow: str, source: bytes) -> int | None:
-    url = io.server.url(_FLOW, namespace=namespace, flow=flow)
-    return _revision(await io.request("put", url, data=source, headers=_YAML))
 
 
 def _revision(response: Response) -> int | None:
     body = body_of(response)
     revision = body.get("revision") if isinstance(body, dict) else None
     return revision if isinstance(revision, int) else None
-
-
-# --- one flow ------------------------------------------------------------------------------------
 
 
 async def remove(io: IO, namespace: str, flow: str) -> None:

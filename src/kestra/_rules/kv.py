@@ -39,14 +39,6 @@ async def get_value(io: IO, namespace: str, key: str) -> Any:
     return value_of(await get(io, namespace, key))
 
 
-async def exists(io: IO, namespace: str, key: str) -> bool:
-    try:
-        await get(io, namespace, key)
-    except KeyError:
-        return False
-    return True
-
-
 async def put(io: IO, namespace: str, key: str, value: Any, *options: Any) -> None:
     """Store a value, with a `ttl` and a description. Repeated, it makes another revision."""
     content, headers = put_request(key, value, *options)

@@ -64,8 +64,7 @@ async def synchronize(io: IO, namespace: str, sync: Sync) -> list[Change]:
     ignored = Ignored(sync.local)
     here: Sums = await io.call(_local, sync, ignored)
     async with files.exported(io, namespace) as archive:
-        known = await io.call(_remote, archive, sync)
-        there = await io.call(_without, known, ignored)
+        known, there = await io.call(_remote, archive, sync, ignored)
         if sync.direction == "up":
             source, target, others = here, there, known.keys()
             done, place = "sent", sync.to or "the namespace"
@@ -102,16 +101,14 @@ def _local(sync: Sync, ignored: Ignored) -> Sums:
     return {path: size_and_sum(sync.local / path) for path in paths}
 
 
-def _remote(archive: Path, sync: Sync) -> Sums:
+def _remote(archive: Path, sync: Sync, ignored: Ignored) -> tuple[Sums, Sums]:
+    """Return all files of the namespace, and those that are not ignored."""
     if not archive.stat().st_size:
-        return {}
+        return {}, {}
     with zipfile.ZipFile(archive) as opened:
         entries = _entries(opened, sync)
-        return {path: (entry.file_size, entry.CRC) for path, entry in entries.items()}
-
-
-def _without(sums: Sums, ignored: Ignored) -> Sums:
-    return {path: each for path, each in sums.items() if not ignored(path)}
+    known = {path: (entry.file_size, entry.CRC) for path, entry in entries.items()}
+    return known, {path: known[path] for path in known if not ignored(path)}
 
 
 def _entries(opened: zipfile.ZipFile, sync: Sync) -> dict[str, zipfile.ZipInfo]:

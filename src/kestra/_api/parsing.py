@@ -198,11 +198,6 @@ def error_text(run: TaskRun | None, errors: Iterable[LogEntry]) -> str | None:
 # --- pieces of a response --------------------------------------------------------------------
 
 
-def object_in(holder: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return the object of a key; an empty one where there is none."""
-    return _mapping(holder.get(key))
-
-
 def _objects(listed: Any) -> list[dict[str, Any]]:
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 

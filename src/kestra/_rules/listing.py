@@ -16,8 +16,9 @@ from kestra._api.dialects import FROM_2
 from kestra._api.forms import checked_labels
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 from kestra._api.namespaces import Execution
-from kestra._api.parsing import labels_on, object_in, start_of, state_of, whole_state
-from kestra._rules.pages import ready, result_page, server_time
+from kestra._api.parsing import labels_on, start_of, state_of, whole_state
+from kestra._rules.pages import ready, server_time
+from kestra._rules.problems import json_of, malformed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -122,8 +123,7 @@ async def executions(
         query = search.old_query(namespace) if is_old else search.query(namespace, since, bound)
         query |= {"sort": "state.startDate:desc", "size": size, "page": page}
         asked = {name: value for name, value in query.items() if value is not None}
-        results, _ = await result_page(io, io.server.url("executions/search"), asked)
-        found = [each for each in results if each.get("id")]
+        found = await _page(io, asked)
         is_sure = is_old or io.server.dialect is FROM_2
         if not (is_sure or all(search.finds(namespace, each) for each in found)):
             is_old = True  # the filters were ignored
@@ -151,6 +151,15 @@ async def last(io: IO, namespace: str, search: Search) -> Execution | None:
     return None
 
 
+async def _page(io: IO, query: dict[str, Any]) -> list[dict[str, Any]]:
+    url = io.server.url("executions/search")
+    response = await io.request("get", url, params=query)
+    found = json_of(response, dict, "get", url).get("results")
+    if not isinstance(found, list):
+        raise malformed("get", url, response, "lacks the list of results")
+    return [each for each in found if isinstance(each, dict) and each.get("id")]
+
+
 def _is_within(execution: dict[str, Any], since: datetime | None, until: datetime | None) -> bool:
     start = start_of(execution)
     if start is None:
@@ -175,7 +184,7 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _execution(io: IO, shown: dict[str, Any]) -> Execution:
-    trigger = object_in(shown, "trigger")
+    trigger = _object(shown, "trigger")
     return Execution(
         id=str(shown["id"]),
         namespace=str(shown.get("namespace")),
@@ -183,9 +192,14 @@ def _execution(io: IO, shown: dict[str, Any]) -> Execution:
         revision=shown.get("flowRevision"),
         state=whole_state(shown),
         labels=labels_on(shown),
-        inputs=object_in(shown, "inputs"),
+        inputs=_object(shown, "inputs"),
         trigger=trigger.get("id"),
-        parent_id=object_in(trigger, "variables").get("executionId") or shown.get("parentId"),
+        parent_id=_object(trigger, "variables").get("executionId") or shown.get("parentId"),
         original_id=shown.get("originalId"),
         url=io.server.address(shown),
     )
+
+
+def _object(holder: dict[str, Any], key: str) -> dict[str, Any]:
+    value = holder.get(key)
+    return value if isinstance(value, dict) else {}

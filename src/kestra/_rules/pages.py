@@ -1,10 +1,9 @@
-"""What the rules for a namespace share: before a server is asked, results in pages, changes."""
+"""Results that come in pages, and what has to be known of a server before it is asked."""
 
 from __future__ import annotations
 
 import math
 from datetime import timedelta
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from kestra._rules.actions import learn_configuration
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from kestra._api.namespaces import Change
     from kestra._rules.io import IO
 
-_PAGE = 500
+PAGE = 500  # results
 
 
 async def ready(io: IO) -> None:
@@ -46,33 +45,22 @@ async def address(io: IO, template: str, **names: object) -> str:
     return io.server.url(template, **names)
 
 
-async def fetched(io: IO, kind: type, url: str, **arguments: Any) -> Any:
-    """Return the JSON object (`dict`) or list that the server has there."""
-    return json_of(await io.request("get", url, **arguments), kind, "get", url)
-
-
-async def result_page(
-    io: IO, url: str, query: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], Any]:
-    """Return the results on a page, and how many there are in all, if the server says so."""
-    response = await io.request("get", url, params=query)
-    body = json_of(response, dict, "get", url)
-    found = body.get("results")
-    if not isinstance(found, list):
-        raise malformed("get", url, response, "lacks the list of results")
-    return [each for each in found if isinstance(each, dict)], body.get("total")
-
-
 async def results(
-    io: IO, url: str, query: Mapping[str, Any]
+    io: IO, url: str, query: Mapping[str, Any], size: int = PAGE
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Yield the results of all pages."""
-    known = 0
-    for page in count(1):
-        found, total = await result_page(io, url, {**query, "size": _PAGE, "page": page})
+    page, known = 1, 0
+    while True:
+        response = await io.request("get", url, params={**query, "size": size, "page": page})
+        body = json_of(response, dict, "get", url)
+        found = body.get("results")
+        if not isinstance(found, list):
+            raise malformed("get", url, response, "lacks the list of results")
         for each in found:
-            yield each
-        known += len(found)
+            if isinstance(each, dict):
+                yield each
+        known, page = known + len(found), page + 1
+        total = body.get("total")
         if not found or (isinstance(total, int) and known >= total):
             return
 
@@ -80,6 +68,11 @@ async def results(
 def server_time(io: IO) -> datetime:
     """Return what time it is on the server, as far as that is known."""
     return io.clock.utcnow() + timedelta(seconds=io.server.offset or 0)
+
+
+async def fetched(io: IO, kind: type, url: str, **arguments: Any) -> Any:
+    """Return the JSON object (`dict`) or list that the server has there."""
+    return json_of(await io.request("get", url, **arguments), kind, "get", url)
 
 
 async def carry_out(

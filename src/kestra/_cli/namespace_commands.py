@@ -40,31 +40,173 @@ _MEANT = {
 _LEAST = 8  # columns of a cell that is cut
 
 
-@contextmanager
-def _naming_key(options: argparse.Namespace) -> Iterator[None]:
-    try:
-        yield
-    except KeyError as error:
-        key = error.args[0]
-        raise KestraError(f"there is no key {key!r} in the namespace {options.namespace}") from None
+class _Commands:
+    """Each command for a namespace, by its name; what one returns is its exit status."""
 
+    def __init__(self, ns: Namespace, options: argparse.Namespace, display: Display) -> None:
+        self._ns = ns
+        self._options = options
+        self._note = display.note
 
-def _kv_get(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
-    with _naming_key(options):
-        if options.json:
-            _show_json({**asdict(ns.kv.info(options.key)), "value": ns.kv[options.key]})
+    @contextmanager
+    def _naming_key(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyError as error:
+            key = error.args[0]
+            raise KestraError(f"there is no key {key!r} in the namespace {self._ns.name}") from None
+
+    def kv_get(self) -> None:
+        kv, key = self._ns.kv, self._options.key
+        with self._naming_key():
+            _show_json(
+                {**asdict(kv.info(key)), "value": kv[key]} if self._options.json else kv[key]
+            )
+
+    def kv_set(self) -> None:
+        options = self._options
+        value = _value(options.value, options.type)
+        if options.dry_run:
+            put_request(options.key, value, options.ttl, options.description)
         else:
-            _show_json(ns.kv[options.key])
+            self._ns.kv.set(options.key, value, ttl=options.ttl, description=options.description)
+        done = "would be" if options.dry_run else "is"
+        self._note(f"{options.key} {done} put as {type(value).__name__}.")
 
+    def kv_list(self) -> None:
+        header = ("KEY", "REVISION", "UPDATED", "EXPIRES", "DESCRIPTION")
+        row = attrgetter("key", "revision", "updated", "expires", "description")
+        self._show_all(self._ns.kv.list(), header, row)
 
-def _kv_set(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
-    value = _value(options.value, options.type)
-    if options.dry_run:
-        put_request(options.key, value, options.ttl, options.description)
-    else:
-        ns.kv.set(options.key, value, ttl=options.ttl, description=options.description)
-    done = "would be" if options.dry_run else "is"
-    display.note(f"{options.key} {done} put as {type(value).__name__}.")
+    def kv_delete(self) -> None:
+        for key in self._options.keys:
+            with self._naming_key():
+                if not self._options.dry_run:
+                    del self._ns.kv[key]
+                elif key not in self._ns.kv:
+                    raise KeyError(key)
+            self._note(f"{key} {'would be' if self._options.dry_run else 'is'} deleted.")
+
+    def files_ls(self) -> None:
+        found = self._ns.files.list(self._options.path, recursive=self._options.recursive)
+        if self._options.recursive and not self._options.json:
+            show("\n".join(map(str, found)), sys.stdout, end="\n" if found else "")
+            return
+
+        def row(each: FileInfo) -> tuple[Any, ...]:
+            return (f"{each}/" if each.is_folder else str(each), each.size, each.modified)
+
+        self._show_all(found, ("PATH", "SIZE", "MODIFIED"), row)
+
+    def files_get(self) -> None:
+        if self._options.to is not None:
+            self._ns.files.download(self._options.path, self._options.to)
+        else:
+            show_bytes(self._ns.files.read(self._options.path))
+
+    def files_put(self) -> None:
+        files, local, path = self._ns.files, Path(self._options.local), self._options.path
+        if self._options.dry_run:
+            size = local.stat().st_size
+            what = "updated" if files.exists(path) else "created"
+            self._note(f"{path} would be {what}: {size:,} bytes.")
+        else:
+            files.upload(local, path)
+            self._note(f"{path} is written.")
+
+    def files_sync(self) -> None:
+        options = self._options
+        changes = self._ns.files.sync(
+            options.local,
+            options.to,
+            direction="down" if options.down else "up",
+            delete=options.delete,
+            dry_run=options.dry_run,
+            on_change=None if options.json else _show_change,
+        )
+        self._show_changes(changes, are_shown=not options.dry_run)
+
+    def flows_list(self) -> None:
+        def row(flow: FlowSource) -> tuple[Any, ...]:
+            return (flow.id, flow.revision, "disabled" if flow.disabled else "", flow.updated)
+
+        self._show_all(self._ns.flows.list(), ("FLOW", "REVISION", "", "UPDATED"), row)
+
+    def flows_get(self) -> None:
+        flow = self._ns.flows.get(self._options.flow, revision=self._options.revision)
+        if self._options.json:
+            _show_json(asdict(flow))
+        else:
+            show_bytes((flow.source or "").encode())
+
+    def flows_validate(self) -> int:
+        found = self._ns.flows.validate(self._options.paths)
+        if self._options.json:
+            _show_lines(found)
+        else:
+            for each in found:
+                show(printable(str(each)), sys.stdout)
+        wrong = sum(not each.is_warning for each in found)
+        self._note(f"{wrong} violations, {len(found) - wrong} warnings.")
+        return exits.BAD if wrong else exits.GOOD
+
+    def flows_deploy(self) -> None:
+        options = self._options
+        changes = self._ns.flows.deploy(
+            options.paths,
+            dry_run=options.dry_run,
+            delete=options.delete,
+            override_namespace=options.override_namespace,
+        )
+        self._show_changes(changes)
+
+    def executions(self) -> None:
+        options = self._options
+        found = self._ns.executions(
+            options.flow,
+            state=options.states,
+            labels=options.labels,
+            since=options.since,
+            until=options.until,
+        )
+        row = attrgetter("id", "flow", "status", "state.start", "url")
+        header = ("ID", "FLOW", "STATE", "CREATED", "URL")
+        self._show_all(islice(found, options.limit), header, row)
+
+    def webhook(self) -> int:
+        key, options = os.environ.get(KEY_VARIABLE), self._options
+        if not key:
+            raise ValueError(
+                f"the environment variable {KEY_VARIABLE} must hold the key of the webhook"
+            )
+        body = None if options.body is None else _value(options.body, None)
+        if not isinstance(body, dict | list):
+            body = options.body
+        wait = False if options.wait is None else options.wait
+        response = self._ns.webhook(options.flow, key, body, wait=wait)
+        outputs = response.body if response.outputs is None else response.outputs
+        _show_json(asdict(response) if options.json else outputs)
+        return exits.GOOD if response.ok else exits.BAD
+
+    def _show_all(
+        self, found: Iterable[Any], header: Sequence[str], row: Callable[[Any], Iterable[Any]]
+    ) -> None:
+        if self._options.json:
+            _show_lines(found)
+        else:
+            _show_table([header, *([_cell(value) for value in row(each)] for each in found)])
+
+    def _show_changes(self, changes: Sequence[Change], *, are_shown: bool = False) -> None:
+        if self._options.json:
+            _show_lines(changes)
+        for change in () if self._options.json or are_shown else changes:
+            _show_change(change)
+        actions = [change.action for change in changes]
+        counts = [f"{actions.count(each)} {each}" for each in ("created", "updated", "deleted")]
+        if "unchanged" in actions:
+            counts.append(f"{actions.count('unchanged')} unchanged")
+        more = " (dry run: nothing is changed)" if self._options.dry_run else ""
+        self._note(f"{', '.join(counts)}{more}.")
 
 
 def _value(text: str, kind: str | None) -> Any:
@@ -87,120 +229,6 @@ def _value(text: str, kind: str | None) -> Any:
     return value
 
 
-def _kv_list(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
-    header = ("KEY", "REVISION", "UPDATED", "EXPIRES", "DESCRIPTION")
-    row = attrgetter("key", "revision", "updated", "expires", "description")
-    _show_table(options, ns.kv.list(), header, row)
-
-
-def _kv_delete(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
-    for key in options.keys:
-        with _naming_key(options):
-            if not options.dry_run:
-                del ns.kv[key]
-            elif key not in ns.kv:
-                raise KeyError(key)
-        display.note(f"{key} {'would be' if options.dry_run else 'is'} deleted.")
-
-
-def _files_ls(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
-    found = ns.files.list(options.path, recursive=options.recursive)
-    if options.recursive and not options.json:
-        show("\n".join(map(str, found)), sys.stdout, end="\n" if found else "")
-        return
-
-    def row(each: FileInfo) -> tuple[Any, ...]:
-        return (f"{each}/" if each.is_folder else str(each), each.size, each.modified)
-
-    _show_table(options, found, ("PATH", "SIZE", "MODIFIED"), row)
-
-
-def _files_get(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
-    if options.to is not None:
-        ns.files.download(options.path, options.to)
-    else:
-        show_bytes(ns.files.read(options.path))
-
-
-def _files_put(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
-    local = Path(options.local)
-    if options.dry_run:
-        size = local.stat().st_size
-        what = "updated" if ns.files.exists(options.path) else "created"
-        display.note(f"{options.path} would be {what}: {size:,} bytes.")
-    else:
-        ns.files.upload(local, options.path)
-        display.note(f"{options.path} is written.")
-
-
-def _files_sync(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
-    changes = ns.files.sync(
-        options.local,
-        options.to,
-        direction="down" if options.down else "up",
-        delete=options.delete,
-        dry_run=options.dry_run,
-        on_change=None if options.json else _show_change,
-    )
-    _show_changes(options, display, changes, are_shown=not options.dry_run)
-
-
-def _flows_list(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
-    def row(flow: FlowSource) -> tuple[Any, ...]:
-        return (flow.id, flow.revision, "disabled" if flow.disabled else "", flow.updated)
-
-    _show_table(options, ns.flows.list(), ("FLOW", "REVISION", "", "UPDATED"), row)
-
-
-def _flows_get(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
-    flow = ns.flows.get(options.flow, revision=options.revision)
-    if options.json:
-        _show_json(asdict(flow))
-    else:
-        show_bytes((flow.source or "").encode())
-
-
-def _flows_validate(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
-    found = ns.flows.validate(options.paths)
-    if options.json:
-        _show_lines(found)
-    else:
-        for each in found:
-            show(printable(str(each)), sys.stdout)
-    wrong = sum(not each.is_warning for each in found)
-    display.note(f"{wrong} violations, {len(found) - wrong} warnings.")
-    return exits.BAD if wrong else exits.GOOD
-
-
-def _flows_deploy(ns: Namespace, options: argparse.Namespace, display: Display) -> None:
-    changes = ns.flows.deploy(
-        options.paths,
-        dry_run=options.dry_run,
-        delete=options.delete,
-        override_namespace=options.override_namespace,
-    )
-    _show_changes(options, display, changes)
-
-
-def _show_changes(
-    options: argparse.Namespace,
-    display: Display,
-    changes: Sequence[Change],
-    *,
-    are_shown: bool = False,
-) -> None:
-    if options.json:
-        _show_lines(changes)
-    for change in () if options.json or are_shown else changes:
-        _show_change(change)
-    actions = [change.action for change in changes]
-    counts = [f"{actions.count(each)} {each}" for each in ("created", "updated", "deleted")]
-    if "unchanged" in actions:
-        counts.append(f"{actions.count('unchanged')} unchanged")
-    more = " (dry run: nothing is changed)" if options.dry_run else ""
-    display.note(f"{', '.join(counts)}{more}.")
-
-
 def _show_change(change: Change) -> None:
     revision = f" (revision {change.revision})" if change.revision else ""
     show(printable(f"{change.action:9} {change.name}{revision}"), sys.stdout)
@@ -209,38 +237,6 @@ def _show_change(change: Change) -> None:
         if is_live(sys.stdout):
             lines = [f"{_COLORS[x[0]]}{x}{_RESET}" if x[:1] in _COLORS else x for x in lines]
         show("\n".join(lines), sys.stdout)
-
-
-def _executions(ns: Namespace, options: argparse.Namespace, _: Display) -> None:
-    found = ns.executions(
-        options.flow,
-        state=options.states,
-        labels=options.labels,
-        since=options.since,
-        until=options.until,
-    )
-    row = attrgetter("id", "flow", "status", "state.start", "url")
-    header = ("ID", "FLOW", "STATE", "CREATED", "URL")
-    _show_table(options, islice(found, options.limit), header, row)
-
-
-def _webhook(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    key = os.environ.get(KEY_VARIABLE)
-    if not key:
-        raise ValueError(
-            f"the environment variable {KEY_VARIABLE} must hold the key of the webhook"
-        )
-    body = None if options.body is None else _value(options.body, None)
-    if not isinstance(body, dict | list):
-        body = options.body
-    wait = False if options.wait is None else options.wait
-    response = ns.webhook(options.flow, key, body, wait=wait)
-    outputs = response.body if response.outputs is None else response.outputs
-    _show_json(asdict(response) if options.json else outputs)
-    return exits.GOOD if response.ok else exits.BAD
-
-
-# --- what is shown ---
 
 
 def _show_lines(found: Iterable[Any]) -> None:
@@ -258,26 +254,17 @@ def _plain(value: Any) -> str:
     return iso_duration(value) if isinstance(value, timedelta) else str(value.isoformat())
 
 
-def _show_table(
-    options: argparse.Namespace,
-    found: Iterable[Any],
-    header: Sequence[str],
-    row: Callable[[Any], Iterable[Any]],
-) -> None:
+def _show_table(table: Sequence[Sequence[str]]) -> None:
     """Show rows in columns, the last of them cut where the terminal ends; empty ones left out."""
-    if options.json:
-        _show_lines(found)
-        return
-    table = [header, *([_cell(value) for value in row(each)] for each in found)]
-    used = [index for index in range(len(header)) if any(line[index] for line in table[1:])]
-    widths = [max(len(line[index]) for line in table) for index in used]
+    used = [index for index in range(len(table[0])) if any(row[index] for row in table[1:])]
+    widths = [max(len(row[index]) for row in table) for index in used]
     room = room_on(sys.stdout)
-    for line in table if used else ():
-        cells = (line[index].ljust(width) for index, width in zip(used, widths, strict=True))
-        text = "  ".join(cells).rstrip()
-        if room is not None and len(text) > max(room, _LEAST):
-            text = f"{text[: max(room, _LEAST) - 1]}…"
-        if not show(text, sys.stdout):
+    for row in table if used else ():
+        cells = (row[index].ljust(width) for index, width in zip(used, widths, strict=True))
+        line = "  ".join(cells).rstrip()
+        if room is not None and len(line) > max(room, _LEAST):
+            line = f"{line[: max(room, _LEAST) - 1]}…"
+        if not show(line, sys.stdout):
             return
 
 
@@ -289,25 +276,9 @@ def _cell(value: Any) -> str:
     return printable(str(value)).replace("\n", " ")
 
 
-_COMMANDS: dict[str, Callable[[Namespace, argparse.Namespace, Display], int | None]] = {
-    "kv get": _kv_get,
-    "kv set": _kv_set,
-    "kv list": _kv_list,
-    "kv delete": _kv_delete,
-    "files ls": _files_ls,
-    "files get": _files_get,
-    "files put": _files_put,
-    "files sync": _files_sync,
-    "flows list": _flows_list,
-    "flows get": _flows_get,
-    "flows validate": _flows_validate,
-    "flows deploy": _flows_deploy,
-    "executions": _executions,
-    "webhook": _webhook,
-}
-
-
 def namespace_command(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     """Carry out a command for a namespace."""
     name = getattr(options, "namespace", "any")  # that of a validation is in the sources
-    return _COMMANDS[options.name](flow.namespace(name), options, display) or exits.GOOD
+    commands = _Commands(flow.namespace(name), options, display)
+    command: Callable[[], int | None] = getattr(commands, options.name.replace(" ", "_"))
+    return command() or exits.GOOD

@@ -148,11 +148,7 @@ def _yaml() -> Any:
 
 
 def for_namespace(sources: Iterable[Source], namespace: str, *, override: bool) -> list[Source]:
-    """Return the documents with this namespace, in an order in which callers come last.
-
-    Raises:
-        ValueError: One cannot be read, is of another namespace, or two are of one flow.
-    """
+    """Return the documents with this namespace, in an order in which callers come last."""
     own: dict[str, Source] = {}
     for source in sources:
         flow = str(source.id)

@@ -42,12 +42,7 @@ def checked_key(key: Any) -> str:
 def put_request(
     key: Any, value: Any, ttl: Any = None, description: Any = None
 ) -> tuple[bytes, dict[str, str]]:
-    """Return the body and the headers of a PUT.
-
-    Raises:
-        TypeError: Something is of a type that the store does not keep.
-        ValueError: Something would be refused, or come back as something else.
-    """
+    """Return the body and the headers of a PUT, if all of it is kept as it is."""
     checked_key(key)
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     if ttl is not None:

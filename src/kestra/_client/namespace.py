@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
-from kestra._api.file_paths import checked_path
 from kestra._client.flow import Flow
 from kestra._client.namespace_base import NamespaceBase
 from kestra._http.blocking import perform, perform_each
@@ -216,7 +215,7 @@ class NamespaceFiles(_Part):
         """
         if mode not in _MODES:
             raise ValueError(f"mode must be one of {', '.join(sorted(_MODES))}, not {mode!r}")
-        return self._opened(checked_path(path), mode, None if "b" in mode else encoding)
+        return self._opened(files.checked_path(path), mode, None if "b" in mode else encoding)
 
     @contextmanager
     def _opened(self, path: str, mode: str, encoding: str | None) -> Generator[IO[Any], None, None]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import tempfile
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.dialects import FROM_2
-from kestra._api.file_paths import checked_folder, checked_path
 from kestra._api.namespaces import FileInfo
 from kestra._rules.downloads import checked_target, fetch, replace
 from kestra._rules.pages import address, fetched, ready
@@ -26,6 +25,49 @@ if TYPE_CHECKING:
 _FILES = "namespaces/{namespace}/files"
 # What a server says where it has no such route, instead of a sentence about a file.
 _NO_ROUTE = frozenset({None, "", "Not Found", "Page Not Found"})
+_LONGEST_NAME = 255
+FLOWS = "_flows"  # the folder with the sources of flows
+
+
+def checked_path(path: Any, name: str = "path") -> str:
+    """Return the path of a file, without a slash at its beginning."""
+    text = checked_folder(path, name)
+    if not text:
+        raise ValueError(f"{name} must name a file, not the root of the namespace")
+    return text
+
+
+def checked_folder(path: Any, name: str = "path") -> str:
+    """Return the path of a folder, empty for the root.
+
+    What a server would change, merge with another, or refuse is refused here.
+    """
+    if isinstance(path, PurePath):
+        path = path.as_posix()
+    if not isinstance(path, str):
+        raise TypeError(f"{name} must be a path in the namespace, not {type(path).__name__}")
+    text = path.removeprefix("/").removesuffix("/")
+    parts = text.split("/")
+    faults = {
+        "must have no space, which a server stores as '+', so that two files become one": (
+            " " in text
+        ),
+        "must have no backslash, which a server takes for a slash": "\\" in text,
+        "must have printable characters only": not text.isprintable(),
+        "must have no empty part, and no '.' or '..'": (
+            bool(text) and not {"", ".", ".."}.isdisjoint(parts)
+        ),
+        f"must have no part of more than {_LONGEST_NAME} characters": (
+            max(map(len, parts)) > _LONGEST_NAME
+        ),
+        "must not be in _flows, where a file becomes a flow: use namespace.flows.deploy": (
+            parts[0] == FLOWS
+        ),
+    }
+    for fault, is_so in faults.items():
+        if is_so:
+            raise ValueError(f"{name} {fault}: {path!r}")
+    return text
 
 
 async def copy(io: IO, namespace: str, path: Where, to: Path) -> None:

@@ -7,21 +7,16 @@ here, the files themselves.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+from zlib import crc32
 
-from kestra._api.file_paths import (
-    Ignored,
-    checked_folder,
-    checked_path,
-    is_kept,
-    local_files,
-    size_and_sum,
-)
 from kestra._api.namespaces import Change
 from kestra._rules import files
 from kestra._rules.pages import carry_out
@@ -29,13 +24,15 @@ from kestra._rules.pages import carry_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
-    from pathlib import Path
 
     from kestra._rules.io import IO
 
     Sums = dict[str, tuple[int, int]]  # size and CRC by path
 
 logger = logging.getLogger("kestra")
+
+_IGNORE_FILES = (".gitignore", ".kestraignore")  # the last one has the last word
+_PIECE = 1 << 20
 
 
 @dataclass(slots=True)
@@ -52,7 +49,7 @@ class Sync:
     def __post_init__(self) -> None:
         if self.direction not in {"up", "down"}:
             raise ValueError(f"direction must be 'up' or 'down', not {self.direction!r}")
-        self.to = checked_folder(self.to, "to")
+        self.to = files.checked_folder(self.to, "to")
 
     def remote(self, path: str) -> str:
         """Return the path in the namespace of a path below the local folder."""
@@ -61,7 +58,7 @@ class Sync:
 
 async def synchronize(io: IO, namespace: str, sync: Sync) -> list[Change]:
     """Make the changes, and return them."""
-    ignored = Ignored(sync.local)
+    ignored = _Ignored(sync.local)
     here: Sums = await io.call(_local, sync, ignored)
     async with files.exported(io, namespace) as archive:
         known, there = await io.call(_remote, archive, sync, ignored)
@@ -91,17 +88,81 @@ async def synchronize(io: IO, namespace: str, sync: Sync) -> list[Change]:
         return plan if sync.dry_run else await carry_out(plan, make)
 
 
-def _local(sync: Sync, ignored: Ignored) -> Sums:
+class _Ignored:
+    """What the ignore files in a folder, and in the folders below it, leave out."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._specs: dict[str, Any] = {}
+
+    def __call__(self, path: str) -> bool:
+        """Return True if a file, or one of the folders that it is in, is to be left alone."""
+        parts = path.split("/")
+        if ".git" in parts or parts[-1] in _IGNORE_FILES:
+            return True
+        # As of Git: a folder that is left out is so with all in it; else the deepest file decides.
+        ends = range(1, len(parts) + 1)
+        return any(self._is_named(parts[:end], is_folder=end < len(parts)) for end in ends)
+
+    def _is_named(self, parts: list[str], *, is_folder: bool) -> bool:
+        end = "/" if is_folder else ""
+        for depth in reversed(range(len(parts))):
+            spec = self._spec("/".join(parts[:depth]))
+            found = spec and spec.check_file("/".join(parts[depth:]) + end).include
+            if found is not None:
+                return bool(found)
+        return False
+
+    def _spec(self, folder: str) -> Any:
+        if folder not in self._specs:
+            lines: list[str] = []
+            for name in _IGNORE_FILES:
+                path = self._root / folder / name
+                if path.is_file():
+                    lines += path.read_text("utf-8-sig").splitlines()
+            self._specs[folder] = _spec_of(lines) if lines else None
+        return self._specs[folder]
+
+
+def _spec_of(lines: list[str]) -> Any:
+    try:
+        from pathspec import GitIgnoreSpec
+    except ImportError:
+        raise ImportError(
+            "to honour .kestraignore and .gitignore, install pathspec: "
+            "pip install 'kestra[namespace]'"
+        ) from None
+    # Of a folder's `/**`, only what is in it is left out: else nothing in it could be let in again.
+    lines = [f"{x.rstrip()}/*" if x.rstrip().endswith("/**") else x for x in lines]
+    return GitIgnoreSpec.from_lines(lines)
+
+
+def _local(sync: Sync, ignored: _Ignored) -> Sums:
+    """Return the local files that are not ignored, without those below links to folders."""
     is_up = sync.direction == "up"
     if not is_up and not sync.local.exists():
         return {}
-    paths = list(local_files(sync.local, ignored))
-    for path in paths if is_up else ():
-        checked_path(sync.remote(path), "local: the path of a file")
-    return {path: size_and_sum(sync.local / path) for path in paths}
+    if not sync.local.is_dir():
+        raise NotADirectoryError(f"local must be a folder: {str(sync.local)!r}")
+    found = [Path(folder, name) for folder, _, names in os.walk(sync.local) for name in names]
+    paths = sorted(path.relative_to(sync.local).as_posix() for path in found)
+    kept = [path for path in paths if not ignored(path)]
+    for path in kept if is_up else ():
+        files.checked_path(sync.remote(path), "local: the path of a file")
+    return {path: _size_and_sum(sync.local / path) for path in kept}
 
 
-def _remote(archive: Path, sync: Sync, ignored: Ignored) -> tuple[Sums, Sums]:
+def _size_and_sum(path: Path) -> tuple[int, int]:
+    """Return the size of a file, and its CRC-32, as zip files have it."""
+    size = total = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            size += len(piece)
+            total = crc32(piece, total)
+    return size, total
+
+
+def _remote(archive: Path, sync: Sync, ignored: _Ignored) -> tuple[Sums, Sums]:
     """Return all files of the namespace, and those that are not ignored."""
     if not archive.stat().st_size:
         return {}, {}
@@ -118,8 +179,14 @@ def _entries(opened: zipfile.ZipFile, sync: Sync) -> dict[str, zipfile.ZipInfo]:
     wrong = next((path for path in named if start.startswith(f"{path}/")), None)
     if wrong is not None:
         raise ValueError(f"to must be a folder of the namespace, and {wrong!r} is a file")
-    kept = [path for path in named if is_kept(path) and path.startswith(start)]
-    return {path.removeprefix(start): named[path] for path in kept}
+    found = {}
+    for path, entry in named.items():
+        parts = path.split("/")
+        if ".." in parts or "\\" in path or "" in parts[:-1]:
+            raise ValueError(f"the server has a file with a path that cannot be used: {path!r}")
+        if parts[-1] and parts[0] != files.FLOWS and path.startswith(start):
+            found[path.removeprefix(start)] = entry
+    return found
 
 
 def _plan(source: Sums, target: Sums, sync: Sync) -> list[Change]:

@@ -18,6 +18,7 @@ from kestra._api.stored import put_request, value_of
 from kestra._cli import exits
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, printable, room_on, show, show_bytes
+from kestra._engine.report import columns
 from kestra._values.times import iso_duration
 from kestra.exceptions import KestraError
 
@@ -257,14 +258,10 @@ def _plain(value: Any) -> str:
 def _show_table(table: Sequence[Sequence[str]]) -> None:
     """Show rows in columns, the last of them cut where the terminal ends; empty ones left out."""
     used = [index for index in range(len(table[0])) if any(row[index] for row in table[1:])]
-    widths = [max(len(row[index]) for row in table) for index in used]
-    room = room_on(sys.stdout)
-    for row in table if used else ():
-        cells = (row[index].ljust(width) for index, width in zip(used, widths, strict=True))
-        line = "  ".join(cells).rstrip()
-        if room is not None and len(line) > max(room, _LEAST):
-            line = f"{line[: max(room, _LEAST) - 1]}…"
-        if not show(line, sys.stdout):
+    shown = [[row[index] for index in used] for row in table]
+    room = max(room_on(sys.stdout) or sys.maxsize, _LEAST)
+    for line in columns(shown) if used else ():
+        if not show(line if len(line) <= room else f"{line[: room - 1]}…", sys.stdout):
             return
 
 

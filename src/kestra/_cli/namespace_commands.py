@@ -38,7 +38,7 @@ _MEANT = {
     "datetime": "a date and time with Z or an offset",
     "duration": "a duration such as PT90S, or seconds",
 }
-_LEAST = 8  # columns of a cell that is cut
+_LEAST = 8  # columns of a line that is cut
 
 
 class _Commands:

@@ -264,9 +264,7 @@ class AsyncNamespaceFlows(_Part):
         override_namespace: bool = False,
     ) -> builtins.list[Change]:
         """As `NamespaceFlows.deploy`."""
-        return await self._perform(
-            flows.deploy, paths, dry_run=dry_run, delete=delete, override=override_namespace
-        )
+        return await self._perform(flows.deploy, paths, dry_run, delete, override_namespace)
 
     async def delete(self, flow: str) -> None:
         """As `NamespaceFlows.delete`."""

@@ -431,9 +431,7 @@ class NamespaceFlows(_Part):
             TypeError: `paths` is neither a path nor several.
             ValueError: A source cannot be read, or is of another namespace; or two are of one flow.
         """
-        return self._perform(
-            flows.deploy, paths, dry_run=dry_run, delete=delete, override=override_namespace
-        )
+        return self._perform(flows.deploy, paths, dry_run, delete, override_namespace)
 
     def delete(self, flow: str) -> None:
         """Delete a flow. Its executions and revisions stay.

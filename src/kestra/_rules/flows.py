@@ -128,8 +128,8 @@ def _violations(source: Source, entry: dict[str, Any]) -> Iterable[Violation]:
         yield Violation(source.path, str(warning), flow, is_warning=True)
 
 
-async def deploy(  # noqa: PLR0913  # each is independent
-    io: IO, namespace: str, paths: Any, *, dry_run: bool, delete: bool, override: bool
+async def deploy(  # noqa: PLR0913, PLR0917  # what `NamespaceFlows.deploy` is given
+    io: IO, namespace: str, paths: Any, dry_run: bool, delete: bool, override: bool
 ) -> list[Change]:
     documents = for_namespace(await io.call(read_sources, paths), namespace, override=override)
     there = await _sources(io, namespace)

@@ -65,7 +65,9 @@ def is_safe(value: Any, text: str, most_digits: int, most_text: int, *, is_flat:
             return False
     if len(text) <= most_digits:
         return True
-    return not _has_long_text(text, most_text) and not _has_long_number(text, most_digits)
+    if len(text) >= most_text and _has_long_text(text, most_text):
+        return False
+    return not _has_long_number(text, most_digits)
 
 
 def _is_unicode(flat: dict[str, Any]) -> bool:
@@ -82,8 +84,6 @@ def _is_unicode(flat: dict[str, Any]) -> bool:
 
 def _has_long_text(text: str, most: int) -> bool:
     """Return True if so many characters stand between two quotes, escapes included."""
-    if len(text) < most:
-        return False
     bare = text.replace(r"\\", "..").replace(r"\"", "..")
     return any(
         bare.find('"', at) - bare.rfind('"', 0, at) > most for at in range(most, len(bare), most)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 _SCALARS = (str, int, float, type(None))
 _CONTAINERS = frozenset({dict, list, tuple})
 _TEXT = frozenset({str})
-# As `json` escapes it; two that belong together are one character.
-_LONE_SURROGATE = r"\\ud(?:[89ab]..(?!\\ud[c-f])|[c-f](?<!\\ud[89ab]..\\ud[c-f]))"
+# As `json` escapes it; two that belong together are one character. What follows a backslash of the
+# text itself may look like one: `Walk` knows.
+_LONE_SURROGATE = r"\\ud(?:(?<=\\\\ud)|[89ab]..(?!\\ud[c-f])|[c-f](?<!\\ud[89ab]..\\ud[c-f]))"
 
 
 def is_plain(value: Any, text: str, levels: int) -> bool:

@@ -73,10 +73,11 @@ class _Place:
         self.twin = self  # the other one, where both are one pipe
         self.real: Stream | None = None  # what is below all stand-ins
         self.stand_in: Any = None  # what gets the frames, each in one `write`, if not that
-        # Two doors for `kestra.testing`: where frames go that a stand-in would send round in a
-        # circle, in place of `real`; and the types of all metrics, in place of each stream's own.
+        # Doors for `kestra.testing`: where frames go that a stand-in would send round in a circle,
+        # in place of `real`; and the types of all metrics, in place of each stream's own.
         self.base: Any = None
         self.metric_types: MetricTypes | None = None
+        self.taker: Callable[[str], bool] | None = None  # see `stand_ins.offer_frames`
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
         self.name = name
         self._write_below = write_below
@@ -124,7 +125,7 @@ class _Place:
             if self.real is None:
                 self._set_real(getattr(sys, f"__{self.name}__"))
         self._own, self._hook, self._own_of_buffer = {}, _UNBOUND, {}
-        if self.stand_in is None and self.real is not None:
+        if self.stand_in is None and self.real is not None and self.taker is None:
             self._own, self._hook = own, self.real.hook
             self._own_of_buffer = vars(target.buffer)
         self._stream = stream
@@ -165,7 +166,7 @@ class Sink(_Place):
             and "write" not in self._own_of_buffer
         ):
             self.write_below(frame)
-        else:
+        elif self.taker is None or not self.taker(frame):
             self._write_elsewhere(frame)
 
     def write_metric(

@@ -27,7 +27,6 @@ class VirtualClock(Clock):
         self._date = datetime.now(timezone.utc)
 
     def now(self) -> float:
-        """Return the time, in seconds."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
@@ -36,22 +35,18 @@ class VirtualClock(Clock):
             self._now += max(seconds, 0) + _LEAST
 
     async def pause(self, seconds: float) -> None:
-        """Let time pass, and other tasks have their turn."""
         import asyncio
 
         self.sleep(seconds)
         await asyncio.sleep(0)
 
     def utcnow(self) -> datetime:
-        """Return the date and time, in UTC."""
         return self.date(self._now)
 
     def date(self, moment: float) -> datetime:
-        """Return the date and time of a moment of this clock."""
         return self._date + timedelta(seconds=moment - self._origin)
 
     def moment(self, date: datetime) -> float:
-        """Return the moment of this clock at a date and time."""
         return self._origin + (date - self._date).total_seconds()
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from kestra._engine.messages import TaskMetric
     from kestra._testing.fake.inputs import Input
-    from kestra._testing.fake.task import Function, Result
+    from kestra._testing.fake.task import Result
 
 # Seconds:
 _SHORT = 0.1  # a state lasts where nothing else is said
@@ -22,15 +22,12 @@ _BEFORE_END = 0.001  # from the last log entry to the end of the task
 _TICK = 1e-6  # between two log entries at least: what a timestamp shows
 
 Step = tuple[str, float]
-Loop = tuple["Sequence[Any]", str, "Callable[[Any], Mapping[str, Any] | None]"]
+Function = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+Loop = tuple[Sequence[Any], str, Callable[[Any], Mapping[str, Any] | None]]
 
 
 def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
-    """Return the course that a user describes, with the seconds that each state lasts.
-
-    Raises:
-        ValueError: There is no such state, it cannot last so long, or one follows the end.
-    """
+    """Return the course that a user describes, with the seconds that each state lasts."""
     steps: list[Step] = []
     for each in states:
         state, seconds = (each, None) if isinstance(each, str) else each
@@ -49,11 +46,7 @@ def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
 
 
 def check_loops(loops: Mapping[str, Loop], tasks: Sequence[str], version: str) -> None:
-    """Refuse loops that a flow cannot have.
-
-    Raises:
-        ValueError: The server has none, or one is not among the tasks before the function.
-    """
+    """Refuse loops that the server does not have, or that are not tasks before the function."""
     if wrong := loops.keys() - set(tasks[:-1]):
         raise ValueError(f"loops: {min(wrong)!r} must be one of tasks, before the last one")
     if loops and version != "2.0":
@@ -82,21 +75,6 @@ class FlowDefinition:
     states: tuple[Step, ...] = ()
     loops: Mapping[str, Loop] = field(default_factory=dict)
     webhook: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Iteration:
-    """Which part of a loop an execution is.
-
-    Attributes:
-        task: The id of the task that loops.
-        index: The number of the value.
-        value: The value, as JSON.
-    """
-
-    task: str
-    index: int
-    value: Any
 
 
 @dataclass(eq=False)
@@ -137,7 +115,7 @@ class Execution:
     resumed: dict[str, Any] | None = None
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     attempts: int = 1
-    iteration: Iteration | None = field(default=None, repr=False)
+    loop_run: dict[str, Any] | None = field(default=None, repr=False)  # of an iteration
     was_seen_ended: bool = field(default=False, repr=False)
     is_called: bool = field(default=False, repr=False)  # the function, now or before
     is_busy: bool = field(default=False, repr=False)  # the function is being called
@@ -169,6 +147,32 @@ class Execution:
         """The moment when the next state begins; endless where somebody has to do something."""
         return self.history[-1][1] + self._lasts
 
+    @property
+    def place(self) -> str:
+        """Where the server keeps its files."""
+        return f"///{self.namespace.replace('.', '/')}/{self.flow}/executions/{self.id}"
+
+    def store(self, name: str, content: bytes) -> str:
+        """Keep a file of the task, and return its URI."""
+        task = self.definition.tasks[-1]
+        uri = f"kestra:{self.place}/tasks/{task}/{len(self.files)}-{name}"
+        self.files[uri] = content
+        return uri
+
+    def copy(self, new_id: str, revision: int | None, now: float) -> Execution:
+        """Return one like this, with nothing in it that has come about."""
+        return Execution(
+            self.definition,
+            new_id,
+            revision or self.revision,
+            self.inputs,
+            dict(self.labels),
+            now,
+            parent=self.id,
+            files=dict(self.files),
+            attempts=self.attempts,
+        )
+
     # --- its course ---
 
     def start(self, course: Sequence[Step], wait: float = 0) -> None:
@@ -186,7 +190,7 @@ class Execution:
     def step(self) -> bool:
         """Enter the next state; return True if the flow's function is to be called in it."""
         self._enter(self.due)
-        runs_later = any(state == "RUNNING" for state, _ in self._course)
+        runs_later = "RUNNING" in dict(self._course)
         self.is_busy = self.state == "RUNNING" and not runs_later and not self.is_called
         self.is_called = self.is_called or self.is_busy
         return self.is_busy
@@ -194,9 +198,8 @@ class Execution:
     def finish(self, result: Result, seconds: float) -> None:
         """Take over what the function did, and how long that took."""
         self.is_busy = False
-        self.outputs = result.outputs
+        self.outputs, self.error = result.outputs, result.error
         self.metrics += result.metrics
-        self.error = result.error
         if self.state == "RUNNING":
             self._lasts = max(self._lasts, seconds)
         self._log(result.logs)

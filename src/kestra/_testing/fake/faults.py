@@ -19,23 +19,19 @@ _BEGINNING = re.compile(r"([A-Z]+( /api/v1(/.*)?)?)?$")
 
 @dataclass
 class Fault:
-    """What goes wrong.
-
-    Attributes:
-        times: With how many requests still.
-        on: How they begin.
-        after_create: They are creations, and are carried out.
-        status: The status of the response; `None` breaks the connection.
-        hangs: There is no response at all.
-        retry_after: How many seconds the client is asked to wait.
-    """
+    """What goes wrong with so many requests still, which begin in a certain way."""
 
     times: int
     on: str
-    after_create: bool
-    status: int | None = None
+    after_create: bool  # they are creations, and are carried out
+    status: int | None = None  # that of the response; `None` breaks the connection
     hangs: bool = False
     retry_after: float | None = None
+
+    def fits(self, line: str) -> bool:
+        lines = line, _TENANT.sub("", line, count=1)
+        is_meant = _CREATION.match(line) or not self.after_create
+        return bool(self.times and is_meant and any(each.startswith(self.on) for each in lines))
 
 
 class Faults:
@@ -46,11 +42,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Plan a fault; those before it come first.
-
-        Raises:
-            ValueError: It could not come about.
-        """
+        """Plan a fault; those before it come first."""
         if fault.times < 1:
             raise ValueError(f"times must be 1 or more, not {fault.times}")
         if not _BEGINNING.match(fault.on):
@@ -67,14 +59,11 @@ class Faults:
     def take(self, request: Request) -> Fault | None:
         """Return what goes wrong with a request."""
         line = f"{request.method} {request.path}"
-        lines = line, _TENANT.sub("", line, count=1)
         with self._lock:
-            for fault in self._faults:
-                fits = _CREATION.match(line) or not fault.after_create
-                if fault.times and fits and any(each.startswith(fault.on) for each in lines):
-                    fault.times -= 1
-                    return fault
-        return None
+            fault = next((each for each in self._faults if each.fits(line)), None)
+            if fault is not None:
+                fault.times -= 1
+        return fault
 
     def give_back(self, fault: Fault) -> None:
         """Leave it for the next request: this one has not come so far."""

@@ -9,9 +9,12 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kestra._testing.fake.refused import Refused
+from kestra._testing.fake.messages import Refused, invalid
+
+if TYPE_CHECKING:
+    from kestra._testing.fake.messages import Part
 
 
 class SentFile(bytes):
@@ -27,14 +30,9 @@ class SentFile(bytes):
 
     @classmethod
     def of(cls, content: bytes, name: str, uri: str) -> SentFile:
-        """Return a file."""
         file = cls(content)
         file.name, file.uri = name, uri
         return file
-
-
-Sent = Mapping[str, "str | SentFile"]
-Part = tuple[str, "str | None", bytes]  # name, filename (of a file only) and content
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +50,11 @@ class Input:
 _CHECKED = {"type", "required", "defaults", "values", "itemType"}
 # What a flow may say of an input besides, and what makes no difference to a caller.
 _UNCHECKED = {"id", "description", "displayName", "extension", "prefill"}
+_MOST = 1 << 20  # bytes of inputs that 2.0 can pass on
 
 
 def declared(inputs: Mapping[str, Any], version: str) -> list[Input]:
-    """Return inputs from what a user writes: `{"day": "DATE", "rows": {"type": "INT", …}}`.
-
-    Raises:
-        TypeError: It is not a mapping, such as the list that a flow in YAML has.
-        ValueError: There is no such type, or no such property.
-    """
+    """Return inputs from what a user writes: `{"day": "DATE", "rows": {"type": "INT", …}}`."""
     if not isinstance(inputs, Mapping):
         raise TypeError(f"inputs must be a mapping by input id, not {type(inputs).__name__}")
     made = []
@@ -78,11 +72,30 @@ def declared(inputs: Mapping[str, Any], version: str) -> list[Input]:
     return made
 
 
-def read(inputs: list[Input], sent: Sent, version: str) -> dict[str, Any]:
+def by_id(parts: Iterable[Part], place: str, version: str) -> dict[str, str | SentFile]:
+    """Return what was sent, by the id of the input that it is for; `place` is for its files."""
+    sent: dict[str, str | SentFile] = {}
+    size = 0
+    for name, filename, content in parts:
+        if filename is None:
+            sent[name] = content.decode()
+            size += len(content)
+            continue
+        # For 0.21 the filename counts; later on the name of the part, unless that is `files`.
+        key = filename if version == "0.21" or name == "files" else name
+        path = f"{place}/{key}/{filename}"
+        if illegal := _illegal_in_path(path):
+            raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {illegal}")
+        sent[key] = SentFile.of(content, filename, f"kestra:{path}")
+    if version == "2.0" and size > _MOST:
+        raise Refused(500, f"Internal server error: MessageTooBigException: above {_MOST} bytes")
+    return sent
+
+
+def read(inputs: list[Input], sent: Mapping[str, str | SentFile], version: str) -> dict[str, Any]:
     """Return the values of a flow's inputs: those that are missing are `None`, as on the server.
 
-    Raises:
-        Refused: One cannot be read, or is missing; only the first one is reported.
+    Of those that are refused, only the first one is reported.
     """
     return {each.id: _value(each, sent.get(each.id), version) for each in inputs}
 
@@ -91,48 +104,39 @@ def _value(declaration: Input, sent: str | SentFile | None, version: str) -> Any
     if isinstance(sent, SentFile) and (sent or version == "0.21"):
         return sent if declaration.type == "FILE" else sent.uri
     if not sent:  # an empty text or file counts as missing
-        if declaration.defaults is None:
+        default = declaration.defaults
+        if default is None:
             if declaration.required:
                 raise _missing(declaration.id, version)
             return None
-        sent = _default(declaration.defaults)
+        is_time = isinstance(default, date | time)
+        sent = default.isoformat() if is_time else _as_text(default)
+    is_select = declaration.type == "SELECT"
     try:
-        if declaration.type == "SELECT" and version != "2.0":
-            return sent  # not checked before
-        return _READERS[declaration.type](str(sent), declaration)
+        value = _READERS[declaration.type](str(sent))
+        if declaration.type in {"ARRAY", "MULTISELECT"}:
+            _check_items(value, declaration)
+        if declaration.type == "MULTISELECT" or (is_select and version == "2.0"):
+            _check_choices([value] if is_select else value, declaration)
     except ValueError as error:
         raise _unreadable(declaration, str(sent), error, version) from None
+    return value
 
 
-def _default(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return value.isoformat() if isinstance(value, date | time) else json.dumps(value)
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def by_id(parts: Iterable[Part], place: str, version: str) -> dict[str, str | SentFile]:
-    """Return what was sent, by the id of the input that it is for.
+def _check_items(value: Any, declaration: Input) -> None:
+    if not isinstance(value, list):
+        raise ValueError  # noqa: TRY004  # a refusal of the server, and no error in Python
+    for each in value:
+        _READERS.get(declaration.itemType, str)(_as_text(each))
 
-    Args:
-        parts: What was sent.
-        place: Where its files are to be stored.
-        version: That of the server.
 
-    Raises:
-        Refused: A file has a name that cannot be stored.
-    """
-    sent: dict[str, str | SentFile] = {}
-    for name, filename, content in parts:
-        if filename is None:
-            sent[name] = content.decode()
-            continue
-        # For 0.21 the filename counts; later on the name of the part, unless that is `files`.
-        key = filename if version == "0.21" or name == "files" else name
-        path = f"{place}/{key}/{filename}"
-        if illegal := _illegal_in_path(path):
-            raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {illegal}")
-        sent[key] = SentFile.of(content, filename, f"kestra:{path}")
-    return sent
+def _check_choices(chosen: list[Any], declaration: Input) -> None:
+    if declaration.values and any(each not in declaration.values for each in chosen):
+        raise _NotAllowedError(f"it must match the values `[{', '.join(declaration.values)}]`")
 
 
 # --- refusals --------------------------------------------------------------------------------
@@ -145,7 +149,7 @@ class _NotAllowedError(ValueError):
 def _missing(name: str, version: str) -> Refused:
     if version == "0.21":
         text = f"Invalid input for `{name}`, missing required input, but received `null`"
-        return Refused(422, f"Invalid entity: {name}: {text}", ((name, text),))
+        return invalid((name, text))
     return Refused(422, f"Invalid entity: Missing required input:{name}")
 
 
@@ -154,8 +158,7 @@ def _unreadable(declaration: Input, sent: str, error: ValueError, version: str) 
     is_choice = isinstance(error, _NotAllowedError)
     cause = str(error) if is_choice else f"Cannot convert value '{sent}' to {kind}"
     if version == "0.21":
-        text = f"Invalid input for `{name}`, {cause}, but received `{sent}`"
-        return Refused(422, f"Invalid entity: {name}: {text}", ((name, text),))
+        return invalid((name, f"Invalid input for `{name}`, {cause}, but received `{sent}`"))
     if version == "1.3" and kind in _PARSED and not is_choice:  # it does not say which input
         return Refused(422, f"Invalid entity:  errors:\n```\n{cause}\n```")
     return Refused(422, f"Invalid entity: Invalid value for input `{name}`. Cause: {cause}")
@@ -180,18 +183,14 @@ def _checked(pattern: str, text: str) -> re.Match[str]:
     return match
 
 
-def _text(text: str, _: Input) -> str:
-    return text
-
-
-def _integer(text: str, _: Input) -> int:
+def _integer(text: str) -> int:
     value = int(_checked(r"[+-]?\d+", text)[0])
     if not -(2**31) <= value < 2**31:
         raise ValueError
     return value
 
 
-def _number(text: str, _: Input) -> float:
+def _number(text: str) -> float:
     """Return a number in single precision: 16777217 is 16777216, 1e39 is infinite."""
     value = float(_checked(_NUMBER, text)[0])
     try:
@@ -203,40 +202,15 @@ def _number(text: str, _: Input) -> float:
     return next(each for each in shortest if struct.pack("<f", each) == packed)
 
 
-def _boolean(text: str, _: Input) -> bool:
+def _boolean(text: str) -> bool:
     return text.lower() == "true"  # anything else is false, and no error
 
 
-def _json(text: str, _: Input) -> Any:
-    return json.loads(text)
-
-
-def _array(text: str, declaration: Input) -> list[Any]:
-    value = json.loads(text)
-    if not isinstance(value, list):
-        raise ValueError  # noqa: TRY004  # a refusal of the server, and no error in Python
-    item = Input(declaration.id, declaration.itemType)
-    if item.type in _READERS:
-        for each in value:
-            _READERS[item.type](each if isinstance(each, str) else json.dumps(each), item)
-    return value
-
-
-def _choice(text: str, declaration: Input) -> str:
-    if declaration.values and text not in declaration.values:
-        raise _NotAllowedError(f"it must match the values `[{', '.join(declaration.values)}]`")
-    return text
-
-
-def _choices(text: str, declaration: Input) -> list[Any]:
-    return [_choice(each, declaration) for each in _array(text, declaration)]
-
-
-def _email(text: str, _: Input) -> str:
+def _email(text: str) -> str:
     return _checked(r"[^@\s]+@[^@\s]+", text)[0]
 
 
-def _uri(text: str, _: Input) -> str:
+def _uri(text: str) -> str:
     if _illegal_in_path(text):
         raise ValueError
     return text
@@ -253,19 +227,19 @@ def _portable(text: str) -> str:
     return re.sub(r"\.(\d+)", lambda m: f".{m[1][:6]:0<6}", text).replace("Z", "+00:00")
 
 
-def _datetime(text: str, _: Input) -> datetime:
+def _datetime(text: str) -> datetime:
     return datetime.fromisoformat(_portable(_checked(f"{_DATE}T{_TIME}{_OFFSET}", text)[0]))
 
 
-def _date(text: str, _: Input) -> date:
+def _date(text: str) -> date:
     return date.fromisoformat(_checked(_DATE, text)[0])
 
 
-def _time(text: str, _: Input) -> time:
+def _time(text: str) -> time:
     return time.fromisoformat(_portable(_checked(_TIME, text)[0]))
 
 
-def _duration(text: str, _: Input) -> timedelta:
+def _duration(text: str) -> timedelta:
     match = _checked(_DURATION, text)
     if not any(match.groups()):
         raise ValueError
@@ -274,8 +248,8 @@ def _duration(text: str, _: Input) -> timedelta:
 
 
 _PARSED = {"DATETIME", "DATE", "TIME", "DURATION", "JSON", "ARRAY", "MULTISELECT"}
-_READERS: dict[str, Callable[[str, Input], Any]] = {
-    "STRING": _text,
+_READERS: dict[str, Callable[[str], Any]] = {
+    "STRING": str,
     "INT": _integer,
     "FLOAT": _number,
     "BOOLEAN": _boolean,
@@ -284,14 +258,14 @@ _READERS: dict[str, Callable[[str, Input], Any]] = {
     "DATE": _date,
     "TIME": _time,
     "DURATION": _duration,
-    "JSON": _json,
-    "YAML": _text,
+    "JSON": json.loads,
+    "YAML": str,
     "URI": _uri,
     "FILE": _uri,
-    "ARRAY": _array,
-    "SELECT": _choice,
-    "MULTISELECT": _choices,
-    "SECRET": _text,  # as a server does where encryption is configured
+    "ARRAY": json.loads,
+    "SELECT": str,
+    "MULTISELECT": json.loads,
+    "SECRET": str,  # as a server does where encryption is configured
     "EMAIL": _email,
-    "ENUM": _text,
+    "ENUM": str,
 }

@@ -110,23 +110,12 @@ class Interception:
         return reply.status, reply.headers, reply.body
 
     def _read(self, request: Any, body: bytes, timeout: float | None) -> Request:
-        url, headers = urlsplit(str(request.url)), request.headers
-        return Request(
-            str(request.method),
-            url.path.removeprefix(urlsplit(self._hostname()).path),
-            url.query,
-            headers.get("Content-Type", ""),
-            body,
-            headers.get("Authorization"),
-            timeout,
-            headers,
-        )
+        url = urlsplit(str(request.url))
+        path = url.path.removeprefix(urlsplit(self._hostname()).path)
+        return Request(str(request.method), path, url.query, request.headers, body, timeout)
 
     async def _exchange(self, request: httpx2.Request, send: Any) -> httpx2.Response:
-        """Answer a request of `AsyncFlow` that is sent to the server; send on what is for others.
-
-        Nothing is sent to another machine: a test must not start a flow there.
-        """
+        """Answer what `AsyncFlow` sends to the server; send on what is for others."""
         import httpx2
 
         if not self._is_mine(request)[0]:
@@ -151,13 +140,13 @@ class Interception:
         return answer
 
     def _elsewhere(self, client: str, host: object) -> AssertionError:
+        """Refuse to send a client's request to another machine, where it might start a flow."""
         return self._mistake(
             f"{client} would ask {host}, but this stands for {self._hostname()}: set the "
             "server by FakeKestra(hostname=…) or KESTRA_HOSTNAME"
         )
 
     def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
-        """Send on, but nothing of `Flow` to another machine: a test must not start a flow there."""
         is_mocked = self._network.__module__ != HTTPAdapter.__module__
         host = urlsplit(str(request.url)).hostname
         if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
@@ -167,5 +156,5 @@ class Interception:
 
 
 def _send_by_others(adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
-    """Send to where another server is, by whatever is there for that now."""
+    """Send on by whatever is there for that now."""
     return HTTPAdapter.send(adapter, request, **kwargs)

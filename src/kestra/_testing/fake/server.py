@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import math
-import os
 from base64 import b64encode
 from contextlib import ExitStack
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.credentials import without_userinfo
-from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url
-from kestra._testing.fake.api import Api
+from kestra._testing.fake.api import answer
 from kestra._testing.fake.clock import VirtualClock, running
 from kestra._testing.fake.engine import Engine
-from kestra._testing.fake.execution import Execution, FlowDefinition, Loop, check_loops, steps_of
+from kestra._testing.fake.execution import FlowDefinition, check_loops, steps_of
 from kestra._testing.fake.faults import Fault, Faults
 from kestra._testing.fake.inputs import declared
 from kestra._testing.fake.interception import BrokenError, Interception, LateError
-from kestra._testing.fake.messages import Reply, Request
-from kestra._testing.fake.refused import SilenceError, UnexpectedError
-from kestra._testing.fake.task import Function, catching
+from kestra._testing.fake.messages import Reply, SilenceError, UnexpectedError
+from kestra._testing.fake.task import catching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from kestra._testing.fake.execution import Execution, Function, Loop
+    from kestra._testing.fake.messages import Request
 
 _ANSWER_TIME = 0.02  # seconds that every request takes
 _POLLS = 20_000  # of an execution that waits for somebody, until it is clear that nobody comes
@@ -93,16 +92,14 @@ class FakeKestra:
             raise ValueError(f"version must be one of 0.21, 1.3, 2.0, not {version!r}")
         if (user is None) != (password is None):
             raise ValueError("user and password must be given together")
-        self._hostname = hostname
-        self._tenant = tenant
-        self._version = version
-        self._allowed = set()
+        allowed = set()
         if user is not None:
-            self._allowed.add(f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
+            allowed.add(f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
         if api_token is not None:
-            self._allowed.add(f"Bearer {api_token}")
+            allowed.add(f"Bearer {api_token}")
+        self._version = version
         self._strict = strict
-        self._engine = Engine(version, VirtualClock())
+        self._engine = Engine(version, VirtualClock(), hostname, tenant, allowed)
         self._faults = Faults()
         self.mistakes: list[AssertionError] = []
         self._polls = 0
@@ -142,13 +139,12 @@ class FakeKestra:
     @property
     def hostname(self) -> str:
         """The server that this stands for."""
-        named = self._hostname or os.environ.get("KESTRA_HOSTNAME") or DEFAULT_HOSTNAME
-        return without_userinfo(base_url(named))[0]
+        return self._engine.base
 
     @property
     def executions(self) -> list[Execution]:
         """What was asked for, in the order of creation, and what has become of it."""
-        return [each for each in list(self._engine.executions.values()) if each.iteration is None]
+        return [each for each in list(self._engine.executions.values()) if each.loop_run is None]
 
     @property
     def log_delay(self) -> float:
@@ -211,7 +207,7 @@ class FakeKestra:
         self._engine.flows[namespace, flow] = FlowDefinition(
             namespace,
             flow,
-            function or _nothing,
+            function or (lambda _: None),
             inputs=None if inputs is None else declared(inputs, version),
             on_resume=declared(on_resume or {}, version),
             disabled=disabled,
@@ -311,8 +307,7 @@ class FakeKestra:
         if fault and not fault.after_create:
             return self._go_wrong(fault, request)
         self._check_progress()
-        tenant = self._tenant or os.environ.get("KESTRA_TENANT") or MAIN
-        reply = Api(self._engine, self.hostname, tenant, self._allowed)(request)
+        reply = answer(self._engine, request)
         if fault is None:
             return reply
         if reply.status == HTTPStatus.OK:
@@ -345,7 +340,3 @@ class FakeKestra:
         mistake = AssertionError(f"FakeKestra: {what}")
         self.mistakes.append(mistake)
         return mistake
-
-
-def _nothing(_: dict[str, Any]) -> None:
-    """Do what a flow without a function does."""

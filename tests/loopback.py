@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 from kestra._testing.fake import engine as fake_engine
 from kestra._testing.fake import messages as fake_messages
 from kestra._testing.fake.api import answer as answer_of_fake
-from kestra._testing.fake.clock import VirtualClock
 from kestra._testing.fake.execution import FlowDefinition
+from kestra._testing.fake.stand_ins import VirtualClock
 
 # Everything that waits here gives up then, so that a test that goes wrong ends.
 DEADLINE = 10.0

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from kestra._testing.fake.clock import VirtualClock
     from kestra._testing.fake.files_api import StoredFile
     from kestra._testing.fake.flows_api import StoredFlow
     from kestra._testing.fake.kv_api import Stored
     from kestra._testing.fake.messages import Part
+    from kestra._testing.fake.stand_ins import VirtualClock
 
 NO_FLOW = "Requested Flow is not found."
 _BATCH = 100  # entries of a log that are stored together

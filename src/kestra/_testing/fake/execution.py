@@ -124,12 +124,10 @@ class Execution:
 
     @property
     def namespace(self) -> str:
-        """The namespace of the flow."""
         return self.definition.namespace
 
     @property
     def flow(self) -> str:
-        """The id of the flow."""
         return self.definition.id
 
     @property
@@ -151,6 +149,11 @@ class Execution:
     def place(self) -> str:
         """Where the server keeps its files."""
         return f"///{self.namespace.replace('.', '/')}/{self.flow}/executions/{self.id}"
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """The ids of the runs of its tasks, by the ids of the tasks."""
+        return {task: f"{self.id}-{task}" for task in self.definition.tasks}
 
     def store(self, name: str, content: bytes) -> str:
         """Keep a file of the task, and return its URI."""
@@ -222,26 +225,25 @@ class Execution:
 
     # --- what is done to it ---
 
+    def _turn_to(self, now: float, *course: Step) -> None:
+        self._course = list(course)
+        self._enter(now)
+
     def kill(self, now: float) -> None:
         """Let it be killed; what it would have logged later is not logged."""
         self.logs = [entry for entry in self.logs if entry[0] <= now]
-        self._course = [("KILLING", _SHORT), ("KILLED", math.inf)]
-        self._enter(now)
+        self._turn_to(now, ("KILLING", _SHORT), ("KILLED", math.inf))
 
     def pause(self, now: float) -> None:
         """Let what runs stand still until somebody resumes it."""
         rest = max(self.due - now, 0)
-        self._course = [("PAUSED", math.inf), ("RUNNING", rest), *self._course]
-        self._enter(now)
+        self._turn_to(now, ("PAUSED", math.inf), ("RUNNING", rest), *self._course)
 
     def resume(self, now: float) -> None:
-        """Let the pause end now."""
         self._lasts = now - self.history[-1][1]
 
     def restart(self, now: float) -> None:
-        """Run once more."""
-        self._course = [("RESTARTED", _SHORT), ("RUNNING", _SHORT)]
         self.is_called = False
         self.attempts += 1
         self.outputs, self.error = {}, None
-        self._enter(now)
+        self._turn_to(now, ("RESTARTED", _SHORT), ("RUNNING", _SHORT))

@@ -8,14 +8,14 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.models import CORRELATION
 from kestra._testing.fake.engine import NO_FLOW
-from kestra._testing.fake.labels import labels_of_body, labels_of_query
-from kestra._testing.fake.messages import Refused, Reply, SilenceError, as_json, not_found
+from kestra._testing.fake.messages import Refused, Reply, SilenceError, as_json, invalid, not_found
 from kestra._testing.fake.shown import execution_json, json_ready
 from kestra._values.times import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kestra._testing.fake.engine import Engine
     from kestra._testing.fake.execution import Execution
@@ -35,7 +35,7 @@ def create(engine: Engine, request: Request, namespace: str, flow: str) -> Reply
     request.check_kind("multipart/form-data")
     revision = _revision(request)
     definition = engine.definition(namespace, flow, revision)
-    labels = labels_of_query(request.values.get("labels", ()), engine.version)
+    labels = _labels_of_query(engine, request.values.get("labels", ()))
     date = parse_instant(request.value("scheduleDate"))  # one without an offset is ignored too
     execution = engine.create(definition, revision, request.parts(), labels, date)
     if (request.value("wait") or "").lower() == "true":
@@ -182,8 +182,7 @@ def _restart(engine: Engine, request: Request, execution: Execution) -> Executio
 def _replay(engine: Engine, request: Request, execution: Execution) -> Execution:
     """Run an execution again, as a new one, with other inputs where there are some."""
     task_run = request.value("taskRunId")
-    runs = {f"{execution.id}-{task}" for task in execution.definition.tasks}
-    if task_run is not None and task_run not in runs:
+    if task_run is not None and task_run not in execution.run_ids.values():
         text = f"Task run id '{task_run}' not found in execution '{execution.id}'"
         raise Refused(422, f"Illegal argument: {text if engine.is_new else _NOTHING}")
     revision = _known_revision(engine, request, execution)
@@ -198,7 +197,7 @@ def _replay(engine: Engine, request: Request, execution: Execution) -> Execution
 
 
 def _set_labels(engine: Engine, request: Request, execution: Execution) -> None:
-    labels = labels_of_body(json.loads(request.body), engine.version)
+    labels = _labels_of_body(engine, json.loads(request.body))
     if not execution.has_ended:
         raise Refused(400, "The execution is not terminated", None)
     execution.labels.update(labels)
@@ -234,3 +233,65 @@ _ACTIONS: dict[str, Callable[[Engine, Request, Execution], Execution | None]] = 
     "replay-with-inputs": _replay,
     "labels": _set_labels,
 }
+
+
+# --- labels ---
+
+
+def _labels_of_query(engine: Engine, pairs: Iterable[str]) -> dict[str, str]:
+    """Return the labels of a creation, which are sent as `key:value`."""
+    labels: dict[str, str] = {}
+    for pair in pairs:
+        key, _, value = pair.partition(":")
+        is_blank = any(letter.isspace() for letter in key)
+        if engine.is_old:
+            key, is_blank = key.strip(), False
+        if not (key and value) or is_blank:
+            raise _malformed(engine, pair)
+        if key in labels:
+            text = f"Duplicate key {key} (attempted merging values {labels[key]} and {value})"
+            if engine.is_old:
+                raise Refused(409, f"Illegal state: {text}")
+            whole = f"The queryString parameter keys contains duplicities: {text}"
+            raise Refused(422, f"Unprocessable Entity: {whole}")
+        labels[key] = value
+    _check_system(labels, allowed=CORRELATION)
+    return labels
+
+
+def _labels_of_body(engine: Engine, body: Any) -> dict[str, str]:
+    """Return the labels that an execution is to get, which are sent as JSON."""
+    listed = body if isinstance(body, list) else [body]
+    old = engine.is_old
+    method = "setLabels" if old else "setLabelsOnTerminatedExecution"
+    faults = [
+        (f"{method}.labels[{number}].{part}", f"must not be {'null' if old else 'empty'}")
+        for number, each in enumerate(listed)
+        for part in ("value", "key")
+        if (value := each.get(part) if isinstance(each, dict) else None) is None
+        or (value == "" and not old)
+    ]
+    if faults:
+        raise invalid(*faults)
+    labels = {each["key"]: each["value"] for each in listed}
+    _check_system(labels, allowed="" if engine.is_new else CORRELATION)
+    return labels
+
+
+def _check_system(labels: dict[str, str], allowed: str) -> None:
+    for key, value in labels.items():
+        if key.startswith("system.") and key != allowed:
+            text = "System labels can only be set by Kestra itself, offending label"
+            raise Refused(422, f"Illegal argument: {text}: {key}={value}")
+
+
+def _malformed(engine: Engine, pair: str) -> Refused:
+    if engine.is_old:
+        text = "Invalid queryString parameter"
+    elif pair.startswith(":") or ":" not in pair:
+        text = "Can't split the queryString parameter by ':'"
+    elif pair.endswith(":") and pair.count(":") == 1:
+        text = "Can't have an empty part of queryString"
+    else:
+        text = "Key of queryString can't contain a whitespace character"
+    return Refused(422, f"Unprocessable Entity: {text}")

@@ -65,8 +65,8 @@ def declared(inputs: Mapping[str, Any], version: str) -> list[Input]:
             raise ValueError(f"inputs[{name!r}] has {min(unknown)!r}, which is not imitated")
         if properties.get("type") == "BOOLEAN" and version == "2.0":
             raise ValueError(f"inputs[{name!r}] must be a BOOL: 2.0 has no BOOLEAN")
-        if properties.get("type") not in _READERS:
-            raise ValueError(f"inputs[{name!r}] must have a type, one of {', '.join(_READERS)}")
+        if properties.get("type") not in _TYPES:
+            raise ValueError(f"inputs[{name!r}] must have a type, one of {', '.join(_TYPES)}")
         checked: dict[str, Any] = {key: properties[key] for key in _CHECKED & properties.keys()}
         made.append(Input(name, **checked))
     return made
@@ -101,25 +101,32 @@ def read(inputs: list[Input], sent: Mapping[str, str | SentFile], version: str) 
 
 
 def _value(declaration: Input, sent: str | SentFile | None, version: str) -> Any:
+    kind = declaration.type
     if isinstance(sent, SentFile) and (sent or version == "0.21"):
-        return sent if declaration.type == "FILE" else sent.uri
+        return sent if kind == "FILE" else sent.uri
     if not sent:  # an empty text or file counts as missing
         default = declaration.defaults
         if default is None:
-            if declaration.required:
-                raise _missing(declaration.id, version)
-            return None
-        is_time = isinstance(default, date | time)
-        sent = default.isoformat() if is_time else _as_text(default)
-    is_select = declaration.type == "SELECT"
+            return _missing(declaration, version)
+        sent = default.isoformat() if isinstance(default, date | time) else _as_text(default)
+    text = str(sent)
     try:
-        value = _READERS[declaration.type](str(sent))
-        if declaration.type in {"ARRAY", "MULTISELECT"}:
-            _check_items(value, declaration)
-        if declaration.type == "MULTISELECT" or (is_select and version == "2.0"):
-            _check_choices([value] if is_select else value, declaration)
-    except ValueError as error:
-        raise _unreadable(declaration, str(sent), error, version) from None
+        value = _read(kind, text)
+        items = value if kind in {"ARRAY", "MULTISELECT"} else []
+        if not isinstance(items, list):
+            raise ValueError  # noqa: TRY004, TRY301  # a refusal of the server, and no error in Python
+        for each in items:
+            _read(declaration.itemType, _as_text(each))
+    except ValueError:
+        cause = f"Cannot convert value '{text}' to {kind}"
+        if version == "1.3" and kind in _PARSED:  # it does not say which input
+            raise Refused(422, f"Invalid entity:  errors:\n```\n{cause}\n```") from None
+        raise _refused(declaration, text, cause, version) from None
+    chosen = [value] if kind == "SELECT" and version == "2.0" else items
+    values = declaration.values if kind.endswith("SELECT") else ()
+    if values and any(each not in values for each in chosen):
+        cause = f"it must match the values `[{', '.join(values)}]`"
+        raise _refused(declaration, text, cause, version)
     return value
 
 
@@ -127,64 +134,42 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _check_items(value: Any, declaration: Input) -> None:
-    if not isinstance(value, list):
-        raise ValueError  # noqa: TRY004  # a refusal of the server, and no error in Python
-    for each in value:
-        _READERS.get(declaration.itemType, str)(_as_text(each))
+def _missing(declaration: Input, version: str) -> None:
+    if declaration.required and version == "0.21":
+        raise _refused(declaration, "null", "missing required input", version)
+    if declaration.required:
+        raise Refused(422, f"Invalid entity: Missing required input:{declaration.id}")
 
 
-def _check_choices(chosen: list[Any], declaration: Input) -> None:
-    if declaration.values and any(each not in declaration.values for each in chosen):
-        raise _NotAllowedError(f"it must match the values `[{', '.join(declaration.values)}]`")
-
-
-# --- refusals --------------------------------------------------------------------------------
-
-
-class _NotAllowedError(ValueError):
-    """A value that is not among those that are declared."""
-
-
-def _missing(name: str, version: str) -> Refused:
+def _refused(declaration: Input, text: str, cause: str, version: str) -> Refused:
+    name = declaration.id
     if version == "0.21":
-        text = f"Invalid input for `{name}`, missing required input, but received `null`"
-        return invalid((name, text))
-    return Refused(422, f"Invalid entity: Missing required input:{name}")
-
-
-def _unreadable(declaration: Input, sent: str, error: ValueError, version: str) -> Refused:
-    name, kind = declaration.id, declaration.type
-    is_choice = isinstance(error, _NotAllowedError)
-    cause = str(error) if is_choice else f"Cannot convert value '{sent}' to {kind}"
-    if version == "0.21":
-        return invalid((name, f"Invalid input for `{name}`, {cause}, but received `{sent}`"))
-    if version == "1.3" and kind in _PARSED and not is_choice:  # it does not say which input
-        return Refused(422, f"Invalid entity:  errors:\n```\n{cause}\n```")
+        return invalid((name, f"Invalid input for `{name}`, {cause}, but received `{text}`"))
     return Refused(422, f"Invalid entity: Invalid value for input `{name}`. Cause: {cause}")
 
 
-# --- types: what a text means, or a ValueError -----------------------------------------------
+# --- types: how a text looks, and what it means; a ValueError if that is nothing ---------------
 
 _DATE = r"\d{4}-\d\d-\d\d"
 _TIME = r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
-_OFFSET = r"(?:Z|[+-]\d\d:\d\d)"
+_DATETIME = rf"{_DATE}T{_TIME}(?:Z|[+-]\d\d:\d\d)"
 _DURATION = (
-    r"P(?:([+-]?\d+)D)?"
+    r"P(?=.*\d)(?:([+-]?\d+)D)?"
     r"(?:T(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?\d+(?:\.\d{0,9})?)S)?)?"
 )
 _NUMBER = r"\s*[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*"
+_ANY = r"(?s:.*)"
 
 
-def _checked(pattern: str, text: str) -> re.Match[str]:
-    match = re.fullmatch(pattern, text, re.ASCII)
-    if match is None:
+def _read(kind: str, text: str) -> Any:
+    pattern, meaning = _TYPES.get(kind, _TYPES["STRING"])
+    if re.fullmatch(pattern, text, re.ASCII) is None:
         raise ValueError
-    return match
+    return meaning(text)
 
 
 def _integer(text: str) -> int:
-    value = int(_checked(r"[+-]?\d+", text)[0])
+    value = int(text)
     if not -(2**31) <= value < 2**31:
         raise ValueError
     return value
@@ -192,7 +177,7 @@ def _integer(text: str) -> int:
 
 def _number(text: str) -> float:
     """Return a number in single precision: 16777217 is 16777216, 1e39 is infinite."""
-    value = float(_checked(_NUMBER, text)[0])
+    value = float(text)
     try:
         packed = struct.pack("<f", value)
     except OverflowError:
@@ -204,10 +189,6 @@ def _number(text: str) -> float:
 
 def _boolean(text: str) -> bool:
     return text.lower() == "true"  # anything else is false, and no error
-
-
-def _email(text: str) -> str:
-    return _checked(r"[^@\s]+@[^@\s]+", text)[0]
 
 
 def _uri(text: str) -> str:
@@ -227,45 +208,31 @@ def _portable(text: str) -> str:
     return re.sub(r"\.(\d+)", lambda m: f".{m[1][:6]:0<6}", text).replace("Z", "+00:00")
 
 
-def _datetime(text: str) -> datetime:
-    return datetime.fromisoformat(_portable(_checked(f"{_DATE}T{_TIME}{_OFFSET}", text)[0]))
-
-
-def _date(text: str) -> date:
-    return date.fromisoformat(_checked(_DATE, text)[0])
-
-
-def _time(text: str) -> time:
-    return time.fromisoformat(_portable(_checked(_TIME, text)[0]))
-
-
 def _duration(text: str) -> timedelta:
-    match = _checked(_DURATION, text)
-    if not any(match.groups()):
-        raise ValueError
-    days, hours, minutes, seconds = (float(each or 0) for each in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    parts = re.findall(r"([+-]?[\d.]+)([DHMS])", text)
+    units = {"D": "days", "H": "hours", "M": "minutes", "S": "seconds"}
+    return timedelta(**{units[unit]: float(number) for number, unit in parts})
 
 
 _PARSED = {"DATETIME", "DATE", "TIME", "DURATION", "JSON", "ARRAY", "MULTISELECT"}
-_READERS: dict[str, Callable[[str], Any]] = {
-    "STRING": str,
-    "INT": _integer,
-    "FLOAT": _number,
-    "BOOLEAN": _boolean,
-    "BOOL": _boolean,
-    "DATETIME": _datetime,
-    "DATE": _date,
-    "TIME": _time,
-    "DURATION": _duration,
-    "JSON": json.loads,
-    "YAML": str,
-    "URI": _uri,
-    "FILE": _uri,
-    "ARRAY": json.loads,
-    "SELECT": str,
-    "MULTISELECT": json.loads,
-    "SECRET": str,  # as a server does where encryption is configured
-    "EMAIL": _email,
-    "ENUM": str,
+_TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "STRING": (_ANY, str),
+    "INT": (r"[+-]?\d+", _integer),
+    "FLOAT": (_NUMBER, _number),
+    "BOOLEAN": (_ANY, _boolean),
+    "BOOL": (_ANY, _boolean),
+    "DATETIME": (_DATETIME, lambda text: datetime.fromisoformat(_portable(text))),
+    "DATE": (_DATE, date.fromisoformat),
+    "TIME": (_TIME, lambda text: time.fromisoformat(_portable(text))),
+    "DURATION": (_DURATION, _duration),
+    "JSON": (_ANY, json.loads),
+    "YAML": (_ANY, str),
+    "URI": (_ANY, _uri),
+    "FILE": (_ANY, _uri),
+    "ARRAY": (_ANY, json.loads),
+    "SELECT": (_ANY, str),
+    "MULTISELECT": (_ANY, json.loads),
+    "SECRET": (_ANY, str),  # as a server does where encryption is configured
+    "EMAIL": (r"[^@\s]+@[^@\s]+", str),
+    "ENUM": (_ANY, str),
 }

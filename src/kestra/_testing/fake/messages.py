@@ -25,6 +25,10 @@ class SilenceError(Exception):
     """The client gets no response for longer than it waits for one."""
 
 
+class BrokenError(Exception):
+    """The connection breaks off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request.

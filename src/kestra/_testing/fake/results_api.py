@@ -160,15 +160,15 @@ def flow_outputs(engine: Engine, _: Request, execution_id: str) -> Reply:
 def task_outputs(engine: Engine, _: Request, execution_id: str, run_id: str | None = None) -> Reply:
     """Show the outputs of an execution's tasks, or of one run of a task."""
     execution = engine.get(execution_id)
-    tasks = {shown.run_id(execution, task): task for task in execution.definition.tasks}
-    if not engine.is_new or (run_id is not None and run_id not in tasks):
+    known = {run: shown.task_outputs(execution, task) for task, run in execution.run_ids.items()}
+    if not engine.is_new or (run_id is not None and run_id not in known):
         raise not_found()
     if run_id is not None:
-        return as_json(shown.task_outputs(execution, tasks[run_id]))
+        return as_json(known[run_id])
     return as_json([
-        {"taskId": task, "taskRunId": run, "inline": outputs}
-        for run, task in tasks.items()
-        if (outputs := shown.task_outputs(execution, task))
+        {"taskId": task, "taskRunId": run, "inline": known[run]}
+        for task, run in execution.run_ids.items()
+        if known[run]
     ])  # fmt: skip
 
 

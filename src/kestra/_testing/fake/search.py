@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kestra._api.models import LEVELS, OTHER_STATES, TERMINAL_STATES
 from kestra._testing.fake.messages import Refused, UnexpectedError, as_json, invalid
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Query = dict[str, list[str]]
+_Fields = dict[str, "str | None"]
 
 _EQUAL = {"EQUALS", "NOT_EQUALS"}
 _LISTED = _EQUAL | {"IN", "NOT_IN"}
@@ -28,23 +28,12 @@ _TEXT = _LISTED | {"STARTS_WITH", "CONTAINS", "PREFIX", "REGEX"}
 _BOUNDS = {"GREATER_THAN_OR_EQUAL_TO", "LESS_THAN_OR_EQUAL_TO"}
 _DATES = _BOUNDS | {"EQUALS", "GREATER_THAN", "LESS_THAN"}
 _IS = {"EQUALS", "IN"}
-_BOTH = {
-    "namespace": _TEXT,
-    "flowId": _TEXT,
-    "startDate": _DATES,
-    "endDate": _DATES,
-    "q": _EQUAL,
-    "kind": _IS,
-}
 # Operations by field, as far as they are imitated; others on these fields are refused.
-_EXECUTIONS = _BOTH | {
-    "state": _LISTED,
-    "labels": _EQUAL | {"CONTAINS"},
-    "childFilter": _EQUAL,
-    "scope": _EQUAL,
-    "triggerExecutionId": _IS,
-}
-_LOGS = _BOTH | {"executionId": _IS, "taskId": _IS, "taskRunId": _IS, "attemptNumber": _IS}
+_BOTH = {"namespace": _TEXT, "flowId": _TEXT, "q": _EQUAL, "kind": _IS}
+_BOTH |= {"startDate": _DATES, "endDate": _DATES}
+_EXECUTIONS = _BOTH | {"state": _LISTED, "labels": _EQUAL | {"CONTAINS"}}
+_EXECUTIONS |= {"childFilter": _EQUAL, "scope": _EQUAL, "triggerExecutionId": _IS}
+_LOGS = _BOTH | dict.fromkeys(("executionId", "taskId", "taskRunId", "attemptNumber"), _IS)
 # Other fields that a server knows, and does not search for.
 _ELSEWHERE = {"id", "metadata", "flowRevision", "triggerId", "taskId", "level", "executionId"}
 # What plain parameters, which are known until 1.x, ask for.
@@ -58,31 +47,6 @@ _PLAIN = {
     "q": "EQUALS",
 }
 _SORTED_BY = ("state.startDate", "state.endDate", "state.duration", "id", "namespace", "flowId")
-
-
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    field: str
-    operation: str
-    label: str | None
-    wanted: str
-
-    def is_met(self, fields: dict[str, Any]) -> bool:
-        actual, wanted = fields.get(self.field), self.wanted
-        if self.field == "labels":
-            if self.operation == "CONTAINS":
-                return any(wanted in f"{key}:{value}" for key, value in fields["labels"].items())
-            actual = fields["labels"].get(self.label)
-            if self.operation == "NOT_EQUALS":
-                return bool(actual != wanted)
-        if self.field == "q":
-            return wanted.lower() in str(actual).lower()
-        if self.field == "level":
-            levels = wanted.split(",")
-            wanted = ",".join(str(LEVELS.index(x)) if x in LEVELS else x for x in levels)
-        return actual is not None and _OPERATIONS[self.operation](str(actual), wanted)
-
-
 _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
     "EQUALS": operator.eq,
     "NOT_EQUALS": operator.ne,
@@ -97,6 +61,18 @@ _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
     "LESS_THAN": operator.lt,
     "LESS_THAN_OR_EQUAL_TO": operator.le,
 }
+
+
+class _Condition(NamedTuple):
+    field: str
+    operation: str
+    wanted: str
+
+    def is_met(self, fields: _Fields) -> bool:
+        actual = fields.get(self.field)
+        if actual is None:
+            return self.operation == "NOT_EQUALS"
+        return _OPERATIONS[self.operation](actual, self.wanted)
 
 
 def executions(engine: Engine, query: Query) -> list[Execution]:
@@ -125,7 +101,7 @@ def entries(engine: Engine, logged: Iterable[dict[str, Any]], query: Query) -> l
 
 
 def _found(
-    rows: list[tuple[T, dict[str, Any]]],
+    rows: list[tuple[T, _Fields]],
     conditions: list[_Condition],
     query: Query,
     sorted_by: Iterable[str],
@@ -137,9 +113,7 @@ def _found(
             raise Refused(422, "Unprocessable Entity: Invalid sort parameter")
         if field not in sorted_by:
             raise Refused(422, f"Unprocessable Entity: Invalid sort field: {field}")
-        rows.sort(
-            key=lambda row: str(row[1].get(field) or ""), reverse=direction == "desc"
-        )  # called at once
+        rows.sort(key=lambda row: row[1].get(field) or "", reverse=direction == "desc")
     return [row[0] for row in rows]
 
 
@@ -174,13 +148,13 @@ def _conditions(
                 field, operation, label = match.groups()
                 _check(field, operation, label, known)
                 for value in values:
-                    yield _Condition(field, operation, label, _read(field, value))
+                    yield _condition(field, operation, value, label)
         elif plain and not engine.is_new and name not in {"page", "size", "sort"}:
             if name not in _PLAIN:
                 raise UnexpectedError(f"{name}: this parameter of a search is not imitated")
             for value in [",".join(values)] if name == "state" else values:
                 label, _, wanted = value.partition(":") if name == "labels" else (None, "", value)
-                yield _Condition(name, _PLAIN[name], label, _read(name, wanted))
+                yield _condition(name, _PLAIN[name], wanted, label)
 
 
 def _check(field: str, operation: str, label: str | None, known: dict[str, set[str]]) -> None:
@@ -208,37 +182,42 @@ def _refused(what: str) -> Refused:
     return Refused(400, f"{text}: {what}")
 
 
-def _read(field: str, text: str) -> str:
-    """Return what is asked for as it is compared."""
+def _condition(field: str, operation: str, wanted: str, label: str | None) -> _Condition:
+    """Return a condition on the fields of `_fields` or `_entry_fields`."""
     if field in {"startDate", "endDate"}:
-        moment = parse_instant(text)
+        moment = parse_instant(wanted)
         if moment is None:
-            raise Refused(500, f"Internal server error: Text '{text}' could not be parsed")
-        return iso(moment)
+            raise Refused(500, f"Internal server error: Text '{wanted}' could not be parsed")
+        return _Condition(field, operation, iso(moment))
+    if field == "q":
+        return _Condition(field, "CONTAINS", wanted.lower())
+    if field == "level":
+        levels = [str(LEVELS.index(x)) if x in LEVELS else x for x in wanted.split(",")]
+        return _Condition(field, operation, ",".join(levels))
     if field == "state":
-        for each in text.split(","):
+        for each in wanted.split(","):
             if each not in TERMINAL_STATES | OTHER_STATES:
                 raise Refused(422, f"Illegal argument: No enum constant State.Type.{each}")
-    return text
+    return _Condition(field if label is None else f"{field}[{label}]", operation, wanted)
 
 
-def _fields(engine: Engine, execution: Execution) -> dict[str, Any]:
-    """Return what of an execution can be searched for."""
+def _fields(engine: Engine, execution: Execution) -> _Fields:
     (_, began), (_, last) = execution.history[0], execution.history[-1]
     start = iso(engine.clock.date(began))
     end = iso(engine.clock.date(last)) if execution.has_ended else None
     return {
+        **{f"labels[{key}]": value for key, value in execution.labels.items()},
+        "labels": "\n".join(f"{key}:{value}" for key, value in execution.labels.items()),
         "id": execution.id,
         "namespace": execution.namespace,
         "flowId": execution.flow,
         "state": execution.state,
-        "labels": execution.labels,
         "startDate": start,
         "state.startDate": start,
         "endDate": end,
         "state.endDate": end,
         "state.duration": f"{last - execution.created:020.6f}",
-        "q": f"{execution.id} {execution.namespace} {execution.flow}",
+        "q": f"{execution.id} {execution.namespace} {execution.flow}".lower(),
         "childFilter": "MAIN",
         "scope": "USER",
         "kind": LOOP if execution.loop_run else None,
@@ -246,14 +225,13 @@ def _fields(engine: Engine, execution: Execution) -> dict[str, Any]:
     }
 
 
-def _entry_fields(entry: dict[str, Any]) -> dict[str, Any]:
-    at = entry["timestamp"]
+def _entry_fields(entry: dict[str, Any]) -> _Fields:
     return {
         **entry,
         "attemptNumber": str(entry["attemptNumber"]),
-        "startDate": at,
-        "endDate": at,
+        "startDate": entry["timestamp"],
+        "endDate": entry["timestamp"],
         "kind": entry.get("executionKind", "NORMAL"),
         "level": str(LEVELS.index(entry["level"])),
-        "q": entry["message"],
+        "q": entry["message"].lower(),
     }

@@ -9,13 +9,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kestra._testing.fake.api import answer
-from kestra._testing.fake.clock import VirtualClock, running
 from kestra._testing.fake.engine import Engine
 from kestra._testing.fake.execution import FlowDefinition, check_loops, steps_of
-from kestra._testing.fake.faults import Fault, Faults
+from kestra._testing.fake.faults import Fault
 from kestra._testing.fake.inputs import declared
-from kestra._testing.fake.interception import BrokenError, Interception, LateError
-from kestra._testing.fake.messages import Reply, SilenceError, UnexpectedError
+from kestra._testing.fake.messages import BrokenError, Reply, SilenceError, UnexpectedError
+from kestra._testing.fake.stand_ins import Interception, VirtualClock, running
 from kestra._testing.fake.task import catching
 
 if TYPE_CHECKING:
@@ -100,13 +99,14 @@ class FakeKestra:
         self._version = version
         self._strict = strict
         self._engine = Engine(version, VirtualClock(), hostname, tenant, allowed)
-        self._faults = Faults()
+        self._faults: list[Fault] = []
         self.mistakes: list[AssertionError] = []
+        self.log_delay = 0.0
         self._polls = 0
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
-        interception = Interception(lambda: self.hostname, self._answer, self._mistake)
+        interception = Interception(self._engine, self._answer, self._mistake)
         self._engine.clock = self._active.enter_context(running())
         self._active.enter_context(catching())
         self._active.enter_context(interception.active())
@@ -131,7 +131,7 @@ class FakeKestra:
         if unseen:
             listed = ", ".join(f"{each.id} of {each.namespace}.{each.flow}" for each in unseen)
             raise AssertionError(f"FakeKestra(strict=True): nothing waited for the end of {listed}")
-        if left := self._faults.left:
+        if left := sum(fault.times for fault in self._faults):
             raise AssertionError(f"FakeKestra(strict=True): faults that no request met: {left}")
 
     # --- for the test ---
@@ -145,15 +145,6 @@ class FakeKestra:
     def executions(self) -> list[Execution]:
         """What was asked for, in the order of creation, and what has become of it."""
         return [each for each in list(self._engine.executions.values()) if each.loop_run is None]
-
-    @property
-    def log_delay(self) -> float:
-        """Seconds that log entries are shown late."""
-        return self._engine.log_delay
-
-    @log_delay.setter
-    def log_delay(self, seconds: float) -> None:
-        self._engine.log_delay = seconds
 
     def flow(  # noqa: PLR0913  # each is independent, and all but the first three keyword-only
         self,
@@ -264,7 +255,7 @@ class FakeKestra:
         Raises:
             ValueError: No request begins like that, or `times` is none.
         """
-        self._faults.add(Fault(times, on, after_create, status, retry_after=retry_after))
+        self._faults.append(Fault(times, on, after_create, status, retry_after=retry_after))
 
     def hang(self, times: int = 1, *, after_create: bool = False, on: str = "") -> None:
         """Let the next requests get no response, until the client gives up.
@@ -277,7 +268,7 @@ class FakeKestra:
         Raises:
             ValueError: As of `fail`.
         """
-        self._faults.add(Fault(times, on, after_create, hangs=True))
+        self._faults.append(Fault(times, on, after_create, hangs=True))
 
     def sleep(self, seconds: float) -> None:
         """Let time pass on the fake's clock, and executions go on; returns at once.
@@ -294,25 +285,30 @@ class FakeKestra:
         try:
             return self._reply(request)
         except SilenceError as error:
-            if request.read_timeout is None:
-                raise self._mistake(
-                    f"{error}; this request has no timeout, and would never end"
-                ) from None
-            raise LateError from None
+            if request.read_timeout is not None:
+                raise
+            what = f"{error}; this request has no timeout, and would never end"
+            raise self._mistake(what) from None
         except UnexpectedError as error:
             raise self._mistake(str(error)) from None
 
     def _reply(self, request: Request) -> Reply:
-        fault = self._faults.take(request)
+        line = f"{request.method} {request.path}"
+        with self._engine.lock:
+            fault = next((each for each in self._faults if each.fits(line)), None)
+            if fault is not None:
+                fault.times -= 1
         if fault and not fault.after_create:
             return self._go_wrong(fault, request)
         self._check_progress()
+        self._engine.log_delay = self.log_delay
         reply = answer(self._engine, request)
         if fault is None:
             return reply
         if reply.status == HTTPStatus.OK:
             return self._go_wrong(fault, request)
-        self._faults.give_back(fault)
+        with self._engine.lock:
+            fault.times += 1  # for the next request: this one has not come so far
         return reply
 
     def _go_wrong(self, fault: Fault, request: Request) -> Reply:

@@ -102,7 +102,7 @@ def _task_run(engine: Engine, execution: Execution, task: str, history: _History
             attempts[-1].append(entry)
     submitted = [("SUBMITTED", began)] if engine.is_new else []
     run = {
-        "id": run_id(execution, task),
+        "id": execution.run_ids[task],
         **_origin(execution, task),
         "attempts": [
             {"state": _state(engine, [("CREATED", each[0][1]), *each])} for each in attempts if each
@@ -113,10 +113,6 @@ def _task_run(engine: Engine, execution: Execution, task: str, history: _History
     if execution.loop_run:
         run["parentTaskRunId"] = execution.loop_run["taskRunId"]
     return run
-
-
-def run_id(execution: Execution, task: str) -> str:
-    return f"{execution.id}-{task}"
 
 
 def _origin(execution: Execution, task: str) -> dict[str, Any]:
@@ -131,7 +127,7 @@ def _origin(execution: Execution, task: str) -> dict[str, Any]:
 def _last_task(execution: Execution) -> dict[str, Any]:
     """Return which task logs and sends metrics: the last one is the flow's function."""
     task = execution.definition.tasks[-1]
-    return {**_origin(execution, task), "taskRunId": run_id(execution, task)}
+    return {**_origin(execution, task), "taskRunId": execution.run_ids[task]}
 
 
 def log_json(

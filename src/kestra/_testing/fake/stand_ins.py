@@ -1,9 +1,12 @@
-"""How requests of this process get to a fake, and nowhere else."""
+"""What a fake puts in the place of the clock, and of the network."""
 
 from __future__ import annotations
 
 import re
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,9 +15,9 @@ import responses
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from kestra._http import stand_ins
 from kestra._http.adapter import BoundedAdapter, wire
-from kestra._testing.fake.messages import Request
+from kestra._http.stand_ins import Clock, clock, use_clock, use_exchange
+from kestra._testing.fake.messages import BrokenError, Request, SilenceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,39 +25,74 @@ if TYPE_CHECKING:
     import httpx2
     from requests import PreparedRequest
 
+    from kestra._testing.fake.engine import Engine
     from kestra._testing.fake.messages import Reply
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_LEAST = 1e-6  # seconds
 
 
-class BrokenError(Exception):
-    """The connection breaks off."""
+class VirtualClock(Clock):
+    """A clock on which only sleeping takes time.
 
-
-class LateError(Exception):
-    """The response does not come within the timeout of the client."""
-
-
-class Interception:
-    """The way to a fake.
-
-    Args:
-        hostname: Returns the server that the fake stands for.
-        answer: Returns the reply to a request.
-        mistake: Notes a mistake of the test, and returns the error to raise.
+    All threads share it: where several sleep at once, their seconds add up.
     """
 
-    def __init__(
-        self,
-        hostname: Callable[[], str],
-        answer: Callable[[Request], Reply],
-        mistake: Callable[[str], AssertionError],
-    ) -> None:
-        self._hostname = hostname
-        self._answer = answer
-        self._mistake = mistake
-        self._network = HTTPAdapter.send
+    def __init__(self) -> None:
+        super().__init__()
+        self._origin = self._now = time.monotonic()
+        self._date = datetime.now(timezone.utc)
+
+    def now(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass; a little more of it, since a real sleep does not end too early either."""
+        with self._lock:
+            self._now += max(seconds, 0) + _LEAST
+
+    async def pause(self, seconds: float) -> None:
+        import asyncio
+
+        self.sleep(seconds)
+        await asyncio.sleep(0)
+
+    def utcnow(self) -> datetime:
+        return self.date(self._now)
+
+    def date(self, moment: float) -> datetime:
+        return self._date + timedelta(seconds=moment - self._origin)
+
+    def moment(self, date: datetime) -> float:
+        return self._origin + (date - self._date).total_seconds()
+
+
+@contextmanager
+def running() -> Iterator[VirtualClock]:
+    """Let new calls of the client take a virtual clock; inside of another block, take that one."""
+    present = clock()
+    if isinstance(present, VirtualClock):
+        yield present
+        return
+    virtual = VirtualClock()
+    undo = use_clock(virtual)
+    try:
+        yield virtual
+    finally:
+        undo()
+
+
+# --- the network ---
+
+
+@dataclass
+class Interception:
+    """The way to a fake: requests to its address get its answers."""
+
+    engine: Engine
+    answer: Callable[[Request], Reply]
+    mistake: Callable[[str], AssertionError]  # notes one of the test; the error is to be raised
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -65,7 +103,7 @@ class Interception:
             self._mock("requests.adapters.HTTPAdapter.send", self._send_to_others),
             self._mock("kestra._http.adapter.BoundedAdapter.send", _send_by_others),
         ):
-            undo = stand_ins.use_exchange(self._exchange)
+            undo = use_exchange(self._exchange)
             try:
                 yield
             finally:
@@ -84,7 +122,7 @@ class Interception:
         return mock
 
     def _is_mine(self, request: PreparedRequest | httpx2.Request) -> tuple[bool, str]:
-        base, asked = urlsplit(self._hostname()), urlsplit(str(request.url))
+        base, asked = urlsplit(self.engine.base), urlsplit(str(request.url))
         same_host = (base.scheme, base.hostname, base.port) == (
             asked.scheme, asked.hostname, asked.port)  # fmt: skip
         return same_host and f"{asked.path}/".startswith(f"{base.path}/"), "another server"
@@ -96,8 +134,8 @@ class Interception:
         body = request.body or b""
         asked = self._read(request, body.encode() if isinstance(body, str) else body, timeout)
         try:
-            reply = self._answer(asked)
-        except LateError:
+            reply = self.answer(asked)
+        except SilenceError:
             text = f"Read timed out. (read timeout={timeout})"
             late = ReadTimeoutError(None, asked.path, text)  # type: ignore[arg-type]
             raise requests.ReadTimeout(late, request=request) from None
@@ -111,7 +149,7 @@ class Interception:
 
     def _read(self, request: Any, body: bytes, timeout: float | None) -> Request:
         url = urlsplit(str(request.url))
-        path = url.path.removeprefix(urlsplit(self._hostname()).path)
+        path = url.path.removeprefix(urlsplit(self.engine.base).path)
         return Request(str(request.method), path, url.query, request.headers, body, timeout)
 
     async def _exchange(self, request: httpx2.Request, send: Any) -> httpx2.Response:
@@ -127,9 +165,9 @@ class Interception:
         asked = self._read(request, await request.aread(), timeout)
         answer: httpx2.Response | Exception
         try:
-            reply = self._answer(asked)
+            reply = self.answer(asked)
             answer = httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
-        except LateError:
+        except SilenceError:
             answer = httpx2.ReadTimeout("timed out", request=request)
         except BrokenError:
             answer = httpx2.ReadError("reset by peer", request=request)
@@ -141,8 +179,8 @@ class Interception:
 
     def _elsewhere(self, client: str, host: object) -> AssertionError:
         """Refuse to send a client's request to another machine, where it might start a flow."""
-        return self._mistake(
-            f"{client} would ask {host}, but this stands for {self._hostname()}: set the "
+        return self.mistake(
+            f"{client} would ask {host}, but this stands for {self.engine.base}: set the "
             "server by FakeKestra(hostname=…) or KESTRA_HOSTNAME"
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 from collections import defaultdict, deque
@@ -29,22 +28,16 @@ if TYPE_CHECKING:
     from kestra._testing.fake.stand_ins import VirtualClock
 
 NO_FLOW = "Requested Flow is not found."
-_BATCH = 100  # entries of a log that are stored together
 # The last parts of the old paths of actions, which are creations on 2.0.
 _ACTIONS = {"kill", "pause", "resume", "restart", "replay", "replay-with-inputs", "labels"}
 
 
 class Engine:
-    """A server.
+    """A server. Its address and its tenant are those that `Flow()` takes, if no others are given.
 
     Attributes:
-        version: `0.21`, `1.3` or `2.0`.
-        base, tenant: Its address, and its one tenant, as of now. Those that `Flow()` takes, if no
-            others were given.
         allowed: The values of `Authorization` that are let in; all, if there are none.
         flows: The flows by namespace and id; `None` for one that is said not to be there.
-        kv, files, sources: What else namespaces hold: values, files, and the sources of flows.
-        executions: The executions by id, in the order of their creation.
         courses: What the next executions are to go through.
         log_delay: For how many seconds after an entry was logged it is not stored.
         lock: Held while an execution is changed.
@@ -84,8 +77,6 @@ class Engine:
         root = ui_root(self.base, None if self.is_old else self.tenant)
         return ui_url(root, execution.namespace, execution.flow, execution.id)
 
-    # --- time ---
-
     def play(self, execution: Execution) -> None:
         """Let everything happen to an execution that is due by now."""
         while self._steps(execution):
@@ -112,14 +103,12 @@ class Engine:
             for index, value in enumerate(values):
                 # The function gets the value, in place of the inputs.
                 run = lambda _, function=function, value=value: function(value)  # noqa: E731
-                child = Execution(
-                    replace(parent.definition, function=run, tasks=(inner,), loops={}),
+                child = parent.copy(
                     f"{parent.id}-{task}-{index}",
-                    parent.revision,
-                    {},
-                    dict(parent.labels),
                     self.clock.now(),
-                    parent=parent.id,
+                    definition=replace(parent.definition, function=run, tasks=(inner,), loops={}),
+                    inputs={},
+                    attempts=1,
                     loop_run={
                         "parent": {"id": parent.id},
                         "taskId": task,
@@ -134,15 +123,8 @@ class Engine:
                     self._iterations += 1
                 self.play(child)
 
-    # --- creation ---
-
     def definition(self, namespace: str, flow: str, revision: int | None) -> FlowDefinition:
-        """Return a flow.
-
-        Raises:
-            Refused: It is not there, or not this revision of it, or disabled.
-            UnexpectedError: Nobody has said whether it is there.
-        """
+        """Return a flow that can be executed."""
         if (namespace, flow) not in self.flows and not (self.is_new and flow in _ACTIONS):
             known = ", ".join(f"{ns}.{name}" for ns, name in self.flows) or "none"
             raise UnexpectedError(
@@ -197,29 +179,13 @@ class Engine:
         execution.files.update((file.uri, file) for file in files)
         return dict(sent) if declared is None else _inputs.read(declared, sent, self.version)
 
-    # --- reading ---
-
     def get(self, execution_id: str, what: str = "") -> Execution:
         """Return an execution as it is now; where there is none, the server says `what`."""
-        execution = self.executions.get(execution_id)
-        if execution is None:
+        if execution_id not in self.executions:
             raise not_found(what)
-        self.play(execution)
-        return execution
+        self.play(self.executions[execution_id])
+        return self.executions[execution_id]
 
     def all(self) -> list[Execution]:
         """Return all executions as they are now, the latest first."""
         return [self.get(each) for each in reversed(list(self.executions))]
-
-    def log(self, execution: Execution) -> list[tuple[float, str, str]]:
-        """Return what is stored of a log by now.
-
-        A log of several batches comes one after the other, the last one after the whole delay.
-        """
-        now, delay = self.clock.now(), self.log_delay
-        batches = math.ceil(len(execution.logs) / _BATCH)
-        return [
-            entry
-            for number, entry in enumerate(execution.logs)
-            if entry[0] + delay * (number // _BATCH + 1) / batches <= now
-        ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
@@ -55,13 +55,7 @@ def check_loops(loops: Mapping[str, Loop], tasks: Sequence[str], version: str) -
 
 @dataclass(frozen=True)
 class FlowDefinition:
-    """A flow as it is registered.
-
-    Attributes:
-        loops: By the id of a task: the values that it loops over, the id of the task that it
-            contains, and the function that is called with each value.
-        webhook: The properties of its webhook as in YAML, `None` for none.
-    """
+    """A flow as it is registered by `FakeKestra.flow`, which says what these are."""
 
     namespace: str
     id: str
@@ -107,20 +101,21 @@ class Execution:
     created: float
     schedule_date: datetime | None = None
     parent: str | None = None
-    history: list[tuple[str, float]] = field(default_factory=list)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    logs: list[tuple[float, str, str]] = field(default_factory=list)
-    metrics: list[TaskMetric] = field(default_factory=list)
-    error: Exception | None = None
-    resumed: dict[str, Any] | None = None
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     attempts: int = 1
     loop_run: dict[str, Any] | None = field(default=None, repr=False)  # of an iteration
-    was_seen_ended: bool = field(default=False, repr=False)
-    is_called: bool = field(default=False, repr=False)  # the function, now or before
-    is_busy: bool = field(default=False, repr=False)  # the function is being called
-    _course: list[Step] = field(default_factory=list, repr=False)
-    _lasts: float = field(default=math.inf, repr=False)  # seconds of the present state
+    # What has come about is not in a copy.
+    history: list[tuple[str, float]] = field(default_factory=list, init=False)
+    outputs: dict[str, Any] = field(default_factory=dict, init=False)
+    logs: list[tuple[float, str, str]] = field(default_factory=list, init=False)
+    metrics: list[TaskMetric] = field(default_factory=list, init=False)
+    error: Exception | None = field(default=None, init=False)
+    resumed: dict[str, Any] | None = field(default=None, init=False)
+    was_seen_ended: bool = field(default=False, init=False, repr=False)
+    is_called: bool = field(default=False, init=False, repr=False)  # the function, now or before
+    is_busy: bool = field(default=False, init=False, repr=False)  # the function is being called
+    _course: list[Step] = field(default_factory=list, init=False, repr=False)
+    _lasts: float = field(default=math.inf, init=False, repr=False)  # seconds of the present state
 
     @property
     def namespace(self) -> str:
@@ -132,12 +127,10 @@ class Execution:
 
     @property
     def state(self) -> str:
-        """The state that it is in, as of the last poll."""
         return self.history[-1][0]
 
     @property
     def has_ended(self) -> bool:
-        """True if that is a terminal state."""
         return self.state in TERMINAL_STATES
 
     @property
@@ -162,21 +155,11 @@ class Execution:
         self.files[uri] = content
         return uri
 
-    def copy(self, new_id: str, revision: int | None, now: float) -> Execution:
-        """Return one like this, with nothing in it that has come about."""
-        return Execution(
-            self.definition,
-            new_id,
-            revision or self.revision,
-            self.inputs,
-            dict(self.labels),
-            now,
-            parent=self.id,
-            files=dict(self.files),
-            attempts=self.attempts,
-        )
-
-    # --- its course ---
+    def copy(self, new_id: str, now: float, **changes: Any) -> Execution:
+        """Return one that comes of this one, with the same inputs if no others are given."""
+        mine: dict[str, Any] = {"labels": dict(self.labels), "files": dict(self.files)}
+        mine |= {"parent": self.id, "schedule_date": None, "loop_run": None, **changes}
+        return replace(self, id=new_id, created=now, **mine)
 
     def start(self, course: Sequence[Step], wait: float = 0) -> None:
         """Begin, with what is to happen and the seconds to wait for it before."""
@@ -222,8 +205,6 @@ class Execution:
     def _enter(self, at: float) -> None:
         state, self._lasts = self._course.pop(0)
         self.history.append((state, at))
-
-    # --- what is done to it ---
 
     def _turn_to(self, now: float, *course: Step) -> None:
         self._course = list(course)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,6 @@ _GOOD = {"SUCCESS", "WARNING"}
 # Actions to which servers up to 1.x respond with a status alone.
 _BRIEF = {"kill": 202, "resume": 204}
 _NOTHING = "No task found to restart execution from!"
-
-
-# --- creations ---
 
 
 def create(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
@@ -53,8 +51,11 @@ def webhook(engine: Engine, request: Request, namespace: str, flow: str, key: st
         old = "Illegal state: Cannot execute a disabled flow"
         raise Refused(409, new if engine.is_new else old)
     trigger: dict[str, Any] = {"parameters": request.values}
-    if request.body:
-        trigger["body"] = _body(request.body)
+    if text := request.body.decode(errors="replace"):
+        with suppress(ValueError):
+            trigger["body"] = json.loads(text)
+        if not isinstance(trigger.get("body"), dict | list):
+            trigger["body"] = text
     execution = engine.create(replace(known, inputs=None))
     execution.labels["system.from"] = "trigger"
     execution.inputs = {"trigger": trigger}
@@ -76,16 +77,6 @@ def webhook(engine: Engine, request: Request, namespace: str, flow: str, key: st
     return as_json({**shown, "url": engine.ui_url(execution)}, status)
 
 
-def _body(body: bytes) -> Any:
-    """Return an object or a list parsed, and all else as text."""
-    text = body.decode(errors="replace")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, dict | list) else text
-
-
 def _await_end(engine: Engine, execution: Execution, request: Request) -> None:
     """Let time pass until an execution has ended, or the client has given up."""
     clock = engine.clock
@@ -99,9 +90,6 @@ def _await_end(engine: Engine, execution: Execution, request: Request) -> None:
         engine.play(execution)
 
 
-# --- actions ---
-
-
 def act(engine: Engine, request: Request, execution_id: str, place: str, action: str) -> Reply:
     """Do what is done to an execution: until 1.x directly below it, later below `actions`.
 
@@ -113,11 +101,9 @@ def act(engine: Engine, request: Request, execution_id: str, place: str, action:
         return create(engine, request, execution_id, action)
     if place and not engine.is_new:
         raise not_found()
-    what = ""
+    what = "" if action in {"kill", "labels"} or not engine.is_new else "Page Not Found"
     if action == "resume":
         what = f"Execution '{execution_id}' not found."
-    elif engine.is_new and action not in {"kill", "labels"}:
-        what = "Page Not Found"
     execution = engine.get(execution_id, what)
     with engine.lock:
         execution = _ACTIONS[action](engine, request, execution) or execution
@@ -171,7 +157,8 @@ def _restart(engine: Engine, request: Request, execution: Execution) -> Executio
             execution.revision = revision
         else:
             history = list(execution.history)
-            execution = execution.copy(engine.new_id(), revision, engine.clock.now())
+            new_id, now = engine.new_id(), engine.clock.now()
+            execution = execution.copy(new_id, now, revision=revision)
             execution.history = history
             engine.executions[execution.id] = execution
     execution.labels["system.restarted"] = "true"
@@ -180,17 +167,16 @@ def _restart(engine: Engine, request: Request, execution: Execution) -> Executio
 
 
 def _replay(engine: Engine, request: Request, execution: Execution) -> Execution:
-    """Run an execution again, as a new one, with other inputs where there are some."""
     task_run = request.value("taskRunId")
     if task_run is not None and task_run not in execution.run_ids.values():
         text = f"Task run id '{task_run}' not found in execution '{execution.id}'"
         raise Refused(422, f"Illegal argument: {text if engine.is_new else _NOTHING}")
     revision = _known_revision(engine, request, execution)
-    new = execution.copy(engine.new_id(), revision, engine.clock.now())
+    changes = {"attempts": execution.attempts + 1, "revision": revision or execution.revision}
+    new = execution.copy(engine.new_id(), engine.clock.now(), **changes)
     if request.path.endswith("-with-inputs"):
         new.inputs = engine.read(new, execution.definition.inputs, request.parts())
     new.labels["system.replay"] = "true"
-    new.attempts += 1
     new.start(execution.definition.states)
     engine.executions[new.id] = new
     return new
@@ -235,19 +221,22 @@ _ACTIONS: dict[str, Callable[[Engine, Request, Execution], Execution | None]] = 
 }
 
 
-# --- labels ---
-
-
 def _labels_of_query(engine: Engine, pairs: Iterable[str]) -> dict[str, str]:
     """Return the labels of a creation, which are sent as `key:value`."""
     labels: dict[str, str] = {}
     for pair in pairs:
-        key, _, value = pair.partition(":")
-        is_blank = any(letter.isspace() for letter in key)
-        if engine.is_old:
-            key, is_blank = key.strip(), False
-        if not (key and value) or is_blank:
-            raise _malformed(engine, pair)
+        key, colon, value = pair.partition(":")
+        key = key.strip() if engine.is_old else key
+        text = ""
+        if not (key and colon):
+            text = "Can't split the queryString parameter by ':'"
+        elif not value:
+            text = "Can't have an empty part of queryString"
+        elif any(letter.isspace() for letter in key) and not engine.is_old:
+            text = "Key of queryString can't contain a whitespace character"
+        if text:
+            text = "Invalid queryString parameter" if engine.is_old else text
+            raise Refused(422, f"Unprocessable Entity: {text}")
         if key in labels:
             text = f"Duplicate key {key} (attempted merging values {labels[key]} and {value})"
             if engine.is_old:
@@ -283,15 +272,3 @@ def _check_system(labels: dict[str, str], allowed: str) -> None:
         if key.startswith("system.") and key != allowed:
             text = "System labels can only be set by Kestra itself, offending label"
             raise Refused(422, f"Illegal argument: {text}: {key}={value}")
-
-
-def _malformed(engine: Engine, pair: str) -> Refused:
-    if engine.is_old:
-        text = "Invalid queryString parameter"
-    elif pair.startswith(":") or ":" not in pair:
-        text = "Can't split the queryString parameter by ':'"
-    elif pair.endswith(":") and pair.count(":") == 1:
-        text = "Can't have an empty part of queryString"
-    else:
-        text = "Key of queryString can't contain a whitespace character"
-    return Refused(422, f"Unprocessable Entity: {text}")

@@ -88,7 +88,6 @@ def delete(engine: Engine, request: Request, namespace: str) -> Reply:
 
 
 def stats(engine: Engine, request: Request, namespace: str) -> Reply:
-    """Show what is known of a file or a folder."""
     path, known = _path(request.value("path")), engine.files[namespace]
     if not _at_or_below(known, path):
         raise not_found(f"File '{path}' was not found in namespace '{namespace}'.")
@@ -96,7 +95,6 @@ def stats(engine: Engine, request: Request, namespace: str) -> Reply:
 
 
 def directory(engine: Engine, request: Request, namespace: str) -> Reply:
-    """Show what is in a folder."""
     path, known = _path(request.value("path")).rstrip("/"), engine.files[namespace]
     below = _below(known, path)
     if path and not below:

@@ -48,19 +48,16 @@ class StoredFlow:
 
 
 def get(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
-    """Show a flow, or a revision of it."""
     number = request.value("revision")
     for revision in reversed(_there(engine, namespace, flow).revisions):
         if number in {None, str(revision["revision"])}:
-            has_source = request.value("source") == "true"
-            return as_json(revision if has_source else _without_source(revision))
+            return as_json(revision if request.value("source") == "true" else _brief(revision))
     raise not_found()
 
 
 def listed(engine: Engine, _: Request, namespace: str) -> Reply:
-    """Show all flows of a namespace."""
     return as_json([
-        _without_source(stored.latest)
+        _brief(stored.latest)
         for (space, _), stored in engine.sources.items()
         if space == namespace and stored.is_there
     ])  # fmt: skip
@@ -104,25 +101,19 @@ def delete(engine: Engine, _: Request, namespace: str, flow: str) -> Reply:
 
 def switch(engine: Engine, request: Request, how: str) -> Reply:
     """Enable or disable flows, by another revision of their sources."""
-    count = 0
-    for each in json.loads(request.body):
-        name = each["namespace"], each["id"]
-        stored = engine.sources.get(name)
-        if stored is not None and stored.is_there:
-            text = _DISABLED.sub("", stored.latest["source"])
-            if how == "disable":
-                text = f"{text.rstrip()}\ndisabled: true\n"
-            _store(engine, name, text)
-            count += 1
-    return as_json({"count": count})
+    names = [(each["namespace"], each["id"]) for each in json.loads(request.body)]
+    there = [each for each in names if each in engine.sources and engine.sources[each].is_there]
+    for name in there:
+        text = _DISABLED.sub("", engine.sources[name].latest["source"])
+        _store(engine, name, f"{text.rstrip()}\ndisabled: true\n" if how == "disable" else text)
+    return as_json({"count": len(there)})
 
 
 def validate(engine: Engine, request: Request) -> Reply:
     """Say what is wrong with a source: whether it can be read, and has its parts."""
     request.check_kind(_YAML)
-    text = request.body.decode()
     try:
-        source, faults = _parsed(engine, text, "Flow")
+        source, faults = _parsed(engine, request.body.decode(), "Flow")
     except ValueError as error:
         line = re.search(r"error: line (\d+)", str(error))
         place = f" (at line {line[1]})" if line else ""
@@ -141,7 +132,6 @@ def validate(engine: Engine, request: Request) -> Reply:
 
 
 def export(engine: Engine, request: Request) -> Reply:
-    """Show the sources of a namespace as a zip."""
     wanted = request.value("namespace" if engine.is_old else "filters[namespace][EQUALS]")
     return as_zip(
         (f"{namespace}-{flow}.yml", stored.latest["source"].encode())
@@ -157,7 +147,7 @@ def _there(engine: Engine, namespace: str, flow: str) -> StoredFlow:
     return stored
 
 
-def _without_source(revision: dict[str, Any]) -> dict[str, Any]:
+def _brief(revision: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in revision.items() if key != "source"}
 
 
@@ -166,8 +156,7 @@ def _read(engine: Engine, request: Request) -> Source:
     request.check_kind(_YAML)
     if not request.body:
         raise Refused(422, "Invalid route params: Required Body [flow] not specified")
-    text = request.body.decode()
-    first = re.split(r"\n---\s", text, maxsplit=1)[0]
+    first = re.split(r"\n---\s", request.body.decode(), maxsplit=1)[0]
     try:
         source, faults = _parsed(engine, first, "genericflow")
     except ValueError as error:
@@ -178,11 +167,7 @@ def _read(engine: Engine, request: Request) -> Source:
 
 
 def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[str, str]]]:
-    """Return a source, and what is wrong with it, as paths and messages.
-
-    Raises:
-        ValueError: It cannot be read, or has a property that the server does not know.
-    """
+    """Return a source, and what is wrong with it; a `ValueError` if the server cannot read it."""
     source = document(text)
     if source is None or source.fault:
         fault = "No content to map" if source is None else source.fault
@@ -191,8 +176,9 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
     known = _PROPERTIES.get(engine.version, _PROPERTIES["1.3"])
     if unknown := [each for each in content if each not in known]:
         name = "io.kestra.core.models.flows.FlowWithSource"
-        text = f'Unrecognized field "{unknown[0]}" (class {name}), not marked as ignorable'
-        raise ValueError(text)
+        raise ValueError(
+            f'Unrecognized field "{unknown[0]}" (class {name}), not marked as ignorable'
+        )
     faults = []
     if not content.get("tasks"):
         faults.append(("tasks", "must not be empty"))

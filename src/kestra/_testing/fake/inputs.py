@@ -18,14 +18,9 @@ if TYPE_CHECKING:
 
 
 class SentFile(bytes):
-    """The content of a file that was sent as an input.
+    """The content of a file that was sent as an input."""
 
-    Attributes:
-        name: Its name, as it was sent.
-        uri: Where the server keeps it.
-    """
-
-    name: str
+    name: str  # as it was sent
     uri: str
 
     @classmethod

@@ -25,12 +25,13 @@ _LONGEST_KEY = 250
 _LARGEST_INTEGER = 1e17  # that is shown in digits
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+_TYPES = {str: "STRING", type(None): "STRING", bool: "BOOLEAN"}
 _DURATION = re.compile(r"P(?=[^T]|T.)(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 @dataclass
 class Stored:
-    """A key: its type and value, and what is known of it; the times by the fake's clock."""
+    """What is known of a key; the times by the fake's clock."""
 
     kind: str
     value: Any
@@ -66,11 +67,11 @@ def put(engine: Engine, request: Request, namespace: str, key: str) -> Reply:
         raise Refused(500, f"Internal server error: {text}")
     known = engine.kv[namespace]
     now = engine.clock.now()
-    ttl = _ttl(request.headers.get("ttl"))
+    ttl = request.headers.get("ttl")
+    expires = None if ttl is None else now + _seconds(ttl)
     kind, value = _read(request.body.decode())
     revision = known[key].revision + 1 if key in known else 1
-    description = request.headers.get("description")
-    known[key] = Stored(kind, value, revision, now, description, None if ttl is None else now + ttl)
+    known[key] = Stored(kind, value, revision, now, request.headers.get("description"), expires)
     return Reply()
 
 
@@ -93,7 +94,6 @@ def delete_many(engine: Engine, request: Request, namespace: str) -> Reply:
 
 
 def listed(engine: Engine, request: Request) -> Reply:
-    """Show a page of keys."""
     if engine.is_old:
         raise not_found()
     wanted = request.value("filters[namespace][EQUALS]")
@@ -146,49 +146,39 @@ def _check(key: str) -> None:
         raise not_found("<path> (File name too long)")
 
 
-def _ttl(text: str | None) -> float | None:
-    if text is None:
-        return None
-    if text.startswith("PT-"):
+def _seconds(ttl: str) -> float:
+    if ttl.startswith("PT-"):
         raise Refused(422, "Illegal argument: ttl cannot be negative")
-    duration = value_of({"type": "DURATION", "value": text}) if text else text
+    duration = value_of({"type": "DURATION", "value": ttl})
     if not isinstance(duration, timedelta):
         raise Refused(500, "Internal server error: Text cannot be parsed to a Duration")
     return duration.total_seconds()
 
 
 def _read(text: str) -> tuple[str, Any]:
-    """Return the type and the value of a body; of what is not JSON, the first word counts."""
     if _DAY.fullmatch(text):
         return "DATE", text
     if match := _MOMENT.fullmatch(text):
         if match[2] is None:
             raise Refused(500, "Internal server error: a bad character was encountered")
-        return ("DATETIME", _moment(text)) if match[2] == "Z" else ("JSON", text)
+        if match[2] != "Z":
+            return "JSON", text
+        moment = parse_instant(text)
+        if moment is None:
+            raise Refused(500, f"Internal server error: Text '{text}' could not be parsed")
+        return "DATETIME", iso(moment, "milliseconds").replace(".000Z", "Z")
+    return _read_json(text)
+
+
+def _read_json(text: str) -> tuple[str, Any]:
     try:
-        return _typed(json.loads(text, parse_constant=str))
-    except ValueError:
+        value = json.loads(text, parse_constant=str)
+    except ValueError:  # the first word counts
         words = re.sub(r"//.*", "", text).split()
         return "STRING", words[0] if words else None
-
-
-def _typed(value: Any) -> tuple[str, Any]:
-    if isinstance(value, str | None):
-        if value and _DURATION.fullmatch(value):
-            duration = value_of({"type": "DURATION", "value": value})
-            return "DURATION", iso_duration(duration)
-        return "STRING", value
-    if isinstance(value, bool):
-        return "BOOLEAN", value
-    if isinstance(value, int | float):
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        return "DURATION", iso_duration(value_of({"type": "DURATION", "value": value}))
+    if isinstance(value, int | float) and not isinstance(value, bool):
         is_whole = value == int(value) and abs(value) < _LARGEST_INTEGER
         return "NUMBER", int(value) if is_whole else value
-    return "JSON", value
-
-
-def _moment(text: str) -> str:
-    moment = parse_instant(text)
-    if moment is None:
-        raise Refused(500, f"Internal server error: Text '{text}' could not be parsed")
-    kept = moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=None)
-    return f"{kept.isoformat(timespec='milliseconds' if kept.microsecond else 'seconds')}Z"
+    return _TYPES.get(type(value), "JSON"), value

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass, field
-from email.message import Message
+from email import message_from_string
 from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -31,24 +31,17 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request.
-
-    Attributes:
-        path: Its path, below that of the server.
-        headers: All its headers; they are looked up in lower case.
-        read_timeout: For how long the client waits for a response, in seconds.
-    """
+    """A request."""
 
     method: str
-    path: str
+    path: str  # below that of the server
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # looked up in lower case
     body: bytes = b""
-    read_timeout: float | None = None
+    read_timeout: float | None = None  # seconds that the client waits for a response
 
     @property
     def values(self) -> dict[str, list[str]]:
-        """The parameters of the query."""
         return parse_qs(self.query, keep_blank_values=True)
 
     def value(self, name: str) -> str | None:
@@ -62,9 +55,7 @@ class Request:
             raise Refused(415, f"Unsupported Media Type: {text}")
 
     def parts(self) -> list[Part]:
-        """Return the parts of a multipart body."""
-        head = Message()
-        head["Content-Type"] = self.headers.get("content-type", "")
+        head = message_from_string(f"Content-Type: {self.headers.get('content-type', '')}")
         boundary = str(head.get_param("boundary", ""))
         pieces = self.body.split(f"--{boundary}".encode())[1:-1] if boundary else []
         return [_part(piece) for piece in pieces]
@@ -72,10 +63,7 @@ class Request:
 
 def _part(piece: bytes) -> Part:
     headers, _, content = piece.partition(b"\r\n\r\n")
-    part = Message()
-    for line in headers.decode().strip().splitlines():
-        name, _, value = line.partition(":")
-        part[name] = value.strip()
+    part = message_from_string(headers.decode().strip())
     parameter = part.get_param("name", "", "Content-Disposition")
     return collapse_rfc2231_value(parameter), part.get_filename(), content.removesuffix(b"\r\n")
 
@@ -114,11 +102,7 @@ def as_stream(events: Iterable[tuple[str, Any]]) -> Reply:
 class Refused(Exception):  # not an error of this package: a response
     """What a server responds with where it refuses a request.
 
-    Args:
-        status: The HTTP status.
-        message: What the server says.
-        errors: The single problems, as `(path, message)`, where it lists them; `None` for a body
-            that is the mere message.
+    It may list single problems, as `(path, message)`; `None` is for a body that is the message.
     """
 
     def __init__(

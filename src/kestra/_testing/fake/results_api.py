@@ -41,7 +41,6 @@ def search_executions(engine: Engine, request: Request) -> Reply:
 
 
 def follow(engine: Engine, _: Request, execution_id: str) -> Reply:
-    """Stream the states of an execution."""
     # The first event is without a state.
     start = [] if engine.is_old else [("start", {"id": execution_id, "labels": []})]
     if execution_id not in engine.executions:
@@ -73,59 +72,47 @@ def _states_of(engine: Engine, execution: Execution) -> Iterator[None]:
             return
 
 
-# --- logs and metrics: those of an unknown execution are empty ---
-
-
 def log(engine: Engine, request: Request, execution_id: str) -> Reply:
-    known = execution_id in engine.executions
-    return as_json(_entries(engine, request, execution_id) if known else [])
+    return as_json(_entries(engine, request, execution_id))
 
 
 def download(engine: Engine, request: Request, execution_id: str) -> Reply:
-    """Return the log of an execution as text."""
-    plain = {"Content-Type": "text/plain"}
-    if engine.is_old and execution_id not in engine.executions:
-        return Reply(200, b"", plain)
-    engine.get(execution_id, f"Execution '{execution_id}' not found.")
+    if not engine.is_old:
+        engine.get(execution_id, f"Execution '{execution_id}' not found.")
     lines = [
         f"{entry['timestamp']} {entry['level']} {entry['message']}"
         for entry in _entries(engine, request, execution_id)
     ]
-    if engine.is_new:
-        plain["Cache-Control"] = "public, max-age=86400"
-    return Reply(200, "\n".join(lines).encode(), plain)
+    cached = {"Cache-Control": "public, max-age=86400"} if engine.is_new else {}
+    return Reply(200, "\n".join(lines).encode(), {"Content-Type": "text/plain", **cached})
 
 
 def search_logs(engine: Engine, request: Request) -> Reply:
-    every = [entry for each in reversed(engine.all()) for entry in _log(engine, each)]
-    query = {} if engine.is_old else request.values
-    found = search.entries(engine, every, query)
+    every = [entry for each in reversed(engine.all()) for entry in shown.log_json(engine, each)]
+    found = search.entries(engine, every, {} if engine.is_old else request.values)
     return search.page(engine, request, found, "searchLogs")
 
 
 def follow_log(engine: Engine, request: Request, execution_id: str) -> Reply:
     """Stream the log of an execution, as far as it is stored."""
-    entries = []
     if execution_id in engine.executions:
         for _ in _states_of(engine, engine.get(execution_id)):
             pass
-        entries = _entries(engine, request, execution_id)
+    entries = _entries(engine, request, execution_id)
     start = ("start", {"attemptNumber": None})
     return as_stream([start, *(("progress", entry) for entry in entries)])
 
 
-def _log(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
-    return shown.log_json(
-        engine, execution, sorted(engine.log(execution), key=lambda entry: entry[0])
-    )
-
-
 def _entries(engine: Engine, request: Request, execution_id: str) -> list[dict[str, Any]]:
-    """Return the log as a request asks for it: by plain parameters, from 2.0 on by filters."""
-    entries = _log(engine, engine.get(execution_id))
+    """Return the log as a request asks for it: by plain parameters, from 2.0 on by filters.
+
+    That of an unknown execution is empty.
+    """
+    if execution_id not in engine.executions:
+        return []
+    entries = shown.log_json(engine, engine.get(execution_id))
     if engine.is_new:
-        filters = {k: v for k, v in request.values.items() if k.startswith("filters[")}
-        return search.entries(engine, entries, filters)
+        return search.entries(engine, entries, request.values)
     wanted = (request.value("minLevel") or "TRACE").upper()
     if wanted not in LEVELS:
         text = f"Failed to convert argument [minLevel] for value [{request.value('minLevel')}]"
@@ -142,9 +129,6 @@ def metrics(engine: Engine, request: Request, execution_id: str) -> Reply:
     known = execution_id in engine.executions
     found = shown.metrics_json(engine, engine.get(execution_id)) if known else []
     return search.page(engine, request, found, "searchByExecution")
-
-
-# --- outputs and files ---
 
 
 def flow_outputs(engine: Engine, _: Request, execution_id: str) -> Reply:

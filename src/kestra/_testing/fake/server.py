@@ -8,18 +8,18 @@ from contextlib import ExitStack
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from kestra._http.stand_ins import clock, use_clock
 from kestra._testing.fake.api import answer
 from kestra._testing.fake.engine import Engine
 from kestra._testing.fake.execution import FlowDefinition, check_loops, steps_of
 from kestra._testing.fake.faults import Fault
 from kestra._testing.fake.inputs import declared
 from kestra._testing.fake.messages import BrokenError, Reply, SilenceError, UnexpectedError
-from kestra._testing.fake.stand_ins import Interception, VirtualClock, running
+from kestra._testing.fake.stand_ins import Interception, VirtualClock
 from kestra._testing.fake.task import catching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -106,20 +106,19 @@ class FakeKestra:
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
+        present = clock()
+        if not isinstance(present, VirtualClock):  # else that of another fake around this one
+            present = VirtualClock()
+            self._active.callback(use_clock(present))
+        self._engine.clock = present
         interception = Interception(self._engine, self._answer, self._mistake)
-        self._engine.clock = self._active.enter_context(running())
         self._active.enter_context(catching())
         self._active.enter_context(interception.active())
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._active.close()
-        if exc is None:
+        if kind is None:
             self._complain()
 
     def _complain(self) -> None:

@@ -10,14 +10,13 @@ from kestra._api.models import TERMINAL_STATES
 from kestra._testing.fake.inputs import SentFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from kestra._testing.fake.engine import Engine
     from kestra._testing.fake.execution import Execution
 
     _History = list[tuple[str, float]]
 
 LOOP = "LOOP"  # the kind of an execution that is an iteration
+_BATCH = 100  # entries of a log that are stored together
 
 
 def execution_json(
@@ -25,11 +24,7 @@ def execution_json(
 ) -> dict[str, Any]:
     """Return an execution, and note that it was shown.
 
-    Args:
-        engine: The server.
-        execution: The execution.
-        is_brief: Return it as 2.0 shows it where it is read: without `deleted`, and what its task
-            runs are parts of. (Creations, actions and events show all that.)
+    Where it is read, 2.0 is brief: without `deleted`, and what its task runs are parts of.
     """
     execution.was_seen_ended = execution.was_seen_ended or execution.has_ended
     is_brief = is_brief and engine.is_new
@@ -130,9 +125,17 @@ def _last_task(execution: Execution) -> dict[str, Any]:
     return {**_origin(execution, task), "taskRunId": execution.run_ids[task]}
 
 
-def log_json(
-    engine: Engine, execution: Execution, entries: Iterable[tuple[float, str, str]]
-) -> list[dict[str, Any]]:
+def log_json(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
+    """Return what is stored of a log by now.
+
+    A log of several batches comes one after the other, the last one after the whole delay.
+    """
+    batches = math.ceil(len(execution.logs) / _BATCH)
+    stored = [
+        entry
+        for number, entry in enumerate(execution.logs)
+        if entry[0] + engine.log_delay * (number // _BATCH + 1) / batches <= engine.clock.now()
+    ]
     restarts = [since for state, since in execution.history if state == "RESTARTED"]
     return [
         {
@@ -144,7 +147,7 @@ def log_json(
             "message": message,
             **({"executionKind": LOOP} if execution.loop_run else {}),
         }
-        for at, level, message in entries
+        for at, level, message in sorted(stored, key=lambda entry: entry[0])
     ]
 
 
@@ -182,12 +185,10 @@ def _at(engine: Engine, moment: float) -> str:
 
 
 def iso(moment: datetime, timespec: str = "microseconds") -> str:
-    """Return a time as the server writes it."""
     return moment.astimezone(timezone.utc).isoformat(timespec=timespec)[:-6] + "Z"
 
 
 def json_ready(value: Any) -> Any:
-    """Return the value of an input as the server shows it."""
     if isinstance(value, SentFile):
         return value.uri
     if isinstance(value, datetime):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from kestra._http.adapter import BoundedAdapter, wire
-from kestra._http.stand_ins import Clock, clock, use_clock, use_exchange
+from kestra._http.stand_ins import Clock, use_exchange
 from kestra._testing.fake.messages import BrokenError, Request, SilenceError
 
 if TYPE_CHECKING:
@@ -68,24 +68,6 @@ class VirtualClock(Clock):
         return self._origin + (date - self._date).total_seconds()
 
 
-@contextmanager
-def running() -> Iterator[VirtualClock]:
-    """Let new calls of the client take a virtual clock; inside of another block, take that one."""
-    present = clock()
-    if isinstance(present, VirtualClock):
-        yield present
-        return
-    virtual = VirtualClock()
-    undo = use_clock(virtual)
-    try:
-        yield virtual
-    finally:
-        undo()
-
-
-# --- the network ---
-
-
 @dataclass
 class Interception:
     """The way to a fake: requests to its address get its answers."""
@@ -102,12 +84,10 @@ class Interception:
         with (
             self._mock("requests.adapters.HTTPAdapter.send", self._send_to_others),
             self._mock("kestra._http.adapter.BoundedAdapter.send", _send_by_others),
+            ExitStack() as stack,
         ):
-            undo = use_exchange(self._exchange)
-            try:
-                yield
-            finally:
-                undo()
+            stack.callback(use_exchange(self._exchange))
+            yield
 
     def _mock(self, target: str, otherwise: Any) -> responses.RequestsMock:
         mock = responses.RequestsMock(

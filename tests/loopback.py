@@ -15,7 +15,6 @@ from kestra._testing.fake import engine as fake_engine
 from kestra._testing.fake import messages as fake_messages
 from kestra._testing.fake.api import answer as answer_of_fake
 from kestra._testing.fake.execution import FlowDefinition
-from kestra._testing.fake.stand_ins import VirtualClock
 
 # Everything that waits here gives up then, so that a test that goes wrong ends.
 DEADLINE = 10.0
@@ -85,7 +84,7 @@ class Store(fake_engine.Engine):
     """Executions of any flow, which change only as a test says."""
 
     def __init__(self, version):
-        super().__init__(version, VirtualClock(), "http://localhost", "main")
+        super().__init__(version, "http://localhost", "main")
 
     def definition(self, namespace, flow, revision):
         return FlowDefinition(namespace, flow, lambda _: None, revisions=(revision or 1,))

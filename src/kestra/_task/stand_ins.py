@@ -39,14 +39,14 @@ _handed: list[int] = []  # hashes of the last frames that stand-ins were given
 _SECOND = 1  # for as long a frame of another thread is waited for, which may wait for this one
 
 
-def offer_frames(sink: Sink, taker: Callable[[str], bool] | None) -> Callable[[str], bool] | None:
-    """Offer each frame of a sink first to what returns True if it takes it; return the one before.
+def offer_frames(sink: Sink, taker: Callable[[str], bool] | None) -> Callable[[], object]:
+    """Offer each frame of a sink first to what returns True if it takes it; return the undoing.
 
     For `kestra.testing`; unlike a stand-in, it is not seen by anybody else.
     """
     before, sink.taker = sink.taker, taker
     sink._stream = object()  # noqa: SLF001  # none: the next frame binds it anew, and then asks
-    return before
+    return lambda: offer_frames(sink, before)
 
 
 def below_reshapers(stream: Any) -> Any:

@@ -21,12 +21,7 @@ _RESOURCES = ("configs", "executions", "flows", "kv", "logs", "metrics", "namesp
 
 
 def answer(engine: Engine, request: Request) -> Reply:
-    """Return the reply of a server to a request.
-
-    Raises:
-        UnexpectedError: This request is not imitated.
-        SilenceError: There is no response for longer than the client waits.
-    """
+    """Return the reply of a server; a `TimeoutError` if none comes while the client waits."""
     reply = _reply(engine, request)
     date = format_datetime(engine.clock.utcnow(), usegmt=True)
     return Reply(reply.status, reply.body, {"Date": date, **reply.headers})

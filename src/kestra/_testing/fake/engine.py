@@ -15,6 +15,7 @@ from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url, ui_root, ui_url
 from kestra._testing.fake import inputs as _inputs
 from kestra._testing.fake.execution import Execution, FlowDefinition, Step
 from kestra._testing.fake.messages import Refused, UnexpectedError, not_found
+from kestra._testing.fake.stand_ins import VirtualClock
 from kestra._testing.fake.task import Result, call
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kestra._testing.fake.files_api import StoredFile
-    from kestra._testing.fake.flows_api import StoredFlow
     from kestra._testing.fake.kv_api import Stored
     from kestra._testing.fake.messages import Part
-    from kestra._testing.fake.stand_ins import VirtualClock
 
 NO_FLOW = "Requested Flow is not found."
 # The last parts of the old paths of actions, which are creations on 2.0.
@@ -38,6 +37,7 @@ class Engine:
     Attributes:
         allowed: The values of `Authorization` that are let in; all, if there are none.
         flows: The flows by namespace and id; `None` for one that is said not to be there.
+        sources: The revisions of deployed flows, each as it is shown with its source.
         courses: What the next executions are to go through.
         log_delay: For how many seconds after an entry was logged it is not stored.
         lock: Held while an execution is changed.
@@ -46,19 +46,18 @@ class Engine:
     def __init__(
         self,
         version: str,
-        clock: VirtualClock,
         hostname: str | None = None,
         tenant: str | None = None,
         allowed: Collection[str] = (),
     ) -> None:
         self.version = version
         self.is_old, self.is_new = version == "0.21", version == "2.0"
-        self.clock = clock
+        self.clock = VirtualClock()
         self._hostname, self._tenant, self.allowed = hostname, tenant, allowed
         self.flows: dict[tuple[str, str], FlowDefinition | None] = {}
         self.kv: dict[str, dict[str, Stored]] = defaultdict(dict)
         self.files: dict[str, dict[str, StoredFile]] = defaultdict(dict)
-        self.sources: dict[tuple[str, str], StoredFlow] = {}
+        self.sources: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self.executions: dict[str, Execution] = {}
         self.courses: deque[list[Step]] = deque()
         self.log_delay, self._iterations = 0.0, 0
@@ -124,7 +123,6 @@ class Engine:
                 self.play(child)
 
     def definition(self, namespace: str, flow: str, revision: int | None) -> FlowDefinition:
-        """Return a flow that can be executed."""
         if (namespace, flow) not in self.flows and not (self.is_new and flow in _ACTIONS):
             known = ", ".join(f"{ns}.{name}" for ns, name in self.flows) or "none"
             raise UnexpectedError(

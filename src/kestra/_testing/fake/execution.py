@@ -33,24 +33,14 @@ def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
         state, seconds = (each, None) if isinstance(each, str) else each
         if state not in TERMINAL_STATES | OTHER_STATES:
             raise ValueError(f"states: there is no state {state!r}")
-        if state in TERMINAL_STATES or (state == "PAUSED" and seconds is None):
-            seconds = math.inf
-        elif seconds is None:
-            seconds = _SHORT
+        if state in TERMINAL_STATES or seconds is None:
+            seconds = math.inf if state in TERMINAL_STATES | {"PAUSED"} else _SHORT
         if not seconds >= 0:
             raise ValueError(f"states: {state} must last 0 or more seconds")
         if steps and steps[-1][0] in TERMINAL_STATES:
             raise ValueError(f"states: {steps[-1][0]} must be the last")
         steps.append((state, seconds))
     return steps
-
-
-def check_loops(loops: Mapping[str, Loop], tasks: Sequence[str], version: str) -> None:
-    """Refuse loops that the server does not have, or that are not tasks before the function."""
-    if wrong := loops.keys() - set(tasks[:-1]):
-        raise ValueError(f"loops: {min(wrong)!r} must be one of tasks, before the last one")
-    if loops and version != "2.0":
-        raise ValueError(f"loops: {version} has no Loop, only 2.0 has")
 
 
 @dataclass(frozen=True)
@@ -145,11 +135,9 @@ class Execution:
 
     @property
     def run_ids(self) -> dict[str, str]:
-        """The ids of the runs of its tasks, by the ids of the tasks."""
         return {task: f"{self.id}-{task}" for task in self.definition.tasks}
 
     def store(self, name: str, content: bytes) -> str:
-        """Keep a file of the task, and return its URI."""
         task = self.definition.tasks[-1]
         uri = f"kestra:{self.place}/tasks/{task}/{len(self.files)}-{name}"
         self.files[uri] = content

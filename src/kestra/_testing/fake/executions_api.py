@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import CORRELATION
 from kestra._testing.fake.engine import NO_FLOW
-from kestra._testing.fake.messages import Refused, Reply, SilenceError, as_json, invalid, not_found
+from kestra._testing.fake.messages import Refused, Reply, as_json, invalid, not_found
 from kestra._testing.fake.shown import execution_json, json_ready
 from kestra._values.times import parse_instant
 
@@ -85,7 +85,7 @@ def _await_end(engine: Engine, execution: Execution, request: Request) -> None:
         now = clock.now()
         wait = min(execution.due, end) - now
         if now > end or math.isinf(wait):
-            raise SilenceError(f"{execution.id} stays {execution.state}")
+            raise TimeoutError(f"{execution.id} stays {execution.state}")
         clock.sleep(wait)
         engine.play(execution)
 
@@ -139,7 +139,7 @@ def _resume(engine: Engine, request: Request, execution: Execution) -> None:
     except Refused as refused:
         if engine.is_old and refused.status == HTTPStatus.UNPROCESSABLE_ENTITY:
             engine.clock.sleep(request.read_timeout or 0)
-            raise SilenceError(f"0.21 does not respond: {refused}") from None
+            raise TimeoutError(f"0.21 does not respond: {refused}") from None
         raise
     execution.resume(engine.clock.now())
 

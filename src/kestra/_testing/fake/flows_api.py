@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.sources import document
@@ -35,43 +35,26 @@ _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _DISABLED = re.compile(r"^disabled:.*\n?", re.MULTILINE)
 
 
-@dataclass
-class StoredFlow:
-    """The revisions of a flow, each as it is shown with its source."""
-
-    revisions: list[dict[str, Any]]
-    is_there: bool = True
-
-    @property
-    def latest(self) -> dict[str, Any]:
-        return self.revisions[-1]
-
-
 def get(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
     number = request.value("revision")
-    for revision in reversed(_there(engine, namespace, flow).revisions):
+    for revision in reversed(_revisions(engine, namespace, flow)):
         if number in {None, str(revision["revision"])}:
             return as_json(revision if request.value("source") == "true" else _brief(revision))
     raise not_found()
 
 
 def listed(engine: Engine, _: Request, namespace: str) -> Reply:
-    return as_json([
-        _brief(stored.latest)
-        for (space, _), stored in engine.sources.items()
-        if space == namespace and stored.is_there
-    ])  # fmt: skip
+    return as_json([_brief(each) for each in _latest(engine, namespace)])
 
 
 def revisions(engine: Engine, _: Request, namespace: str, flow: str) -> Reply:
-    return as_json(_there(engine, namespace, flow).revisions)
+    return as_json(_revisions(engine, namespace, flow))
 
 
 def create(engine: Engine, request: Request) -> Reply:
     source = _read(engine, request)
     name = str(source.namespace), str(source.id)
-    stored = engine.sources.get(name)
-    if stored is not None and stored.is_there:
+    if name in _names(engine):
         if engine.is_new:
             text = f"Flow '{source.id}' already exists in namespace '{source.namespace}'."
             raise Refused(409, f"Conflict: {text}")
@@ -81,20 +64,20 @@ def create(engine: Engine, request: Request) -> Reply:
 
 def update(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
     """Make another revision of a flow, unless its source is the same."""
-    stored = _there(engine, namespace, flow)
+    latest = _revisions(engine, namespace, flow)[-1]
     source = _read(engine, request)
     if source.namespace != namespace:
         raise invalid(("flow.namespace", "Illegal namespace update"))
     if source.id != flow:
         raise invalid(("flow.id", "Illegal flow id update"))
     text = request.body.decode()
-    if stored.latest["source"] == text:
-        return as_json(stored.latest)
+    if latest["source"] == text:
+        return as_json(latest)
     return _store(engine, (namespace, flow), text)
 
 
 def delete(engine: Engine, _: Request, namespace: str, flow: str) -> Reply:
-    _there(engine, namespace, flow).is_there = False
+    _revisions(engine, namespace, flow)[-1]["deleted"] = True
     engine.flows[namespace, flow] = None
     return Reply(204)
 
@@ -102,9 +85,9 @@ def delete(engine: Engine, _: Request, namespace: str, flow: str) -> Reply:
 def switch(engine: Engine, request: Request, how: str) -> Reply:
     """Enable or disable flows, by another revision of their sources."""
     names = [(each["namespace"], each["id"]) for each in json.loads(request.body)]
-    there = [each for each in names if each in engine.sources and engine.sources[each].is_there]
+    there = [name for name in names if name in _names(engine)]
     for name in there:
-        text = _DISABLED.sub("", engine.sources[name].latest["source"])
+        text = _DISABLED.sub("", engine.sources[name][-1]["source"])
         _store(engine, name, f"{text.rstrip()}\ndisabled: true\n" if how == "disable" else text)
     return as_json({"count": len(there)})
 
@@ -134,17 +117,26 @@ def validate(engine: Engine, request: Request) -> Reply:
 def export(engine: Engine, request: Request) -> Reply:
     wanted = request.value("namespace" if engine.is_old else "filters[namespace][EQUALS]")
     return as_zip(
-        (f"{namespace}-{flow}.yml", stored.latest["source"].encode())
-        for (namespace, flow), stored in engine.sources.items()
-        if stored.is_there and wanted in {None, namespace}
+        (f"{each['namespace']}-{each['id']}.yml", each["source"].encode())
+        for each in _latest(engine, wanted)
     )
 
 
-def _there(engine: Engine, namespace: str, flow: str) -> StoredFlow:
-    stored = engine.sources.get((namespace, flow))
-    if stored is None or not stored.is_there:
+def _latest(engine: Engine, namespace: str | None = None) -> list[dict[str, Any]]:
+    """Return the latest revisions of the flows that are there: in a namespace, or all."""
+    latest = [stored[-1] for stored in engine.sources.values()]
+    there = [each for each in latest if not each["deleted"]]
+    return [each for each in there if namespace in {None, each["namespace"]}]
+
+
+def _names(engine: Engine) -> set[tuple[str, str]]:
+    return {(each["namespace"], each["id"]) for each in _latest(engine)}
+
+
+def _revisions(engine: Engine, namespace: str, flow: str) -> list[dict[str, Any]]:
+    if (namespace, flow) not in _names(engine):
         raise not_found()
-    return stored
+    return engine.sources[namespace, flow]
 
 
 def _brief(revision: dict[str, Any]) -> dict[str, Any]:
@@ -193,20 +185,19 @@ def _lines(faults: list[tuple[str, str]]) -> str:
 
 def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
     """Make another revision of a flow, which executions of it take from now on."""
-    stored = engine.sources.setdefault(name, StoredFlow([]))
-    stored.is_there = True
+    stored = engine.sources[name]
     content = _content(text)
     disabled = bool(content.get("disabled"))
     revision = {
         "id": name[1],
         "namespace": name[0],
-        "revision": stored.latest["revision"] + 1 if stored.revisions else 1,
+        "revision": len(stored) + 1,
         "updated": iso(engine.clock.utcnow()),
         "disabled": disabled,
         "deleted": False,
         "source": text,
     }
-    stored.revisions.append(revision)
+    stored.append(revision)
     if content.get("draft"):
         engine.flows[name] = None
     else:
@@ -214,7 +205,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
         if known is None:
             tasks = tuple(str(each.get("id")) for each in content["tasks"])
             known = FlowDefinition(*name, lambda _: None, tasks=tasks)
-        numbers = tuple(each["revision"] for each in stored.revisions)
+        numbers = tuple(each["revision"] for each in stored)
         engine.flows[name] = replace(known, disabled=disabled, revisions=numbers)
     return as_json(revision)
 

@@ -79,8 +79,9 @@ def by_id(parts: Iterable[Part], place: str, version: str) -> dict[str, str | Se
         # For 0.21 the filename counts; later on the name of the part, unless that is `files`.
         key = filename if version == "0.21" or name == "files" else name
         path = f"{place}/{key}/{filename}"
-        if illegal := _illegal_in_path(path):
-            raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {illegal}")
+        if match := re.search(f"[{_TO_BE_ENCODED}]", path):
+            text = f"Illegal character in path at index {match.start()}: {path}"
+            raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {text}")
         sent[key] = SentFile.of(content, filename, f"kestra:{path}")
     if version == "2.0" and size > _MOST:
         raise Refused(500, f"Internal server error: MessageTooBigException: above {_MOST} bytes")
@@ -153,6 +154,8 @@ _DURATION = (
     r"(?:T(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?\d+(?:\.\d{0,9})?)S)?)?"
 )
 _NUMBER = r"\s*[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*"
+_TO_BE_ENCODED = r'\s\[\]"<>\\^`{|}'
+_URI = f"(?u:[^{_TO_BE_ENCODED}]*)"
 _ANY = r"(?s:.*)"
 
 
@@ -182,22 +185,6 @@ def _number(text: str) -> float:
     return next(each for each in shortest if struct.pack("<f", each) == packed)
 
 
-def _boolean(text: str) -> bool:
-    return text.lower() == "true"  # anything else is false, and no error
-
-
-def _uri(text: str) -> str:
-    if _illegal_in_path(text):
-        raise ValueError
-    return text
-
-
-def _illegal_in_path(path: str) -> str | None:
-    """Return what is said of a path with a character that has to be encoded in it."""
-    match = re.search(r'[\s\[\]"<>\\^`{|}]', path)
-    return f"Illegal character in path at index {match.start()}: {path}" if match else None
-
-
 def _portable(text: str) -> str:
     """Return a time as Python 3.10 reads it: with six decimals, and without `Z`."""
     return re.sub(r"\.(\d+)", lambda m: f".{m[1][:6]:0<6}", text).replace("Z", "+00:00")
@@ -214,16 +201,16 @@ _TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "STRING": (_ANY, str),
     "INT": (r"[+-]?\d+", _integer),
     "FLOAT": (_NUMBER, _number),
-    "BOOLEAN": (_ANY, _boolean),
-    "BOOL": (_ANY, _boolean),
+    "BOOLEAN": (_ANY, lambda text: text.lower() == "true"),  # anything else is false, and no error
+    "BOOL": (_ANY, lambda text: text.lower() == "true"),
     "DATETIME": (_DATETIME, lambda text: datetime.fromisoformat(_portable(text))),
     "DATE": (_DATE, date.fromisoformat),
     "TIME": (_TIME, lambda text: time.fromisoformat(_portable(text))),
     "DURATION": (_DURATION, _duration),
     "JSON": (_ANY, json.loads),
     "YAML": (_ANY, str),
-    "URI": (_ANY, _uri),
-    "FILE": (_ANY, _uri),
+    "URI": (_URI, str),
+    "FILE": (_URI, str),
     "ARRAY": (_ANY, json.loads),
     "SELECT": (_ANY, str),
     "MULTISELECT": (_ANY, json.loads),

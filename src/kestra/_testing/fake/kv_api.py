@@ -76,7 +76,6 @@ def put(engine: Engine, request: Request, namespace: str, key: str) -> Reply:
 
 
 def delete(engine: Engine, _: Request, namespace: str, key: str) -> Reply:
-    """Delete a value, and say whether it was there."""
     stored = _there(engine, namespace, key)
     if stored is not None:
         stored.is_there = False
@@ -117,20 +116,16 @@ def listed_of(engine: Engine, _: Request, namespace: str) -> Reply:
 
 def _entries(engine: Engine, namespace: str) -> Iterator[dict[str, Any]]:
     for key, stored in sorted(engine.kv[namespace].items()):
-        if stored.is_there and not stored.is_over(engine):
-            at = iso(engine.clock.date(stored.at))
-            entry = {
-                "namespace": namespace,
-                "key": key,
-                "revision" if engine.is_new else "version": stored.revision,
-                "creationDate": at,
-                "updateDate": at,
-            }
-            if stored.description:
-                entry["description"] = stored.description
-            if stored.expires is not None:
-                entry["expirationDate"] = iso(engine.clock.date(stored.expires))
-            yield entry
+        if not stored.is_there or stored.is_over(engine):
+            continue
+        count = "revision" if engine.is_new else "version"
+        entry = {"namespace": namespace, "key": key, count: stored.revision}
+        if stored.description:
+            entry["description"] = stored.description
+        entry["creationDate"] = entry["updateDate"] = iso(engine.clock.date(stored.at))
+        if stored.expires is not None:
+            entry["expirationDate"] = iso(engine.clock.date(stored.expires))
+        yield entry
 
 
 def _there(engine: Engine, namespace: str, key: str) -> Stored | None:

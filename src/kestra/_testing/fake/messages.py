@@ -21,18 +21,8 @@ class UnexpectedError(Exception):
     """A request that the test has not prepared for, or that is not imitated."""
 
 
-class SilenceError(Exception):
-    """The client gets no response for longer than it waits for one."""
-
-
-class BrokenError(Exception):
-    """The connection breaks off."""
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request."""
-
     method: str
     path: str  # below that of the server
     query: str = ""
@@ -70,8 +60,6 @@ def _part(piece: bytes) -> Part:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response."""
-
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)

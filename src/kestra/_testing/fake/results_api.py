@@ -27,13 +27,12 @@ def status(engine: Engine, _: Request, execution_id: str) -> Reply:
 
 
 def search_executions(engine: Engine, request: Request) -> Reply:
-    """Show the executions that a search finds; 2.0 leaves out their task runs."""
+    # 2.0 leaves out their task runs.
+    hidden = {"taskRunList"} if engine.is_new else set()
 
     def show(execution: Execution) -> dict[str, Any]:
-        result = execution_json(engine, execution, is_brief=True)
-        if engine.is_new:
-            result.pop("taskRunList", None)
-        return result
+        whole = execution_json(engine, execution, is_brief=True)
+        return {key: value for key, value in whole.items() if key not in hidden}
 
     found = search.executions(engine, request.values)
     method = "find" if engine.is_old else "searchExecutions"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kestra._api.models import LEVELS, OTHER_STATES, TERMINAL_STATES
 from kestra._testing.fake.messages import Refused, UnexpectedError, as_json, invalid
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Query = dict[str, list[str]]
 _Fields = dict[str, "str | None"]
+_Condition = tuple[str, str, str]  # field, operation, and what is wanted
 
 _EQUAL = {"EQUALS", "NOT_EQUALS"}
 _LISTED = _EQUAL | {"IN", "NOT_IN"}
@@ -46,6 +47,7 @@ _PLAIN = {
     "state": "IN",
     "q": "EQUALS",
 }
+_INVALID = "Invalid query filters: Provided query filters are invalid"
 _SORTED_BY = ("state.startDate", "state.endDate", "state.duration", "id", "namespace", "flowId")
 _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
     "EQUALS": operator.eq,
@@ -63,18 +65,6 @@ _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-class _Condition(NamedTuple):
-    field: str
-    operation: str
-    wanted: str
-
-    def is_met(self, fields: _Fields) -> bool:
-        actual = fields.get(self.field)
-        if actual is None:
-            return self.operation == "NOT_EQUALS"
-        return _OPERATIONS[self.operation](actual, self.wanted)
-
-
 def executions(engine: Engine, query: Query) -> list[Execution]:
     """Return the executions that a search finds, in its order.
 
@@ -83,12 +73,10 @@ def executions(engine: Engine, query: Query) -> list[Execution]:
     """
     known = _EXECUTIONS | ({"parentId": _IS} if engine.is_new else {})
     conditions = list(_conditions(engine, query, known, plain=True))
-    is_for_kind = any(condition.field == "kind" for condition in conditions)
-    rows = [
-        (each, _fields(engine, each))
-        for each in engine.all()
-        if is_for_kind or each.loop_run is None
-    ]
+    found = engine.all()
+    if not any(field == "kind" for field, *_ in conditions):
+        found = [each for each in found if each.loop_run is None]
+    rows = [(each, _fields(engine, each)) for each in found]
     return _found(rows, conditions, query, _SORTED_BY)
 
 
@@ -106,15 +94,23 @@ def _found(
     query: Query,
     sorted_by: Iterable[str],
 ) -> list[T]:
-    rows = [row for row in rows if all(each.is_met(row[1]) for each in conditions)]
+    rows = [row for row in rows if all(_meets(row[1], *each) for each in conditions)]
     for order in reversed(query.get("sort", [])):
         field, colon, direction = order.partition(":")
         if not colon:
             raise Refused(422, "Unprocessable Entity: Invalid sort parameter")
         if field not in sorted_by:
             raise Refused(422, f"Unprocessable Entity: Invalid sort field: {field}")
-        rows.sort(key=lambda row: row[1].get(field) or "", reverse=direction == "desc")
+        name = field.removeprefix("state.")
+        rows.sort(key=lambda row: row[1][name] or "", reverse=direction == "desc")
     return [row[0] for row in rows]
+
+
+def _meets(fields: _Fields, field: str, operation: str, wanted: str) -> bool:
+    actual = fields.get(field)
+    if actual is None:
+        return operation == "NOT_EQUALS"
+    return _OPERATIONS[operation](actual, wanted)
 
 
 def page(
@@ -125,17 +121,13 @@ def page(
     show: Callable[[T], Any] = lambda each: each,
 ) -> Reply:
     """Return a page of what was found, and the total; past the end that is 0 from 1.x on."""
-    number, size = (_count(request, *each, method) for each in (("page", 1), ("size", 10)))
+    number, size = int(request.value("page") or 1), int(request.value("size") or 10)
+    for name, count in (("page", number), ("size", size)):
+        if count < 1:
+            raise invalid((f"{method}.{name}", "must be greater than or equal to 1"))
     some = found[(number - 1) * size : number * size]
     total = len(found) if some or engine.is_old else 0
     return as_json({"results": [show(each) for each in some], "total": total})
-
-
-def _count(request: Request, name: str, default: int, method: str) -> int:
-    number = int(request.value(name) or default)
-    if number < 1:
-        raise invalid((f"{method}.{name}", "must be greater than or equal to 1"))
-    return number
 
 
 def _conditions(
@@ -163,23 +155,18 @@ def _check(field: str, operation: str, label: str | None, known: dict[str, set[s
     if field in known:
         if operation not in known[field]:
             listed = ", ".join(sorted(known[field]))
-            raise _refused(
-                f"Operation {operation} is not supported for field {field.upper()}. "
-                f"Supported operations are {listed}"
-            )
+            text = f"Operation {operation} is not supported for field {field.upper()}"
+            raise Refused(400, f"{_INVALID}: {text}. Supported operations are {listed}")
     elif field in _ELSEWHERE:
-        raise _refused(f"Field {field.upper()} is not supported for this resource")
+        raise Refused(400, f"{_INVALID}: Field {field.upper()} is not supported for this resource")
     elif field == "timeRange":
         raise UnexpectedError(f"filters[{field}] is not imitated: filter by startDate")
     else:
         raise Refused(422, f"Illegal argument: Unsupported field '{field}'")
     if field == "labels" and operation != "CONTAINS" and not label:
-        raise _refused(f"Operation {operation} on the labels field requires a label key")
-
-
-def _refused(what: str) -> Refused:
-    text = "Invalid query filters: Provided query filters are invalid"
-    return Refused(400, f"{text}: {what}")
+        raise Refused(
+            400, f"{_INVALID}: Operation {operation} on the labels field requires a label key"
+        )
 
 
 def _condition(field: str, operation: str, wanted: str, label: str | None) -> _Condition:
@@ -188,23 +175,21 @@ def _condition(field: str, operation: str, wanted: str, label: str | None) -> _C
         moment = parse_instant(wanted)
         if moment is None:
             raise Refused(500, f"Internal server error: Text '{wanted}' could not be parsed")
-        return _Condition(field, operation, iso(moment))
+        return (field, operation, iso(moment))
     if field == "q":
-        return _Condition(field, "CONTAINS", wanted.lower())
+        return (field, "CONTAINS", wanted.lower())
     if field == "level":
         levels = [str(LEVELS.index(x)) if x in LEVELS else x for x in wanted.split(",")]
-        return _Condition(field, operation, ",".join(levels))
+        return (field, operation, ",".join(levels))
     if field == "state":
         for each in wanted.split(","):
             if each not in TERMINAL_STATES | OTHER_STATES:
                 raise Refused(422, f"Illegal argument: No enum constant State.Type.{each}")
-    return _Condition(field if label is None else f"{field}[{label}]", operation, wanted)
+    return (field if label is None else f"{field}[{label}]", operation, wanted)
 
 
 def _fields(engine: Engine, execution: Execution) -> _Fields:
     (_, began), (_, last) = execution.history[0], execution.history[-1]
-    start = iso(engine.clock.date(began))
-    end = iso(engine.clock.date(last)) if execution.has_ended else None
     return {
         **{f"labels[{key}]": value for key, value in execution.labels.items()},
         "labels": "\n".join(f"{key}:{value}" for key, value in execution.labels.items()),
@@ -212,11 +197,9 @@ def _fields(engine: Engine, execution: Execution) -> _Fields:
         "namespace": execution.namespace,
         "flowId": execution.flow,
         "state": execution.state,
-        "startDate": start,
-        "state.startDate": start,
-        "endDate": end,
-        "state.endDate": end,
-        "state.duration": f"{last - execution.created:020.6f}",
+        "startDate": iso(engine.clock.date(began)),
+        "endDate": iso(engine.clock.date(last)) if execution.has_ended else None,
+        "duration": f"{last - execution.created:020.6f}",
         "q": f"{execution.id} {execution.namespace} {execution.flow}".lower(),
         "childFilter": "MAIN",
         "scope": "USER",

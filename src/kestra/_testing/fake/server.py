@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64encode
 from contextlib import ExitStack
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kestra._http.stand_ins import clock, use_clock
 from kestra._testing.fake.api import answer
 from kestra._testing.fake.engine import Engine
-from kestra._testing.fake.execution import FlowDefinition, check_loops, steps_of
-from kestra._testing.fake.faults import Fault
+from kestra._testing.fake.execution import FlowDefinition, steps_of
 from kestra._testing.fake.inputs import declared
-from kestra._testing.fake.messages import BrokenError, Reply, SilenceError, UnexpectedError
+from kestra._testing.fake.messages import Reply, UnexpectedError
 from kestra._testing.fake.stand_ins import Interception, VirtualClock
 from kestra._testing.fake.task import catching
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 _ANSWER_TIME = 0.02  # seconds that every request takes
 _POLLS = 20_000  # of an execution that waits for somebody, until it is clear that nobody comes
+_CREATION = re.compile(
+    r"POST .*/executions/[^/]+/(?!(?:pause|resume|restart|replay|labels)$)[^/]+$"
+)
+_TENANT = re.compile(r"(?<=/api/v1/)(?!executions/)[^/]+/(?=executions/|logs/|metrics/|outputs/)")
+_BEGINNING = re.compile(r"([A-Z]+( /api/v1(/.*)?)?)?$")
 
 
 class FakeKestra:
@@ -98,7 +104,7 @@ class FakeKestra:
             allowed.add(f"Bearer {api_token}")
         self._version = version
         self._strict = strict
-        self._engine = Engine(version, VirtualClock(), hostname, tenant, allowed)
+        self._engine = Engine(version, hostname, tenant, allowed)
         self._faults: list[Fault] = []
         self.mistakes: list[AssertionError] = []
         self.log_delay = 0.0
@@ -118,19 +124,16 @@ class FakeKestra:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._active.close()
-        if kind is None:
-            self._complain()
-
-    def _complain(self) -> None:
+        if kind is not None:
+            return
         if self.mistakes:
             raise self.mistakes[0]
-        if not self._strict:
-            return
         unseen = [each for each in self.executions if not each.was_seen_ended]
-        if unseen:
+        if self._strict and unseen:
             listed = ", ".join(f"{each.id} of {each.namespace}.{each.flow}" for each in unseen)
             raise AssertionError(f"FakeKestra(strict=True): nothing waited for the end of {listed}")
-        if left := sum(fault.times for fault in self._faults):
+        left = sum(fault.times for fault in self._faults)
+        if self._strict and left:
             raise AssertionError(f"FakeKestra(strict=True): faults that no request met: {left}")
 
     # --- for the test ---
@@ -192,8 +195,11 @@ class FakeKestra:
         Raises:
             ValueError: An input has no such type, there is no such state, or a loop cannot be.
         """
-        version = self._engine.version
-        check_loops(loops or {}, tasks, version)
+        version, loops = self._engine.version, dict(loops or {})
+        if wrong := loops.keys() - set(tasks[:-1]):
+            raise ValueError(f"loops: {min(wrong)!r} must be one of tasks, before the last one")
+        if loops and version != "2.0":
+            raise ValueError(f"loops: {version} has no Loop, only 2.0 has")
         self._engine.flows[namespace, flow] = FlowDefinition(
             namespace,
             flow,
@@ -205,7 +211,7 @@ class FakeKestra:
             tasks=tuple(tasks),
             labels=dict(labels or {}),
             states=tuple(steps_of(states)),
-            loops=dict(loops or {}),
+            loops=loops,
             webhook={"key": webhook} if isinstance(webhook, str) else webhook,
         )
 
@@ -283,7 +289,7 @@ class FakeKestra:
         self._engine.clock.sleep(_ANSWER_TIME)
         try:
             return self._reply(request)
-        except SilenceError as error:
+        except TimeoutError as error:
             if request.read_timeout is not None:
                 raise
             what = f"{error}; this request has no timeout, and would never end"
@@ -313,9 +319,9 @@ class FakeKestra:
     def _go_wrong(self, fault: Fault, request: Request) -> Reply:
         if fault.hangs:
             self._engine.clock.sleep(request.read_timeout or 0)
-            raise SilenceError("the server hangs")
+            raise TimeoutError("the server hangs")
         if fault.status is None:
-            raise BrokenError
+            raise ConnectionResetError("reset by peer")
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
         return Reply(fault.status, b"", headers)
 
@@ -335,3 +341,28 @@ class FakeKestra:
         mistake = AssertionError(f"FakeKestra: {what}")
         self.mistakes.append(mistake)
         return mistake
+
+
+@dataclass
+class Fault:
+    """What goes wrong with so many requests still, which begin in a certain way."""
+
+    times: int
+    on: str
+    after_create: bool  # they are creations, and are carried out
+    status: int | None = None  # that of the response; `None` breaks the connection
+    hangs: bool = False
+    retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            raise ValueError(f"times must be 1 or more, not {self.times}")
+        if not _BEGINNING.match(self.on):
+            raise ValueError(
+                f"on must be a method, or one and the beginning of a path, not {self.on!r}"
+            )
+
+    def fits(self, line: str) -> bool:
+        lines = line, _TENANT.sub("", line, count=1)
+        is_meant = _CREATION.match(line) or not self.after_create
+        return bool(self.times and is_meant and any(each.startswith(self.on) for each in lines))

@@ -83,8 +83,8 @@ def _task_runs(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
     own = [(state, at) for state, at in execution.history if at >= first]
     done = [("RUNNING", first), ("SUCCESS", first)]
     *before, last = execution.definition.tasks
-    runs = [*((task, done) for task in before), (last, own)]
-    return [_task_run(engine, execution, task, history) for task, history in runs]
+    runs = [_task_run(engine, execution, task, done) for task in before]
+    return [*runs, _task_run(engine, execution, last, own)]
 
 
 def _task_run(engine: Engine, execution: Execution, task: str, history: _History) -> dict[str, Any]:

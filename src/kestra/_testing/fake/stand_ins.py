@@ -17,7 +17,7 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from kestra._http.adapter import BoundedAdapter, wire
 from kestra._http.stand_ins import Clock, use_exchange
-from kestra._testing.fake.messages import BrokenError, Request, SilenceError
+from kestra._testing.fake.messages import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from kestra._testing.fake.engine import Engine
     from kestra._testing.fake.messages import Reply
 
-_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _LEAST = 1e-6  # seconds
 
@@ -83,7 +82,11 @@ class Interception:
         # Sessions of `Flow` too: a mock of `responses` that is activated later does not see them.
         with (
             self._mock("requests.adapters.HTTPAdapter.send", self._send_to_others),
-            self._mock("kestra._http.adapter.BoundedAdapter.send", _send_by_others),
+            self._mock(
+                "kestra._http.adapter.BoundedAdapter.send",
+                # To other servers: by whatever is there for that at the time.
+                lambda *arguments, **kwargs: HTTPAdapter.send(*arguments, **kwargs),  # noqa: PLW0108
+            ),
             ExitStack() as stack,
         ):
             stack.callback(use_exchange(self._exchange))
@@ -94,7 +97,7 @@ class Interception:
             assert_all_requests_are_fired=False, target=target, real_adapter_send=otherwise
         )
         mock.add_passthru(re.compile(""))
-        for method in _METHODS:
+        for method in ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"):
             route = responses.CallbackResponse(
                 method, re.compile(""), self._reply, content_type=None, match=[self._is_mine]
             )
@@ -115,12 +118,12 @@ class Interception:
         asked = self._read(request, body.encode() if isinstance(body, str) else body, timeout)
         try:
             reply = self.answer(asked)
-        except SilenceError:
+        except TimeoutError:
             text = f"Read timed out. (read timeout={timeout})"
             late = ReadTimeoutError(None, asked.path, text)  # type: ignore[arg-type]
             raise requests.ReadTimeout(late, request=request) from None
-        except BrokenError:
-            broken = ProtocolError("Connection aborted.", ConnectionResetError("reset by peer"))
+        except ConnectionResetError as error:
+            broken = ProtocolError("Connection aborted.", error)
             raise requests.ConnectionError(broken, request=request) from None
         except AssertionError:
             wire.used = None  # nobody is to ask whether it was carried out
@@ -147,9 +150,9 @@ class Interception:
         try:
             reply = self.answer(asked)
             answer = httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
-        except SilenceError:
+        except TimeoutError:
             answer = httpx2.ReadTimeout("timed out", request=request)
-        except BrokenError:
+        except ConnectionResetError:
             answer = httpx2.ReadError("reset by peer", request=request)
         # This is what the client takes for a network.
         await request.extensions["trace"]("fake.send_request_headers.started", {})
@@ -171,8 +174,3 @@ class Interception:
             wire.used = None
             raise self._elsewhere("Flow", host)
         return self._network(adapter, request, **kwargs)
-
-
-def _send_by_others(adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
-    """Send on by whatever is there for that now."""
-    return HTTPAdapter.send(adapter, request, **kwargs)

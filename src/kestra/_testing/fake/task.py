@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -38,15 +38,12 @@ class Result:
 @contextmanager
 def catching() -> Iterator[None]:
     """Keep the frames that flows' functions emit from standard output."""
-    sinks = (sink.stdout, sink.stderr)
-    outer = [offer_frames(each, _keep) for each in sinks]
-    try:
+    with ExitStack() as stack:
         # A server keeps the types of metrics while it runs.
-        with mock.patch.object(sink.stdout, "metric_types", MetricTypes()):
-            yield
-    finally:
-        for each, taker in zip(sinks, outer, strict=True):
-            offer_frames(each, taker)
+        stack.enter_context(mock.patch.object(sink.stdout, "metric_types", MetricTypes()))
+        for each in (sink.stdout, sink.stderr):
+            stack.callback(offer_frames(each, _keep))
+        yield
 
 
 def _keep(frame: str) -> bool:

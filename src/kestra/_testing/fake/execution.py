@@ -66,16 +66,11 @@ class Execution:
     """An execution: what was asked for, and what has become of it so far.
 
     Attributes:
-        id: Its id.
-        namespace: The namespace of the flow.
-        flow: The id of the flow.
-        revision: The revision of the flow.
         inputs: The inputs. Those that the flow declares are values of their types (`datetime`,
             `int`, …), and others the text that was sent; files are `bytes` with a `name`.
         labels: All its labels, system labels too.
         schedule_date: When it was to run.
         history: Each state that it was in, and when that began, in seconds of the fake's clock.
-        outputs: Its outputs.
         logs: Its log: the time by that clock, the level and the message of each entry.
         metrics: Its metrics; timers in seconds.
         error: What the flow's function raised.

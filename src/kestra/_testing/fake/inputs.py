@@ -89,10 +89,7 @@ def by_id(parts: Iterable[Part], place: str, version: str) -> dict[str, str | Se
 
 
 def read(inputs: list[Input], sent: Mapping[str, str | SentFile], version: str) -> dict[str, Any]:
-    """Return the values of a flow's inputs: those that are missing are `None`, as on the server.
-
-    Of those that are refused, only the first one is reported.
-    """
+    """Return the values of a flow's inputs; of those that are refused, the first is reported."""
     return {each.id: _value(each, sent.get(each.id), version) for each in inputs}
 
 

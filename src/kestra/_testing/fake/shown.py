@@ -126,10 +126,7 @@ def _last_task(execution: Execution) -> dict[str, Any]:
 
 
 def log_json(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
-    """Return what is stored of a log by now.
-
-    A log of several batches comes one after the other, the last one after the whole delay.
-    """
+    """Return what is stored of a log by now; the last batch comes after the whole delay."""
     batches = math.ceil(len(execution.logs) / _BATCH)
     stored = [
         entry

@@ -35,6 +35,10 @@ _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _DISABLED = re.compile(r"^disabled:.*\n?", re.MULTILINE)
 
 
+class _UnreadableError(Exception):
+    """A source that the server cannot read, or with a property that it does not know."""
+
+
 def get(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
     number = request.value("revision")
     for revision in reversed(_revisions(engine, namespace, flow)):
@@ -97,7 +101,7 @@ def validate(engine: Engine, request: Request) -> Reply:
     request.check_kind(_YAML)
     try:
         source, faults = _parsed(engine, request.body.decode(), "Flow")
-    except ValueError as error:
+    except _UnreadableError as error:
         line = re.search(r"error: line (\d+)", str(error))
         place = f" (at line {line[1]})" if line else ""
         constraints = f"Validation error: {error}{place}"
@@ -151,7 +155,7 @@ def _read(engine: Engine, request: Request) -> Source:
     first = re.split(r"\n---\s", request.body.decode(), maxsplit=1)[0]
     try:
         source, faults = _parsed(engine, first, "genericflow")
-    except ValueError as error:
+    except _UnreadableError as error:
         raise Refused(422, f"Invalid entity: {error}") from None
     if faults:
         raise Refused(422, f"Invalid entity: {_lines(faults)}", faults)
@@ -159,16 +163,16 @@ def _read(engine: Engine, request: Request) -> Source:
 
 
 def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[str, str]]]:
-    """Return a source, and what is wrong with it; a `ValueError` if the server cannot read it."""
+    """Return a source, and what is wrong with it."""
     source = document(text)
     if source is None or source.fault:
         fault = "No content to map" if source is None else source.fault
-        raise ValueError(f"Illegal {kind} source: YAML parsing error: {fault}")
+        raise _UnreadableError(f"Illegal {kind} source: YAML parsing error: {fault}")
     content = _content(text)
     known = _PROPERTIES.get(engine.version, _PROPERTIES["1.3"])
     if unknown := [each for each in content if each not in known]:
         name = "io.kestra.core.models.flows.FlowWithSource"
-        raise ValueError(
+        raise _UnreadableError(
             f'Unrecognized field "{unknown[0]}" (class {name}), not marked as ignorable'
         )
     faults = []

@@ -103,7 +103,8 @@ class Search:
             "namespace": namespace,
             "flowId": self.flow,
             "state": list(self.states) or None,
-            "labels": [f"{key}:{value}" for key, value in self.wanted.items()] or None,
+            # Several do not work there: what is found is checked for the others.
+            "labels": [f"{key}:{value}" for key, value in self.wanted.items()][:1] or None,
             "q": self.text,
             "triggerExecutionId": self.trigger,
             "childFilter": _KINDS[self.children],

@@ -17,11 +17,12 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from kestra._api.parsing import header_of
 from kestra._http.failures import failure
 from kestra._rules.creation import Doubt, Finding, Step, after_search, doubt_after
 from kestra._rules.io import Failure, Request, Settings
 from kestra._rules.policy import default_policy, is_retried, next_attempt
-from kestra._rules.problems import retry_after_of, status_of
+from kestra._rules.problems import status_of
 
 POOL = urllib3.HTTPConnectionPool("host")
 
@@ -41,7 +42,9 @@ def after(policy, outcome):
     """Return the policy for the next attempt, and the pause before it."""
     if isinstance(outcome, Failure):
         return next_attempt(policy, unsent=outcome.unsent)
-    return next_attempt(policy, status=status_of(outcome), retry_after=retry_after_of(outcome))
+    return next_attempt(
+        policy, status=status_of(outcome), retry_after=header_of(outcome, "Retry-After")
+    )
 
 
 def pauses(policy, outcome):
@@ -271,7 +274,7 @@ def test_stand_ins_for_responses_need_no_status_and_no_headers():
         status_code = object()
 
     assert status_of(Response()) == 200
-    assert retry_after_of(Response()) is None
+    assert header_of(Response(), "Retry-After") is None
 
 
 # --- how often, and when ---

@@ -34,7 +34,7 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _HARMLESS = re.compile(r".*/(namespaces/[^/]+/files|flows/validate|flows/(enable|disable)/by-ids)")
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 # A server of 2.0 says so, with the status 404, of an execution that runs.
-_DISAPPEARED = "Execution disappeared after create"
+DISAPPEARED = "Execution disappeared after create"
 
 
 class Doubt(Enum):
@@ -66,14 +66,7 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """A request that creates an execution which can be found again by its correlation label.
-
-    Attributes:
-        namespace: The namespace asked for.
-        flow: The flow asked for.
-        correlation_id: The value of the label `system.correlationId`.
-        search_url: Where executions are searched.
-    """
+    """A request that creates an execution which can be found again by its correlation label."""
 
     namespace: str
     flow: str
@@ -100,14 +93,12 @@ class Creation:
 
     @property
     def where_to_look(self) -> str:
-        """How to find an execution whose creation was not confirmed, as a sentence."""
         return (
             f"The execution may exist: look in {self.namespace}.{self.flow} for the label "
             f"{CORRELATION}:{self.correlation_id}"
         )
 
     def bears_label(self, execution: Any) -> bool:
-        """Return True if an execution of a search bears the correlation label."""
         return labels_on(execution).get(CORRELATION) == self.correlation_id
 
     def found_in(self, executions: Iterable[Any]) -> dict[str, Any] | None:
@@ -129,16 +120,10 @@ class Creation:
 
 
 class Search:
-    """The search for the execution that a request creates, across its attempts.
-
-    Attributes:
-        creation: What to search for; `None` where the request creates nothing, or cannot be asked.
-        finding: What the last search brought.
-        found: The execution, once it was found.
-    """
+    """The search for the execution that a request creates, across its attempts."""
 
     def __init__(self, creation: Creation | None) -> None:
-        self.creation = creation
+        self.creation = creation  # None where it creates nothing, or the server cannot be asked
         self.finding = Finding.IMPOSSIBLE
         self.found: dict[str, Any] = {}
 
@@ -178,21 +163,15 @@ class Search:
 
 
 def doubt_after(request: Request, outcome: Response | Failure) -> Doubt:
-    """Return the doubt that an outcome leaves."""
     if request.method.upper() in _REPEATABLE or _HARMLESS.fullmatch(urlsplit(request.url).path):
         return Doubt.NONE
     if isinstance(outcome, Failure):
         return Doubt.NONE if outcome.unsent else Doubt.UNANSWERED
     status = status_of(outcome)
     is_failure = (status >= 500 or status in RETRIED_STATUSES) and not is_too_big(outcome)  # noqa: PLR2004  # 5xx
-    if status == 404 and has_disappeared(body_text(outcome)):  # noqa: PLR2004  # Not Found
+    if status == 404 and DISAPPEARED in body_text(outcome):  # noqa: PLR2004  # Not Found
         return Doubt.UNANSWERED  # that a search does not show it either proves nothing
     return Doubt.ANSWERED if is_failure else Doubt.NONE
-
-
-def has_disappeared(message: str | None) -> bool:
-    """Return True if a server says that it cannot see what it has just created."""
-    return _DISAPPEARED in (message or "")
 
 
 def after_search(
@@ -200,12 +179,7 @@ def after_search(
 ) -> Step:
     """Return what follows from a doubt and a search.
 
-    Args:
-        doubt: What the last attempt left open.
-        finding: What the search brought.
-        stand_in: Whether the last attempt failed in a stand-in for the network, where no execution
-            is at stake.
-        repeatable: Whether the request can be sent again at all.
+    No execution is at stake where the last attempt failed in a stand-in for the network.
     """
     send = Step.SEND if repeatable else Step.GIVE_UP
     if finding is Finding.FOUND:
@@ -228,10 +202,9 @@ def after_search(
 def without_correlation(url: str) -> str:
     """Return a URL without its correlation label, as 2.0.0 would have sent it."""
     path, _, query = url.partition("?")
-    kept = [
-        pair for pair in query.split("&") if not unquote(pair).startswith(f"labels={CORRELATION}:")
-    ]
-    return path + ("?" + "&".join(kept) if kept else "")
+    label = f"labels={CORRELATION}:"
+    kept = "&".join(pair for pair in query.split("&") if not unquote(pair).startswith(label))
+    return f"{path}?{kept}" if kept else path
 
 
 def is_too_big(response: Response) -> bool:

@@ -25,19 +25,11 @@ class PublishedRetry(urllib3.Retry):
 
 
 def default_policy(attempts: int = _ATTEMPTS) -> PublishedRetry:
-    """Return the default policy."""
     return PublishedRetry(total=attempts, status_forcelist=RETRIED_STATUSES, allowed_methods=None)
 
 
 def checked_policy(retries: Any) -> urllib3.Retry:
-    """Return the policy that the argument `retries` stands for.
-
-    Raises:
-        TypeError: It is neither a policy nor a number.
-        ValueError: It is a number below 1.
-    """
-    if retries is None:
-        return default_policy()
+    """Return the policy that the argument `retries` stands for."""
     if isinstance(retries, urllib3.Retry):
         return retries
     if isinstance(retries, bool) or not isinstance(retries, int):
@@ -73,15 +65,12 @@ def next_attempt(
 ) -> tuple[urllib3.Retry | None, float]:
     """Return the policy for the next attempt, `None` if this was the last, and the pause after it.
 
-    Args:
-        policy: The policy as it was for this attempt.
-        status: The status of the response, `None` where there was none.
-        retry_after: Its header of that name.
-        unsent: No connection was made; the policy counts such attempts by themselves.
+    The policy counts attempts without a status by themselves, and `unsent` ones again.
     """
-    response = None if status is None else urllib3.HTTPResponse(status=status)
-    error = None
-    if response is None:
+    response = error = None
+    if status is not None:
+        response = urllib3.HTTPResponse(status=status)
+    else:
         error = ConnectTimeoutError() if unsent else ProtocolError()
     try:
         # Which methods may be repeated is decided here, not by the policy.

@@ -33,9 +33,9 @@ from kestra._api.servers import Server
 from kestra._http import streams as stream_module
 from kestra._http.blocking import run
 from kestra._http.sse import Event, events
-from kestra._rules import channels, following
+from kestra._rules import channels, following, waiting
 from kestra._rules.reported import ReportedEntries, ReportedStates
-from kestra._rules.waiting import Wait
+from kestra._rules.waiting import Options, Wait
 from kestra.exceptions import (
     ExecutionTimeout,
     FailedExponentialBackoff,
@@ -118,10 +118,10 @@ class Scripted:
         raise FailedExponentialBackoff(url)
 
 
-def followed_by(io, *, poll_interval=1, end=math.inf):
+def followed_by(io, *, poll_interval=1, timeout=None):
     """An execution that is followed in this way."""
-    wait = Wait("id1", end=end, known_by=0)
-    return channels.Followed(io, "id1", poll_interval, 0.0, end, wait)
+    options = Options(poll_interval=poll_interval, log_settle=0, timeout=timeout)
+    return io, Wait("id1", options, 0.0)
 
 
 def threads():
@@ -398,7 +398,7 @@ def test_between_two_streams_the_server_is_asked(flow, story):
 def test_when_a_stream_has_broken_looks_are_frequent_again():
     """They are seldom only while it works."""
     io = Scripted(lambda _: shown("CREATED"))
-    states = channels.States(followed_by(io))
+    states = channels.States(*followed_by(io))
     run(states.take(Event("", json.dumps(shown("CREATED")))))
     assert states.polls_at == 60
     io.time = 30.0
@@ -413,7 +413,7 @@ def test_when_a_stream_has_broken_looks_are_frequent_again():
 def test_a_stream_that_always_breaks_is_opened_ever_less_often():
     """The pauses double up to ten seconds, and begin anew once it has told something."""
     io = Scripted(lambda _: shown("CREATED"))
-    states = channels.States(followed_by(io, poll_interval=1e6))
+    states = channels.States(*followed_by(io, poll_interval=1e6))
     pauses = []
     for _ in range(2000):
         run(states.tend())
@@ -429,7 +429,7 @@ def test_a_stream_that_always_breaks_is_opened_ever_less_often():
 def test_a_poll_of_the_log_does_not_outlast_the_timeout():
     """After the end, it may."""
     io = Scripted(lambda _: [])
-    log = channels.Log(followed_by(io, end=5), "TRACE")
+    log = channels.Log(*followed_by(io, timeout=5), "TRACE")
     run(log.poll())
     run(log.stored())
     assert io.limits[0] <= 5 < io.limits[1]
@@ -686,7 +686,7 @@ def test_the_end_is_looked_for_once_more_when_the_time_is_over(flow, story):
 
 def test_a_server_that_does_not_answer_when_the_time_is_over_is_a_timeout(flow, story, monkeypatch):
     """And no failure of a request that nobody waits for now."""
-    monkeypatch.setattr(channels, "LAST_POLL", 0.1)
+    monkeypatch.setattr(waiting, "LAST_POLL", 0.1)
     story.states(stream(event(shown("CREATED")), then=hang))
     story.server.upset(LOOK, hang)
     with pytest.raises(ExecutionTimeout):

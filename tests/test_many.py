@@ -3,7 +3,6 @@
 import gc
 import itertools
 import logging
-import math
 import signal
 import subprocess
 import sys
@@ -34,8 +33,9 @@ from kestra import ExecutionOutcome, ExecutionRequest, Flow
 from kestra._api.dialects import search_queries
 from kestra._api.requests import request_of
 from kestra._api.servers import Server
-from kestra._rules.batches import Batch, ResultPages, Running, Wanted
-from kestra._rules.waiting import Wait
+from kestra._rules.batches import Batch, ResultPages, Wanted
+from kestra._rules.jobs import Running
+from kestra._rules.waiting import Options, Wait
 from kestra.exceptions import (
     Conflict,
     ExecutionFailed,
@@ -228,8 +228,8 @@ def test_a_recorded_search_for_another_flow_is_not_understood(index):
 
 def running(created, execution_id="a"):
     request = ExecutionRequest("company.team", "report")
-    wait = Wait(execution_id, end=math.inf, known_by=0)
-    return Running(request, execution_id, None, START, created, math.inf, created, wait)
+    wait = Wait(execution_id, Options(poll_interval=1, log_settle=0), created)
+    return Running(request, None, START, wait, created)
 
 
 @pytest.mark.parametrize(

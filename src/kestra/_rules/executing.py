@@ -34,23 +34,20 @@ async def execute(
 ) -> FlowExecution:
     """Create an execution and, if it is to be waited for, poll until it has ended."""
     created, url = await create(io, request, options)
-    execution_id = created["id"]
     if not waits:
-        return FlowExecution(execution_id, "STARTED", None, None, url=url)
-    name = f"{execution_id} of {request.namespace}.{request.flow}"
-    return await _wait(io, execution_id, options, name=name, url=url)
+        return FlowExecution(created["id"], "STARTED", None, None, url=url)
+    return await wait(io, created["id"], options, request, url)
 
 
-async def wait(io: IO, execution_id: str, options: Options) -> FlowExecution:
-    """Wait until an execution has ended, whoever started it."""
-    return await _wait(io, execution_id, options, name=execution_id)
-
-
-async def _wait(
-    io: IO, execution_id: str, options: Options, *, name: str, url: str | None = None
+async def wait(
+    io: IO,
+    execution_id: str,
+    options: Options,
+    request: ExecutionRequest | None = None,
+    url: str | None = None,
 ) -> FlowExecution:
-    exists = url is not None
-    settling = None
+    """Wait until an execution has ended, whoever started it; its URL is known of one's own."""
+    exists, settling = url is not None, None
     try:
         if options.follows:
             execution, settling = await following.until_ended(
@@ -59,7 +56,7 @@ async def _wait(
         else:
             execution = await waiting.until_ended(io, execution_id, options, exists=exists)
         return await ended(
-            io, execution_id, execution, options, name=name, url=url, settling=settling
+            io, execution_id, execution, options, request=request, url=url, settling=settling
         )
     except BaseException as error:  # that says which execution it has left behind
         if isinstance(error, KestraError):
@@ -75,12 +72,9 @@ async def create(
     """Create an execution; return the response, which has an id, and where it is shown."""
     namespace, flow = request.namespace, request.flow
     with ExitStack() as opened:
+        from_inputs, idempotent = options.labels_from_inputs, options.idempotent
         query, files = await io.call(
-            creation_of,
-            request,
-            opened,
-            labels_from_inputs=options.labels_from_inputs,
-            idempotent=options.idempotent,
+            creation_of, request, opened, labels_from_inputs=from_inputs, idempotent=idempotent
         )
         url = io.creation_url(namespace, flow)
         # 2.0.0 sends no `files` at all where there are no inputs.
@@ -97,43 +91,30 @@ async def create(
     return created, address
 
 
-async def ended(  # noqa: PLR0913  # each is independent, and all but three keyword-only
+async def ended(  # noqa: PLR0913  # what is known of it
     io: IO,
     execution_id: str,
     execution: dict[str, Any],
     options: Options,
     *,
-    name: str,
-    url: str | None = None,
+    request: ExecutionRequest | None,
+    url: str | None,
     settling: Settling | None = None,
 ) -> FlowExecution:
-    """Return the result of an execution that has ended, as it was shown last.
-
-    Args:
-        io: Input and output.
-        execution_id: Its id.
-        execution: How the server shows it.
-        options: Whether to fetch its log, and how long to wait for that.
-        name: What it is called in the log.
-        url: Where the user interface shows it, if that is known already.
-        settling: What is known of its log.
-    """
+    """Return the result of an execution that has ended, as it was shown last."""
     state = execution["state"]["current"]
     level = _LEVELS.get(state, logging.WARNING)
+    name = execution_id
+    if request is not None:
+        name += f" of {request.namespace}.{request.flow}"
     logger.log(level, "Execution %s ended: %s", name, state, extra={"tells_end": True})
     log, complete = None, None if settling is None else settling.complete
     if options.fetch_log:
-        if settling is None:
-            settling = Settling(io, execution_id, execution, options.log_settle)
+        settling = settling or Settling(io, execution_id, execution, options.log_settle)
         log, complete = await logs.fetch(settling)
     # Where there is a log, what was logged as ERROR is stored by now.
-    wait_for_errors = log is None and state == "FAILED"
+    is_unexplained = log is None and state == "FAILED"
+    patience = min(options.log_settle, _ERRORS_SETTLE) if is_unexplained else 0
     return await result(
-        io,
-        execution_id,
-        execution,
-        url=url,
-        log=log,
-        log_complete=complete,
-        wait_for_errors=min(options.log_settle, _ERRORS_SETTLE) if wait_for_errors else 0,
+        io, execution_id, execution, url=url, log=log, complete=complete, wait_for_errors=patience
     )

@@ -1,131 +1,104 @@
-"""What is sent while many executions are under way: each a job beside the others."""
+"""An execution among many: creating it, polling it, and its result. Each is a job of its own."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.dialects import search_queries
 from kestra._api.models import TERMINAL_STATES
-from kestra._api.parsing import state_of
+from kestra._api.parsing import start_of, state_of
 from kestra._rules import executing
-from kestra._rules.batches import PAGE, ResultPages
-from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import naming
-from kestra._rules.waiting import timed_out
+from kestra._rules.waiting import Wait
 from kestra.exceptions import APIError, FailedExponentialBackoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Hashable
+    from datetime import datetime
 
     from kestra._api.models import FlowExecution
     from kestra._api.requests import ExecutionRequest
-    from kestra._rules.batches import Running, Wanted
     from kestra._rules.io import IO
     from kestra._rules.waiting import Options
 
 logger = logging.getLogger("kestra")
 
-_LONGEST_SEARCH = 10.0  # seconds that a page may take
+# What no search has shown for that long, in seconds, is polled by itself. Servers on Elasticsearch
+# take a second or two to show what is new.
+_UNSEEN = 3.0
 
 
-async def carried_out(
-    job: Callable[[IO, Options], Coroutine[Any, Any, Any]], options: Options, io: IO
-) -> Any:
-    """Carry out a job."""
-    return await job(io, options)
+@dataclass(eq=False, slots=True)
+class Running:
+    """An execution that was created, and has not ended as far as is known."""
+
+    request: ExecutionRequest
+    url: str | None
+    start: datetime | None  # when it was created, by the server's clock
+    wait: Wait  # begins then, by the clock of the call, and polls it by itself
+    shown: float  # when a response last showed it, by that clock
+    ended: bool = False  # a response showed that it has
+    key: Hashable = None  # of its batch
+
+    @property
+    def execution_id(self) -> str:
+        return self.wait.execution_id
+
+    @property
+    def batch_key(self) -> Hashable:
+        """What the executions have in common that one search shows.
+
+        Without the start date in the response to its creation, it cannot be searched for.
+        """
+        if self.start is None:
+            return self
+        return str(self.request.namespace), str(self.request.flow)
+
+    def is_lost(self, now: float) -> bool:
+        """Return True if it is time to poll it by itself: searches do not show it."""
+        return now - self.shown >= _UNSEEN
+
+    # --- jobs ---
+
+    async def poll(self, io: IO) -> dict[str, Any] | None:
+        """Poll it; `None` if it is not known yet, or not before its timeout."""
+        with naming(self.execution_id):
+            return await self.wait.poll(io)
+
+    async def finish(self, shown: dict[str, Any], io: IO) -> FlowExecution:
+        """Return its result, where a poll showed that it has ended."""
+        with naming(self.execution_id):
+            options, request = self.wait.options, self.request
+            return await executing.ended(
+                io, self.execution_id, shown, options, request=request, url=self.url
+            )
+
+    async def finish_found(self, shown: dict[str, Any], io: IO) -> FlowExecution:
+        """Return its result, where a search showed that it has ended.
+
+        From 2.0 on searches leave out the task runs. That they cannot be had, or that a poll is
+        behind the search, does not cost the result.
+        """
+        if "taskRunList" not in shown:
+            try:
+                whole = await self.poll(io)
+            except (APIError, FailedExponentialBackoff) as error:
+                logger.warning("The task runs of an execution could not be fetched: %s", error)
+            else:
+                shown = whole if whole and state_of(whole) in TERMINAL_STATES else shown
+        return await self.finish(shown, io)
+
+    async def expire(self, io: IO) -> FlowExecution:
+        """Return its result if it has ended in time, now that its timeout is over."""
+        shown = await self.poll(io)
+        if shown is not None and state_of(shown) in TERMINAL_STATES:
+            return await self.finish(shown, io)
+        raise await self.wait.timed_out(io, state_of(shown))
 
 
-async def create(
-    request: ExecutionRequest, io: IO, options: Options
-) -> tuple[dict[str, Any], str | None, float]:
-    """Create an execution; return the response, where it is shown, and when that was."""
+async def create(request: ExecutionRequest, options: Options, io: IO) -> Running:
     created, url = await executing.create(io, request, options)
-    return created, url, io.clock.now()
-
-
-async def search(wanted: Wanted, io: IO, _: Options) -> ResultPages:
-    """Search for executions, page by page, in the forms that the server may understand.
-
-    A search is not repeated if it fails: the next one comes soon.
-    """
-    url = io.server.url("executions/search")
-    pages = ResultPages(wanted)
-    refused: APIError | None = None
-    for form, query in search_queries(
-        io.server, wanted.fields, sort="state.startDate:desc", size=PAGE
-    ):
-        pages, page, more = ResultPages(wanted), 0, True
-        try:
-            while more:
-                page += 1
-                response = await io.request(
-                    "get", url, params={**query, "page": page}, within=_LONGEST_SEARCH, once=True
-                )
-                body = json_of(response, dict, "get", url)
-                results = body.get("results")
-                if not isinstance(results, list):
-                    raise malformed("get", url, response, "lacks the executions")
-                more = pages.add(results, body.get("total"))
-        except APIError as error:
-            if error.status not in {400, 422}:
-                raise
-            refused = error
-            continue
-        if pages.understood:
-            io.server.search_form = form if pages.shown else io.server.search_form
-            return pages
-    if refused is not None:
-        raise refused
-    return pages
-
-
-async def poll(execution: Running, io: IO, _: Options) -> dict[str, Any] | None:
-    """Poll one execution; `None` if it is not known yet, or not before its timeout."""
-    with naming(execution.execution_id):
-        return await execution.wait.poll(io)
-
-
-async def finish(
-    execution: Running, shown: dict[str, Any], io: IO, options: Options
-) -> FlowExecution:
-    """Return the result of an execution that was shown to have ended."""
-    with naming(execution.execution_id):
-        return await executing.ended(
-            io,
-            execution.execution_id,
-            shown,
-            options,
-            name=execution.name,
-            url=execution.url,
-        )
-
-
-async def finish_found(
-    execution: Running, shown: dict[str, Any], io: IO, options: Options
-) -> FlowExecution:
-    """Return the result of an execution that a search showed to have ended.
-
-    From 2.0 on searches leave out the task runs. That they cannot be had, or that a poll is behind
-    the search, does not cost the result.
-    """
-    if "taskRunList" not in shown:
-        try:
-            whole = await poll(execution, io, options)
-        except (APIError, FailedExponentialBackoff) as error:
-            logger.warning("The task runs of an execution could not be fetched: %s", error)
-        else:
-            shown = whole if whole and state_of(whole) in TERMINAL_STATES else shown
-    return await finish(execution, shown, io, options)
-
-
-async def expire(execution: Running, io: IO, options: Options) -> FlowExecution:
-    """Return the result of an execution whose timeout is over, if it has ended in time.
-
-    Raises:
-        ExecutionTimeout: It has not.
-    """
-    shown = await poll(execution, io, options)
-    if shown is not None and state_of(shown) in TERMINAL_STATES:
-        return await finish(execution, shown, io, options)
-    raise await timed_out(io, execution.execution_id, options, state_of(shown))
+    now = io.clock.now()
+    wait = Wait(created["id"], options, now, exists=True)
+    return Running(request, url, start_of(created), wait, now)

@@ -25,9 +25,8 @@ _FETCH = 10.0  # seconds that fetching the log may take longer than settling
 async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
     """Return the log of an execution that has ended, and whether it is complete.
 
-    Returns:
-        The log, `None` and a warning if it cannot be had: no failure costs the result of the
-        execution, which is known by now, and worth more.
+    Where it cannot be had, there is a warning: no failure costs the result, which is known by now,
+    and worth more.
     """
     io, execution_id = settling.io, settling.execution_id
     log = None
@@ -50,8 +49,7 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
         why = str(error) if isinstance(error, KestraError) else type(error).__name__
         logger.warning("The log of execution %s could not be fetched: %s", execution_id, why)
         return log, False
-    if settling.complete is False:
-        warn(execution_id, settling.why)
+    settling.warn()
     return log, settling.complete
 
 
@@ -77,11 +75,5 @@ async def settled_entries(
         entries = await stored_entries(io, execution_id)
         if not await settling.is_short(len(entries)):
             break
-    if settling.complete is False:
-        warn(execution_id, settling.why)
+    settling.warn()
     return [entry for entry in entries if is_shown(entry.level, min_level)]
-
-
-def warn(execution_id: str, why: str) -> None:
-    """Warn that a log may be incomplete."""
-    logger.warning("The log of execution %s may be incomplete: %s", execution_id, why)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import state_of
-from kestra._rules import jobs
-from kestra._rules.batches import Batch, ResultPages, Running
-from kestra._rules.waiting import is_transient, log_state, next_pause
+from kestra._rules.batches import Batch, ResultPages, search
+from kestra._rules.waiting import is_transient, next_pause
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
     from kestra._rules.io import IO
+    from kestra._rules.jobs import Running
     from kestra._rules.waiting import Options
 
-    Job = Callable[[IO, Options], Coroutine[Any, Any, Any]]
+    Job = Callable[[IO], Coroutine[Any, Any, Any]]
     # Gets what the job returned, or what it raised.
     Then = Callable[[Any, Exception | None], None]
 
@@ -66,18 +66,20 @@ class Polls:
 
     @property
     def oldest(self) -> Running | None:
-        """The execution that was created first."""
         return next(iter(self.running), None)
 
     @property
     def due(self) -> float:
-        """When the next poll is due."""
-        return min((batch.due for batch in self._batches.values()), default=math.inf)
+        """When the next poll is due, or a timeout is over."""
+        dues = [batch.due for batch in self._batches.values()]
+        if self.oldest is not None:
+            dues.append(self.oldest.wait.end)
+        return min(dues, default=math.inf)
 
     def add(self, execution: Running) -> None:
         """Poll an execution from now on."""
         self.running[execution] = None
-        due = execution.created + next_pause(self._options.poll_interval, 0)
+        due = execution.wait.begin + next_pause(self._options.poll_interval, 0)
         self._join(execution, execution.batch_key, due)
 
     def remove(self, execution: Running) -> None:
@@ -102,20 +104,19 @@ class Polls:
 
     def _poll(self, batch: Batch) -> None:
         """Poll all members of a batch. One alone is not searched for: a poll shows more of it."""
-        batch.due = math.inf
         if self._searches and len(batch.members) > 1:
+            batch.due = math.inf
             # It goes before other jobs, which may be many.
-            search = partial(jobs.search, batch.wanted())
-            self._todo.appendleft((search, partial(self._searched, batch)))
+            then = partial(self._searched, batch)
+            self._todo.appendleft((partial(search, batch.wanted()), then))
         else:
             self._poll_singly(batch)
 
     def _poll_singly(self, batch: Batch) -> None:
         batch.due = math.inf
+        batch.polls = len(batch.members)
         for execution in batch.members:
-            batch.polls += 1
-            poll = partial(jobs.poll, execution)
-            self._todo.append((poll, partial(self._polled, batch, execution)))
+            self._todo.append((execution.poll, partial(self._polled, batch, execution)))
 
     def _searched(self, batch: Batch, pages: ResultPages | None, error: Exception | None) -> None:
         if pages is None or not pages.understood:
@@ -126,7 +127,7 @@ class Polls:
         for execution in list(batch.members):
             shown = pages.shown.get(execution.execution_id)
             if shown is not None:
-                self._show(execution, shown, jobs.finish_found)
+                self._show(execution, shown, execution.finish_found)
             elif pages.covers(execution) and execution.is_lost(now):
                 self._leave(execution)
                 self._join(execution, execution, now)
@@ -142,11 +143,11 @@ class Polls:
                 self._poll_singly(batch)
             return
         self._searches = False
-        # Only the texts of our own errors are known to hold no secret.
-        why = error if isinstance(error, KestraError) else type(error).__name__
-        why = "filters are ignored" if error is None else why
+        why: object = "filters are ignored"
+        if error is not None:  # only the texts of our own errors are known to hold no secret
+            why = error if isinstance(error, KestraError) else type(error).__name__
         logger.info("Executions are polled one by one: searching for them failed: %s", why)
-        self._poll(batch)
+        self._poll_singly(batch)
 
     def _polled(
         self,
@@ -160,7 +161,7 @@ class Polls:
             if error is not None:
                 self._give_up(execution, error)
             elif shown is not None:
-                self._show(execution, shown, jobs.finish)
+                self._show(execution, shown, execution.finish)
         if not batch.polls:
             self._plan(batch)
 
@@ -173,7 +174,6 @@ class Polls:
         state = str(state_of(shown))
         if state in TERMINAL_STATES:
             execution.ended = True
-            self._end(execution, partial(finish, execution, shown))
-        elif state not in execution.logged:
-            execution.logged.add(state)
-            log_state(execution.execution_id, state)
+            self._end(execution, partial(finish, shown))
+        else:
+            execution.wait.log_state(state)

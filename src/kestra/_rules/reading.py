@@ -23,6 +23,7 @@ from kestra._api.parsing import (
     task_runs_of,
     whole_state,
 )
+from kestra._rules.pages import LONGEST_ASKING, results
 from kestra._rules.problems import json_of, malformed
 from kestra.exceptions import KestraError, NotFound
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 _PAGE = 100
-LONGEST_ASKING = 10.0  # seconds that a result may wait for what explains it
 _ERRORS_AGAIN = 0.5  # seconds between two polls for what was logged as ERROR
 
 
@@ -84,22 +84,13 @@ async def result(  # noqa: PLR0913  # each is independent, and all but three key
     *,
     url: str | None = None,
     log: str | None = None,
-    log_complete: bool | None = None,
+    complete: bool | None = None,
     wait_for_errors: float = 0,
 ) -> FlowExecution:
     """Return what an execution shows.
 
     Of one that has ended, the outputs cost a request on 2.0; what one that ended badly has logged
-    as ERROR costs another.
-
-    Args:
-        io: What asks.
-        execution_id: Its id.
-        execution: How the server shows it.
-        url: Where the user interface shows it, if that is known already.
-        log: Its log.
-        log_complete: Whether that is all of it.
-        wait_for_errors: How long to wait for an ERROR to be stored, in seconds.
+    as ERROR costs another, and more for as many seconds as are given.
     """
     runs, outputs, is_bad = task_runs_of(execution), outputs_in(execution), ended_badly(execution)
     state, error = whole_state(execution), None
@@ -120,7 +111,7 @@ async def result(  # noqa: PLR0913  # each is independent, and all but three key
         state=state,
         duration=state.duration,
         task_runs=runs,
-        log_complete=log_complete,
+        log_complete=complete,
     )
 
 
@@ -203,42 +194,21 @@ async def _in_loops(
 
 async def _children(io: IO, execution_id: str) -> list[dict[str, Any]]:
     url = io.server.url("executions/search")
-    asked = {"parentId": execution_id, "kind": "LOOP"}
-    found: list[dict[str, Any]] = []
-    page, total = 0, 1
-    while len(found) < total:
-        page += 1
-        ((_, query),) = search_queries(
-            io.server, asked, sort="state.startDate:asc", size=_PAGE, page=page
-        )
-        try:
-            response = await io.request("get", url, params=query)
-        except NotFound:
-            break
-        body = json_of(response, dict, "get", url)
-        results, total = body.get("results"), body.get("total")
-        if not isinstance(results, list) or not isinstance(total, int) or not results:
-            break
-        found += [each for each in results if each.get("parentId") == execution_id]
-    return found
+    asked, order = {"parentId": execution_id, "kind": "LOOP"}, "state.startDate:asc"
+    ((_, query),) = search_queries(io.server, asked, sort=order, size=_PAGE)  # 2.0 knows one form
+    try:
+        found = [each async for each in results(io, url, query)]
+    except NotFound:
+        return []
+    return [each for each in found if each.get("parentId") == execution_id]
 
 
 async def get_metrics(io: IO, execution_id: str) -> list[Metric]:
     """Return the metrics that the tasks of an execution have sent."""
     url = io.server.url("metrics/{execution_id}", execution_id=execution_id)
-    metrics: list[Metric] = []
-    page = received = 0
-    while True:
-        page += 1
-        response = await io.request("get", url, params={"page": page, "size": _PAGE})
-        body = json_of(response, dict, "get", url)
-        results, total = body.get("results"), body.get("total")
-        if not isinstance(results, list):
-            raise malformed("get", url, response, "lacks the metrics")
-        metrics += metrics_of(body)
-        received += len(results)
-        if not results or not isinstance(total, int) or received >= total:
-            return metrics
+    query = {"page": 1, "size": _PAGE}
+    found = [each async for each in results(io, url, query, "the metrics")]
+    return metrics_of({"results": found})
 
 
 async def stored_entries(

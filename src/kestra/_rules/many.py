@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES, FlowExecution
 from kestra._api.requests import ExecutionOutcome, ExecutionRequest, request_of
-from kestra._rules import jobs
 from kestra._rules.attempts import annotate
+from kestra._rules.batches import create
 from kestra._rules.polling import Polls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
+    from kestra._rules.batches import Running
     from kestra._rules.io import IO
-    from kestra._rules.jobs import Running
     from kestra._rules.polling import Job, Then
     from kestra._rules.waiting import Options
 
@@ -84,7 +84,7 @@ class _Executor:
         self._connections = min(slots, _MOST_CONNECTIONS)
         self._jobs = 0
         self._todo: deque[tuple[Job, Then]] = deque()
-        self._polls = Polls(io, options, self._todo, self._end, self._give_up)
+        self._polls = Polls(io, options, self._todo, self._end, self._hand_out)
         # Where the requests are that were read: each takes up a slot until it is yielded.
         self._creating = 0
         self._ending: dict[Running, None] = {}
@@ -103,6 +103,7 @@ class _Executor:
     def begin(self) -> None:
         now = self._io.clock.now()
         while (oldest := self._polls.oldest) and oldest.wait.end <= now:
+            self._polls.remove(oldest)
             self._end(oldest, oldest.expire, first=True)
         self._polls.begin(now)
         while self._todo and self._jobs < self._connections:
@@ -148,8 +149,8 @@ class _Executor:
             self.ready.append(ExecutionOutcome(given, error=error))
             return
         self._creating += 1
-        create = partial(jobs.create, request, self._options)
-        self._start(create, partial(self._created, request))
+        job = partial(create, request, self._options)
+        self._start(job, partial(self._created, request))
 
     # --- creating ---
 
@@ -169,14 +170,9 @@ class _Executor:
     # --- ending ---
 
     def _end(self, execution: Running, job: Job, *, first: bool = False) -> None:
-        self._polls.remove(execution)
         self._ending[execution] = None
         add = self._todo.appendleft if first else self._todo.append
         add((job, partial(self._ended, execution)))
-
-    def _give_up(self, execution: Running, error: Exception) -> None:
-        self._polls.remove(execution)
-        self._hand_out(execution, None, error)
 
     def _ended(
         self, execution: Running, result: FlowExecution | None, error: Exception | None

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import body_of
-from kestra._rules.problems import json_of, malformed
+from kestra._rules.problems import page_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -64,10 +64,7 @@ async def results(
     page, known, size = 1, 0, query.get("size", _PAGE)
     while True:
         response = await io.request("get", url, params={**query, "size": size, "page": page})
-        body = json_of(response, dict, "get", url)
-        found, total = body.get("results"), body.get("total")
-        if not isinstance(found, list):
-            raise malformed("get", url, response, f"lacks {what}")
+        found, total = page_of(response, url, what)
         for each in found:
             if isinstance(each, dict):
                 yield each

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import state_of
-from kestra._rules.batches import Batch, ResultPages, search
+from kestra._rules.batches import Batch, Search
 from kestra._rules.waiting import is_transient, next_pause
 from kestra.exceptions import KestraError
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Coroutine, Hashable
 
+    from kestra._rules.batches import Running
     from kestra._rules.io import IO
-    from kestra._rules.jobs import Running
     from kestra._rules.waiting import Options
 
     Job = Callable[[IO], Coroutine[Any, Any, Any]]
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 _MOST_FAILURES = 3  # searches in a row; the next one comes soon
+# What no search has shown for that long, in seconds, is polled by itself. Servers on Elasticsearch
+# take a second or two to show what is new.
+_UNSEEN = 3.0
 
 
 class Polls:
-    """Plans the polls of all executions that run, and notes what they show.
-
-    Attributes:
-        running: The executions that have not ended as far as is known, in the order of creation.
-    """
+    """Plans the polls of all executions that run, and notes what they show."""
 
     def __init__(
         self,
@@ -43,23 +42,19 @@ class Polls:
         options: Options,
         todo: deque[tuple[Job, Then]],
         end: Callable[[Running, Job], None],
-        give_up: Callable[[Running, Exception], None],
+        give_up: Callable[[Running, None, Exception], None],
     ) -> None:
         """Begin without any.
 
-        Args:
-            io: Whose clock counts.
-            options: How long the pauses may be.
-            todo: Gets the polls that are to be sent, and what to do with their responses.
-            end: Gets an execution that has ended, and the job that makes its result; removes it.
-            give_up: Gets one whose poll has failed, and the error; removes it.
+        `todo` gets the polls to send, and what to do with their responses; `end` an execution that
+        has ended, and the job that makes its result; `give_up` one whose poll has failed.
         """
         self._io = io
         self._options = options
         self._todo = todo
         self._end = end
         self._give_up = give_up
-        self.running: dict[Running, None] = {}
+        self.running: dict[Running, None] = {}  # in the order of creation
         self._batches: dict[Hashable, Batch] = {}
         self._searches = True  # whether searches are understood, as far as is known
         self._unanswered = 0
@@ -80,7 +75,10 @@ class Polls:
         """Poll an execution from now on."""
         self.running[execution] = None
         due = execution.wait.begin + next_pause(self._options.poll_interval, 0)
-        self._join(execution, execution.batch_key, due)
+        key: Hashable = str(execution.request.namespace), str(execution.request.flow)
+        if execution.start is None:  # without it, it cannot be searched for
+            key = execution
+        self._join(execution, key, due)
 
     def remove(self, execution: Running) -> None:
         """Poll an execution no more."""
@@ -108,7 +106,7 @@ class Polls:
             batch.due = math.inf
             # It goes before other jobs, which may be many.
             then = partial(self._searched, batch)
-            self._todo.appendleft((partial(search, batch.wanted()), then))
+            self._todo.appendleft((batch.search().run, then))
         else:
             self._poll_singly(batch)
 
@@ -118,7 +116,7 @@ class Polls:
         for execution in batch.members:
             self._todo.append((execution.poll, partial(self._polled, batch, execution)))
 
-    def _searched(self, batch: Batch, pages: ResultPages | None, error: Exception | None) -> None:
+    def _searched(self, batch: Batch, pages: Search | None, error: Exception | None) -> None:
         if pages is None or not pages.understood:
             self._search_failed(batch, error)
             return
@@ -128,7 +126,7 @@ class Polls:
             shown = pages.shown.get(execution.execution_id)
             if shown is not None:
                 self._show(execution, shown, execution.finish_found)
-            elif pages.covers(execution) and execution.is_lost(now):
+            elif execution.execution_id in pages.ids and now - execution.shown >= _UNSEEN:
                 self._leave(execution)
                 self._join(execution, execution, now)
         self._plan(batch)
@@ -159,7 +157,8 @@ class Polls:
         batch.polls -= 1
         if execution in batch.members:  # else its timeout is over by now
             if error is not None:
-                self._give_up(execution, error)
+                self.remove(execution)
+                self._give_up(execution, None, error)
             elif shown is not None:
                 self._show(execution, shown, execution.finish)
         if not batch.polls:
@@ -174,6 +173,7 @@ class Polls:
         state = str(state_of(shown))
         if state in TERMINAL_STATES:
             execution.ended = True
+            self.remove(execution)
             self._end(execution, partial(finish, shown))
         else:
             execution.wait.log_state(state)

@@ -181,6 +181,15 @@ def json_of(response: Response, kind: type, method: str, url: str) -> Any:
     return body
 
 
+def page_of(response: Response, url: str, what: str) -> tuple[list[Any], Any]:
+    """Return the results on a page of a search, and how many there are on all of them."""
+    body = json_of(response, dict, "get", url)
+    results = body.get("results")
+    if not isinstance(results, list):
+        raise malformed("get", url, response, f"lacks {what}")
+    return results, body.get("total")
+
+
 # --- what a response shows -------------------------------------------------------------------
 
 

@@ -34,7 +34,6 @@ from kestra._http import streams as stream_module
 from kestra._http.blocking import run
 from kestra._http.sse import Event, events
 from kestra._rules import channels, following, waiting
-from kestra._rules.reported import ReportedEntries, ReportedStates
 from kestra._rules.waiting import Options, Wait
 from kestra.exceptions import (
     ExecutionTimeout,
@@ -919,7 +918,7 @@ def test_recorded_entries_are_the_same_in_the_stream_and_in_the_log(engine, requ
     """Two entries are the same only if all their fields are."""
     ((_, _, streamed),) = (each for each in exchanges("follow_logs_finished") if each[0] == engine)
     entries = [json.loads(each.data) for each in events([streamed["body"].encode()])][1:]
-    seen = ReportedEntries()
+    seen = channels.ReportedEntries()
     assert all(seen.is_new(each) for each in log_entries(entries))
     assert not any(seen.is_new(each) for each in log_entries(entries))
     assert len(seen.not_stored) == len(entries)
@@ -930,8 +929,8 @@ def test_recorded_entries_are_the_same_in_the_stream_and_in_the_log(engine, requ
 
 
 def states_of(*executions):
-    seen = ReportedStates()
-    return [[change.state for change in seen.new_in(each)] for each in executions]
+    states = channels.States(*followed_by(Scripted(None)))
+    return [[change.state for change in states.read(each)] for each in executions]
 
 
 def bare(state):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import body_of, header_of
 from kestra._rules import problems
@@ -13,11 +13,11 @@ from kestra._rules.creation import (
     Creation,
     Doubt,
     Finding,
-    Search,
     Step,
     after_search,
     doubt_after,
     is_too_big,
+    search,
     without_correlation,
 )
 from kestra._rules.io import Failure
@@ -99,9 +99,7 @@ async def pause(io: IO, request: Request, outcome: Response | Failure, seconds: 
 class _Sending:
     """One request with its attempts, and what is known of the execution that it creates."""
 
-    # Set once the first attempt has failed.
-    _policy: urllib3.Retry
-    _search: Search
+    _policy: urllib3.Retry  # set once the first attempt has failed
 
     def __init__(self, io: IO, request: Request) -> None:
         self._io = io
@@ -109,6 +107,9 @@ class _Sending:
         self._attempts = 0
         self._outcome: Response | Failure | None = None
         self.creation = Creation.of(request) if request.method.upper() == "POST" else None
+        self._sought: Creation | None = None  # where the server can be asked for it
+        self._finding = Finding.IMPOSSIBLE
+        self._found: Any = None
 
     async def run(self) -> Response:
         request = self._request
@@ -123,11 +124,11 @@ class _Sending:
             if self._attempts == 1:
                 self._policy = request.settings.policy or default_policy()
                 # Where a test has replaced what sends requests, there is no server to search on.
-                self._search = Search(None if request.is_replaced else self.creation)
+                self._sought = None if request.is_replaced else self.creation
             if self.creation and isinstance(outcome, Failure) and outcome.unknown_to_mock:
                 # What a mock does not know with a label in its query, it may know without.
                 request.url = without_correlation(request.url)
-                self.creation, self._search = None, Search(None)
+                self.creation = self._sought = None
                 if request.repeatable:
                     continue
             if self._is_final(outcome):
@@ -178,12 +179,13 @@ class _Sending:
         is_stand_in = isinstance(outcome, Failure) and outcome.stand_in
         while True:
             policy, seconds = self._next(outcome)
-            searching = doubt is not Doubt.NONE and self._search.creation is not None
+            searching = doubt is not Doubt.NONE and self._sought is not None
             if searching:
                 await pause(self._io, self._request, outcome, seconds)
-                await self._search.ask(self._io, self._request)
-            finding, repeatable = self._search.finding, self._request.repeatable
-            step = after_search(doubt, finding, stand_in=is_stand_in, repeatable=repeatable)
+                await self._search()
+            step = after_search(
+                doubt, self._finding, stand_in=is_stand_in, repeatable=self._request.repeatable
+            )
             if step is Step.SEND and not searching:
                 await pause(self._io, self._request, outcome, seconds)
             if step is Step.ADOPT:
@@ -204,27 +206,38 @@ class _Sending:
             raise self._failed(outcome) from _reason(outcome)
         doubt = doubt_after(self._request, outcome)
         fine = problems.is_fine(self._request, outcome)
-        if fine and self._search.creation is not None and not _has_id(outcome):
+        if fine and self._sought is not None and not _has_id(outcome):
             doubt = Doubt.ANSWERED
         if doubt is not Doubt.NONE:
             await self._search_until_known(outcome, doubt)
-            if self._search.finding is Finding.FOUND:
+            if self._finding is Finding.FOUND:
                 return self._adopted()
-            if self._search.finding is Finding.UNKNOWN:
+            if self._finding is Finding.UNKNOWN:
                 raise self._failed(outcome, doubt)
         creation, may_be_done = self._uncertain(doubt)
         if not fine:
             raise problems.refused(self._request, outcome, self._attempts, creation, may_be_done)
         if creation is not None:
-            raise problems.unreadable_creation(self._request, outcome, creation)
+            is_object = isinstance(body_of(outcome), dict)
+            what = "lacks the id of the execution" if is_object else "is not a JSON object"
+            method, url = self._request.method, self._request.url
+            raise problems.malformed(method, url, outcome, what, creation)
         outcome.raise_for_status()
         return outcome
+
+    async def _search(self) -> Finding:
+        """Ask the server whether the execution exists; where that is impossible, never again."""
+        if self._sought is not None:
+            self._finding, self._found = await search(self._io, self._request, self._sought)
+            if self._finding is Finding.IMPOSSIBLE:
+                self._sought = None
+        return self._finding
 
     async def _search_until_known(self, outcome: Response, doubt: Doubt) -> None:
         """Search for the execution until the server tells, as long as the policy allows."""
         is_last = False
         while True:
-            finding = await self._search.ask(self._io, self._request)
+            finding = await self._search()
             is_open = finding is Finding.UNKNOWN or (
                 finding is Finding.MISSING and doubt is Doubt.UNANSWERED
             )
@@ -236,12 +249,9 @@ class _Sending:
 
     def _adopted(self) -> Response:
         """Return the execution that was found, as the response to its creation."""
-        logger.warning(
-            "%s: the response was lost, but the execution exists: %s",
-            problems.name_of(self._request),
-            self._search.found["id"],
-        )
-        return self._io.adopted(self._request, self._search.found)
+        name, found = problems.name_of(self._request), self._found
+        logger.warning("%s: the response was lost, but the execution exists: %s", name, found["id"])
+        return self._io.adopted(self._request, found)
 
     def _failed(
         self, outcome: Response | Failure, doubt: Doubt | None = None
@@ -258,7 +268,7 @@ class _Sending:
 
         Where the search was in vain, nothing says that there is no execution.
         """
-        is_disproved = doubt is Doubt.ANSWERED and self._search.finding is Finding.MISSING
+        is_disproved = doubt is Doubt.ANSWERED and self._finding is Finding.MISSING
         may_be_done = doubt is not Doubt.NONE and not is_disproved
         return (self.creation if may_be_done else None), may_be_done
 

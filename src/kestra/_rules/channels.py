@@ -10,18 +10,18 @@ import json
 import logging
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange
-from kestra._api.parsing import log_entries, state_of
+from kestra._api.parsing import log_entries, state_of, whole_state
 from kestra._rules.pages import LONGEST_ASKING
 from kestra._rules.reading import stored_entries
-from kestra._rules.reported import ReportedEntries, ReportedStates
 from kestra._rules.waiting import is_transient, next_pause
 from kestra.exceptions import RequestTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kestra._rules.io import IO, Event, Stream
     from kestra._rules.waiting import Wait
@@ -151,8 +151,9 @@ class States(Channel):
 
     def __init__(self, io: IO, wait: Wait) -> None:
         super().__init__(io, wait)
-        self._reported = ReportedStates()
         self.execution: dict[str, Any] = {}
+        self._reported = 0  # changes of its history
+        self._last: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -167,8 +168,61 @@ class States(Channel):
         return None if state_of(data) is None else self._shown(data)
 
     def _shown(self, execution: dict[str, Any]) -> Sequence[Change]:
+        """Take note of a response, and return the changes that none before it had."""
         self.execution = execution
-        return self._reported.new_in(execution)
+        state = whole_state(execution)
+        if not self._reported:
+            states = [change.state for change in state.history]
+            if self._last in states:  # reported as the present state, at its time
+                self._reported = len(states) - states[::-1].index(self._last)
+        new = list(state.history[self._reported :])
+        self._reported += len(new)
+        self._last = new[-1].state if new else self._last
+        # Without any history, or where it lags behind the end, the present state is a change.
+        if (not self._reported or state.current in TERMINAL_STATES) and state.current != self._last:
+            self._last = str(state.current)
+            new.append(StateChange(self._last, None))
+        return new
+
+
+class ReportedEntries:
+    """The log entries that were reported.
+
+    Two entries can be the same in everything: 0.21 counts milliseconds, and a task may print a
+    line twice in one. How often there is such an entry, only the stored log says: what a stream
+    repeats may as well be a repetition.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()  # by hash: a log may be large
+        self._streamed: dict[int, LogEntry] = {}  # those not known to be stored
+
+    def is_new(self, entry: LogEntry) -> bool:
+        """Return True if there was no such entry in the stream so far, and take note of it."""
+        key = hash(entry)
+        if key in self._counts:
+            return False
+        self._counts[key] = 1
+        self._streamed[key] = entry
+        return True
+
+    def new_in(self, stored: Iterable[LogEntry]) -> list[LogEntry]:
+        """Return the entries of the stored log that were not reported, and take note of them."""
+        met: Counter[int] = Counter()
+        new = []
+        for entry in stored:
+            key = hash(entry)
+            met[key] += 1
+            self._streamed.pop(key, None)
+            if met[key] > self._counts[key]:
+                self._counts[key] += 1
+                new.append(entry)
+        return new
+
+    @property
+    def not_stored(self) -> list[LogEntry]:
+        """The entries that came by the stream, and that no stored log had so far."""
+        return list(self._streamed.values())
 
 
 class Log(Channel):

@@ -119,47 +119,33 @@ class Creation:
         return min(own, key=lambda each: start_of(each) or _LATEST, default=None)
 
 
-class Search:
-    """The search for the execution that a request creates, across its attempts."""
-
-    def __init__(self, creation: Creation | None) -> None:
-        self.creation = creation  # None where it creates nothing, or the server cannot be asked
-        self.finding = Finding.IMPOSSIBLE
-        self.found: dict[str, Any] = {}
-
-    async def ask(self, io: IO, request: Request) -> Finding:
-        """Ask the server whether the execution exists; where that is impossible, never again."""
-        if self.creation is not None:
-            self.finding = await self._ask(io, request, self.creation)
-        if self.finding is Finding.IMPOSSIBLE:
-            self.creation = None
-        return self.finding
-
-    async def _ask(self, io: IO, request: Request, creation: Creation) -> Finding:
-        asked = {"labels": {CORRELATION: creation.correlation_id}}
-        for _, query in search_queries(io.server, asked, sort="state.startDate:asc", size=100):
-            url = f"{creation.search_url}?{urlencode(query, safe=':')}"
-            outcome = await io.attempt(
-                replace(request, method="get", url=url, arguments={}, upload=None)
-            )
-            if isinstance(outcome, Failure):
-                return Finding.UNKNOWN if outcome.is_network else Finding.IMPOSSIBLE
-            status = outcome.status_code
-            if status in {404, 405}:
-                return Finding.IMPOSSIBLE
-            if status in {400, 422}:
-                continue
-            body = body_of(outcome) if status == 200 else None  # noqa: PLR2004  # OK
-            results = body.get("results") if isinstance(body, dict) else None
-            if not isinstance(results, list):
-                return Finding.UNREADABLE if status == 200 else Finding.UNKNOWN  # noqa: PLR2004  # OK
-            self.found = creation.found_in(results) or {}
-            if self.found:
-                return Finding.FOUND
-            if all(creation.bears_label(execution) for execution in results):
-                return Finding.MISSING
-        # No form of the query was understood: it was refused, or everything came back.
-        return Finding.IMPOSSIBLE
+async def search(
+    io: IO, request: Request, creation: Creation
+) -> tuple[Finding, dict[str, Any] | None]:
+    """Ask the server whether the execution of a request exists, and return it."""
+    asked = {"labels": {CORRELATION: creation.correlation_id}}
+    for _, query in search_queries(io.server, asked, sort="state.startDate:asc", size=100):
+        url = f"{creation.search_url}?{urlencode(query, safe=':')}"
+        asking = replace(request, method="get", url=url, arguments={}, upload=None)
+        outcome = await io.attempt(asking)
+        if isinstance(outcome, Failure):
+            return (Finding.UNKNOWN if outcome.is_network else Finding.IMPOSSIBLE), None
+        status = outcome.status_code
+        if status in {404, 405}:
+            break
+        if status in {400, 422}:
+            continue
+        body = body_of(outcome) if status == 200 else None  # noqa: PLR2004  # OK
+        results = body.get("results") if isinstance(body, dict) else None
+        if not isinstance(results, list):
+            return (Finding.UNREADABLE if status == 200 else Finding.UNKNOWN), None  # noqa: PLR2004  # OK
+        found = creation.found_in(results)
+        if found is not None:
+            return Finding.FOUND, found
+        if all(creation.bears_label(execution) for execution in results):
+            return Finding.MISSING, None
+    # No form of the query was understood: it was refused, or everything came back.
+    return Finding.IMPOSSIBLE, None
 
 
 def doubt_after(request: Request, outcome: Response | Failure) -> Doubt:

@@ -81,13 +81,12 @@ async def create(
         body: dict[str, Any] = {"files": files} if files else {}
         response = await io.request("post", url + query, **body)
     created = body_of(response)
-    execution_id = created.get("id") if isinstance(created, dict) else None
-    if not execution_id:
+    if not (isinstance(created, dict) and created.get("id")):
         json_of(response, dict, "post", url)
         raise malformed("post", url, response, "lacks the id of the execution")
     io.server.learn_creation(created)
     address = io.server.address({**created, "namespace": namespace, "flowId": flow})
-    logger.info("Execution %s of %s.%s created: %s", execution_id, namespace, flow, address)
+    logger.info("Execution %s of %s.%s created: %s", created["id"], namespace, flow, address)
     return created, address
 
 

@@ -149,26 +149,20 @@ def invalid(request: Request, error: Exception) -> Exception:
     return type(error)(f"{text}; check the hostname, headers and proxies")
 
 
-def unreadable_creation(request: Request, response: Response, creation: Creation) -> APIError:
-    """Return the error for a good response that does not tell what was created."""
-    is_object = isinstance(body_of(response), dict)
-    what = "lacks the id of the execution" if is_object else "is not a JSON object"
-    error = malformed(request.method, request.url, response, what)
-    error.args = (_with_whereabouts(str(error), creation, may_be_done=True),)
-    error.correlation_id = creation.correlation_id
-    return error
-
-
-def malformed(method: str, url: str, response: Response, what: str) -> MalformedResponse:
+def malformed(
+    method: str, url: str, response: Response, what: str, creation: Creation | None = None
+) -> MalformedResponse:
     """Return the error for a response of which `what` tells what is wrong: "lacks the id"."""
     path = urlsplit(url).path
     status = getattr(response, "status_code", None)
+    text = f"{method.upper()} {path}: the response {what}; is this the address of a Kestra server?"
     return MalformedResponse(
-        f"{method.upper()} {path}: the response {what}; is this the address of a Kestra server?",
+        _with_whereabouts(text, creation, may_be_done=creation is not None),
         status=status if isinstance(status, int) else None,
         method=method.upper(),
         path=path,
         response=_kept(response),
+        correlation_id=creation.correlation_id if creation else None,
     )
 
 

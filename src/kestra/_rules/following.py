@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 from contextlib import aclosing
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.dialects import BEFORE_2
-from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange
-from kestra._api.parsing import checked_level, state_of
-from kestra._rules import log as logs
+from kestra._api.models import LogEntry, StateChange
+from kestra._api.parsing import state_of
 from kestra._rules.channels import Channel, Log, States
 from kestra._rules.pages import LONGEST_ASKING
 from kestra._rules.reading import naming, poll
 from kestra._rules.settling import Settling
 from kestra._rules.waiting import Wait, log_state
-from kestra.exceptions import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     from kestra._rules.waiting import Options
 
 logger = logging.getLogger("kestra")
-
-_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 
 _LAST_WORDS = 0.5  # seconds of quiet after which a stream of the log is given up
 
@@ -62,23 +57,6 @@ async def events(
         async with aclosing(follower.events()) as changes:
             async for change in changes:
                 yield change
-
-
-async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -> list[LogEntry]:
-    """Return the log entries of an execution from a level on, in the order of logging.
-
-    One that has just ended is waited for until its log is stored.
-    """
-    level = checked_level(min_level)
-    try:
-        execution = await poll(io, execution_id)
-    except NotFound:
-        execution = {}
-    settling = None
-    if state_of(execution) in TERMINAL_STATES:
-        settling = Settling(io, execution_id, execution, options.log_settle)
-    entries = await logs.settled_entries(io, execution_id, level, settling)
-    return sorted(entries, key=lambda entry: entry.time or _EARLIEST)
 
 
 class _Follower:

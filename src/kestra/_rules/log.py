@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from kestra._api.parsing import count_entries, header_of, is_shown, ordered_log
+from kestra._api.models import TERMINAL_STATES
+from kestra._api.parsing import (
+    checked_level,
+    count_entries,
+    header_of,
+    is_shown,
+    ordered_log,
+    state_of,
+)
 from kestra._rules.problems import body_text, malformed
-from kestra._rules.reading import stored_entries
-from kestra.exceptions import KestraError
+from kestra._rules.reading import poll, stored_entries
+from kestra._rules.settling import Settling
+from kestra.exceptions import KestraError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kestra._api.models import LogEntry
     from kestra._rules.io import IO, Response
-    from kestra._rules.settling import Settling
+    from kestra._rules.waiting import Options
 
 logger = logging.getLogger("kestra")
 
+_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 _FETCH = 10.0  # seconds that fetching the log may take longer than settling
 
 
@@ -64,16 +75,26 @@ def _is_page(response: Response) -> bool:
     return is_html and body_text(response).lstrip().startswith("<")
 
 
-async def settled_entries(
-    io: IO, execution_id: str, min_level: str, settling: Settling | None
-) -> list[LogEntry]:
-    """Return the log entries of an execution from a level on; all of them if it has ended."""
-    if settling is None or not settling.pending:
-        return await stored_entries(io, execution_id, min_level)
-    while True:
-        await settling.wait()
-        entries = await stored_entries(io, execution_id)
-        if not await settling.is_short(len(entries)):
-            break
-    settling.warn()
-    return [entry for entry in entries if is_shown(entry.level, min_level)]
+async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -> list[LogEntry]:
+    """Return the log entries of an execution from a level on, in the order of logging.
+
+    One that has just ended is waited for until its log is stored.
+    """
+    level = checked_level(min_level)
+    try:
+        execution = await poll(io, execution_id)
+    except NotFound:
+        execution = {}
+    limit = options.log_settle if state_of(execution) in TERMINAL_STATES else 0
+    settling = Settling(io, execution_id, execution, limit)
+    if not settling.pending:
+        entries = await stored_entries(io, execution_id, level)
+    else:
+        while True:
+            await settling.wait()
+            entries = await stored_entries(io, execution_id)
+            if not await settling.is_short(len(entries)):
+                break
+        settling.warn()
+        entries = [entry for entry in entries if is_shown(entry.level, level)]
+    return sorted(entries, key=lambda entry: entry.time or _EARLIEST)

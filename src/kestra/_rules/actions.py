@@ -15,7 +15,7 @@ from kestra._api.files import rewinder
 from kestra._api.forms import checked_labels, checked_revision, form
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import body_of, state_of
-from kestra._rules.pages import LONGEST_ASKING, learn_configuration
+from kestra._rules.pages import BRIEFLY, learn_configuration
 from kestra._rules.problems import malformed
 from kestra._rules.reading import poll
 from kestra.exceptions import APIError, Conflict, KestraError
@@ -88,7 +88,7 @@ async def _was_done(io: IO, execution_id: str, action: str, error: Conflict) -> 
     if error.attempts == 1:
         return False
     try:
-        state = state_of(await poll(io, execution_id, within=LONGEST_ASKING, once=True))
+        state = state_of(await poll(io, execution_id, **BRIEFLY))
     except KestraError:
         return False
     return state in _STATES_AFTER.get(action, ())

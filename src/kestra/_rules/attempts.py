@@ -191,7 +191,7 @@ class _Sending:
             if step is Step.ADOPT:
                 return True
             if policy is None or step is Step.GIVE_UP or self._io.left(self._request.until) <= 0:
-                raise self._failed(outcome) from _reason(outcome)
+                raise self._failed(outcome)
             self._policy = policy
             if step is Step.SEND:
                 return False
@@ -203,7 +203,7 @@ class _Sending:
                 raise problems.invalid(self._request, outcome.error)
             if not outcome.is_network:
                 raise outcome.error
-            raise self._failed(outcome) from _reason(outcome)
+            raise self._failed(outcome)
         doubt = doubt_after(self._request, outcome)
         fine = problems.is_fine(self._request, outcome)
         if fine and self._sought is not None and not _has_id(outcome):
@@ -271,11 +271,6 @@ class _Sending:
         is_disproved = doubt is Doubt.ANSWERED and self._finding is Finding.MISSING
         may_be_done = doubt is not Doubt.NONE and not is_disproved
         return (self.creation if may_be_done else None), may_be_done
-
-
-def _reason(outcome: Response | Failure) -> Exception | None:
-    """Return what to raise from: never the library's own error, whose text holds the URL."""
-    return outcome.reason if isinstance(outcome, Failure) else None
 
 
 def _has_id(response: Response) -> bool:

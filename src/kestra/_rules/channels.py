@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange
 from kestra._api.parsing import log_entries, state_of, whole_state
-from kestra._rules.pages import LONGEST_ASKING
+from kestra._rules.pages import BRIEFLY
 from kestra._rules.reading import stored_entries
 from kestra._rules.waiting import is_transient, next_pause
 from kestra.exceptions import RequestTimeout
@@ -42,13 +42,7 @@ _HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 
 
 class Channel(ABC):
-    """A stream that is opened, and opened again when it breaks; and polls in place of it.
-
-    Attributes:
-        stream: The stream while it is open.
-        works: Whether the open stream has said anything.
-        polls_at: When to poll. While the stream works, that is seldom.
-    """
+    """A stream that is opened, and opened again when it breaks; and polls in place of it."""
 
     _kind: str
     _trusted: float
@@ -58,8 +52,8 @@ class Channel(ABC):
         self._io = io
         self._wait = wait
         self._query = {"params": query} if query else {}
-        self.stream: Stream | None = None
-        self.works = False
+        self.stream: Stream | None = None  # while it is open
+        self.works = False  # the open stream has said something; then polls are seldom
         self._worked = False  # whether this one or one before has said anything
         self._opens_at = self.polls_at = wait.begin
         self._failures = 0  # since it last reported something new
@@ -140,18 +134,14 @@ class Channel(ABC):
 
 
 class States(Channel):
-    """The states. Each event is the whole execution.
-
-    Attributes:
-        execution: The execution as it was last shown.
-    """
+    """The states. Each event is the whole execution."""
 
     _kind = "executions"
     _trusted = _TRUSTED
 
     def __init__(self, io: IO, wait: Wait) -> None:
         super().__init__(io, wait)
-        self.execution: dict[str, Any] = {}
+        self.execution: dict[str, Any] = {}  # as it was last shown
         self._reported = 0  # changes of its history
         self._last: str | None = None
 
@@ -226,13 +216,7 @@ class ReportedEntries:
 
 
 class Log(Channel):
-    """The log, from a level on. Each event is an entry.
-
-    Attributes:
-        reported: The entries that were reported.
-        in_doubt: Whether the stream may have missed some.
-        stored_count: How many entries of all levels are stored, as far as is known.
-    """
+    """The log, from a level on. Each event is an entry."""
 
     _kind = "logs"
     _trusted = math.inf
@@ -242,19 +226,18 @@ class Log(Channel):
         super().__init__(io, wait, {"minLevel": min_level})
         self._min_level = min_level
         self.reported = ReportedEntries()
-        self.in_doubt = False
-        self.stored_count: float = math.inf
+        self.in_doubt = False  # the stream may have missed some
+        self.stored_count: float = math.inf  # entries of all levels, as far as is known
 
     async def poll(self) -> Sequence[Change]:
         return await self.stored(self._wait.within(self._io)) or ()
 
     async def stored(self, seconds: float = math.inf) -> list[LogEntry] | None:
         """Return what is new in the log as it is stored so far, `None` if it cannot be had."""
-        within = min(seconds, LONGEST_ASKING)
+        limits = {**BRIEFLY, "within": min(seconds, BRIEFLY["within"])}
         try:
-            entries = await stored_entries(
-                self._io, self._wait.execution_id, self._min_level, within=within, once=True
-            )
+            execution_id = self._wait.execution_id
+            entries = await stored_entries(self._io, execution_id, self._min_level, **limits)
         except Exception as error:  # noqa: BLE001  # whatever a caller's own `_make_request` raises
             logger.debug("The log could not be read: %s", type(error).__name__)
             return None

@@ -57,6 +57,6 @@ async def fetch(io: IO, url: str, to: Path, **arguments: Any) -> None:
         attempts += 1
         spent, seconds = next_attempt(policy)
         if spent is None or failure.final:
-            raise problems.failed(request, failure, attempts) from failure.reason
+            raise problems.failed(request, failure, attempts)
         policy = spent
         await pause(io, request, failure, seconds)

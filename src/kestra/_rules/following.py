@@ -10,7 +10,7 @@ from kestra._api.dialects import BEFORE_2
 from kestra._api.models import LogEntry, StateChange
 from kestra._api.parsing import state_of
 from kestra._rules.channels import Channel, Log, States
-from kestra._rules.pages import LONGEST_ASKING
+from kestra._rules.pages import BRIEFLY
 from kestra._rules.reading import naming, poll
 from kestra._rules.settling import Settling
 from kestra._rules.waiting import Wait, log_state
@@ -60,12 +60,6 @@ async def events(
 
 
 class _Follower:
-    """Follows an execution.
-
-    Attributes:
-        settling: What is known of its log, once it has ended.
-    """
-
     def __init__(
         self,
         io: IO,
@@ -85,7 +79,7 @@ class _Follower:
         # The log comes first: what is logged after the states are shown is in its stream then.
         self._channels = [each for each in (self._log, self._states) if each is not None]
         self._last: Change | None = None  # the terminal state, which is reported at the end
-        self.settling: Settling | None = None
+        self.settling: Settling | None = None  # once the execution has ended
 
     @property
     def execution(self) -> dict[str, Any]:
@@ -163,9 +157,7 @@ class _Follower:
     async def _poll_again(self) -> None:
         """Poll once more: an event of 2.0 shows less of an execution than a poll."""
         try:
-            execution = await poll(
-                self._io, self._wait.execution_id, within=LONGEST_ASKING, once=True
-            )
+            execution = await poll(self._io, self._wait.execution_id, **BRIEFLY)
         except Exception as error:  # noqa: BLE001  # a mock's too: what the event showed will do
             logger.debug("The execution could not be polled: %s", type(error).__name__)
         else:

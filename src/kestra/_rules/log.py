@@ -15,10 +15,10 @@ from kestra._api.parsing import (
     ordered_log,
     state_of,
 )
-from kestra._rules.problems import body_text, malformed
+from kestra._rules.problems import body_text, harmless, malformed
 from kestra._rules.reading import poll, stored_entries
 from kestra._rules.settling import Settling
-from kestra.exceptions import KestraError, NotFound
+from kestra.exceptions import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +56,8 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
             if not await settling.is_short(count):
                 break
     except Exception as error:  # noqa: BLE001  # whatever a caller's own `get_logs` raises
-        # Only the texts of our own errors are known to hold no secret.
-        why = str(error) if isinstance(error, KestraError) else type(error).__name__
-        logger.warning("The log of execution %s could not be fetched: %s", execution_id, why)
+        text = "The log of execution %s could not be fetched: %s"
+        logger.warning(text, execution_id, harmless(error))
         return log, False
     settling.warn()
     return log, settling.complete

@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 _PAGE = 500  # results
-LONGEST_ASKING = 10.0  # seconds that what is asked for may wait for what goes with it
+# How what goes with a result is asked for, which waits for it: within some seconds.
+BRIEFLY: dict[str, Any] = {"within": 10.0, "once": True}
 
 
 async def learn_configuration(io: IO, within: float) -> None:
     """Ask for the server's version, once; where that cannot be had, nothing is known."""
     io.server.was_asked = True
-    url, within = io.server.url("/api/v1/configs"), min(within, LONGEST_ASKING)
+    limits = {**BRIEFLY, "within": min(within, BRIEFLY["within"])}
     try:
-        response = await io.request("get", url, within=within, once=True)
+        response = await io.request("get", io.server.url("/api/v1/configs"), **limits)
     except Exception as error:  # noqa: BLE001  # a mock's too: what follows shows what is wrong
         logger.debug("The server's version is not known: %s", type(error).__name__)
     else:

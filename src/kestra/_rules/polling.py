@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import state_of
 from kestra._rules.batches import Batch, Search
+from kestra._rules.problems import harmless
 from kestra._rules.waiting import is_transient, next_pause
-from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     from collections import deque
@@ -141,9 +141,7 @@ class Polls:
                 self._poll_singly(batch)
             return
         self._searches = False
-        why: object = "filters are ignored"
-        if error is not None:  # only the texts of our own errors are known to hold no secret
-            why = error if isinstance(error, KestraError) else type(error).__name__
+        why = "filters are ignored" if error is None else harmless(error)
         logger.info("Executions are polled one by one: searching for them failed: %s", why)
         self._poll_singly(batch)
 

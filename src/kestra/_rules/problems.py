@@ -24,6 +24,7 @@ from kestra.exceptions import (
     ConnectTimeout,
     FailedExponentialBackoff,
     InvalidInput,
+    KestraError,
     MalformedResponse,
     NotFound,
     PermissionDenied,
@@ -74,13 +75,17 @@ def failed(
     creation: Creation | None = None,
     may_be_done: bool = False,
 ) -> FailedExponentialBackoff:
-    """Return the error for the end of all attempts, of which the last had this outcome."""
+    """Return the error for the end of all attempts, of which the last had this outcome.
+
+    Its cause is never the library's own error, whose text holds the URL.
+    """
     cls: type[FailedExponentialBackoff] = FailedExponentialBackoff
-    status = message = None
+    status = message = cause = None
     said = text_of(request, outcome)
     if isinstance(outcome, Failure):
         late = ConnectTimeout if outcome.unsent else RequestTimeout
         cls = late if outcome.timed_out else ConnectionFailed
+        cause = outcome.reason
         said += f" (server: {_server(request)})"
     else:
         status = status_of(outcome)
@@ -90,13 +95,10 @@ def failed(
     text = _with_whereabouts(text, creation, may_be_done)
     if not request.repeatable:
         text += ". Not sent again: one of its files cannot be read twice"
-    return cls(
-        text,
-        attempts=attempts,
-        status=status,
-        message=message,
-        correlation_id=creation.correlation_id if creation else None,
-    )
+    label = creation.correlation_id if creation else None
+    error = cls(text, attempts=attempts, status=status, message=message, correlation_id=label)
+    error.__cause__ = cause
+    return error
 
 
 def refused(
@@ -164,6 +166,11 @@ def malformed(
         response=_kept(response),
         correlation_id=creation.correlation_id if creation else None,
     )
+
+
+def harmless(error: Exception) -> str:
+    """Return what may be logged of an error: only our own are known to hold no secret."""
+    return str(error) if isinstance(error, KestraError) else type(error).__name__
 
 
 def json_of(response: Response, kind: type, method: str, url: str) -> Any:

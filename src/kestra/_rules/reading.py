@@ -7,24 +7,11 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kestra._api import parsing
 from kestra._api.dialects import search_queries
 from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, Metric, TaskRun
-from kestra._api.parsing import (
-    body_of,
-    culprit,
-    ended_badly,
-    error_text,
-    header_of,
-    log_entries,
-    loop_of,
-    metrics_of,
-    outputs_in,
-    state_of,
-    task_runs_of,
-    whole_state,
-)
-from kestra._rules.pages import LONGEST_ASKING, results
-from kestra._rules.problems import json_of, malformed
+from kestra._rules.pages import BRIEFLY, results
+from kestra._rules.problems import harmless, json_of, malformed
 from kestra.exceptions import KestraError, NotFound
 
 if TYPE_CHECKING:
@@ -53,15 +40,15 @@ async def poll(
 ) -> dict[str, Any]:
     """Return an execution as the server has it now; it has a state."""
     response = await io.poll(execution_id, within=within, once=once)
-    execution = body_of(response)
-    state = state_of(execution)
+    execution = parsing.body_of(response)
+    state = parsing.state_of(execution)
     if state is None:
         url = io.server.url("executions/{id}", id=execution_id)
         json_of(response, dict, "get", url)
         raise malformed("get", url, response, "lacks the state of the execution")
     if execution.get("taskRunList"):
         io.server.learn_from(execution)
-    date = header_of(response, "Date") if state in TERMINAL_STATES else None
+    date = parsing.header_of(response, "Date") if state in TERMINAL_STATES else None
     if date is not None:
         io.server.learn_date(date, io.clock.utcnow())
     io.shown = execution
@@ -92,13 +79,14 @@ async def result(  # noqa: PLR0913  # each is independent, and all but three key
     Of one that has ended, the outputs cost a request on 2.0; what one that ended badly has logged
     as ERROR costs another, and more for as many seconds as are given.
     """
-    runs, outputs, is_bad = task_runs_of(execution), outputs_in(execution), ended_badly(execution)
-    state, error = whole_state(execution), None
+    runs, outputs = parsing.task_runs_of(execution), parsing.outputs_in(execution)
+    is_bad = parsing.ended_badly(execution)
+    state, error = parsing.whole_state(execution), None
     has_ended = state.current in TERMINAL_STATES
     # A response without task runs is that of a mock, which has no response to another request.
     if is_bad and "taskRunList" in execution:
         errors = await _logged_errors(io, execution_id, wait_for_errors)
-        error = error_text(culprit(runs), errors)
+        error = parsing.error_text(parsing.culprit(runs), errors)
     if outputs is None and has_ended and "taskRunList" in execution:
         outputs = await _missing_outputs(io, execution_id)
     return FlowExecution(
@@ -120,11 +108,10 @@ async def _missing_outputs(io: IO, execution_id: str) -> dict[str, Any] | None:
     if not io.server.has_outputs_apart:
         return {}
     try:
-        return await outputs_apart(io, execution_id, within=LONGEST_ASKING, once=True)
+        return await outputs_apart(io, execution_id, **BRIEFLY)
     except Exception as error:  # noqa: BLE001  # a mock's too; nothing costs the result
-        # Only the texts of our own errors are known to hold no secret.
-        why = error if isinstance(error, KestraError) else type(error).__name__
-        logger.warning("The outputs of execution %s could not be fetched: %s", execution_id, why)
+        text = "The outputs of execution %s could not be fetched: %s"
+        logger.warning(text, execution_id, harmless(error))
         return None
 
 
@@ -146,8 +133,8 @@ async def get_outputs(io: IO, execution_id: str, task_id: str | None) -> dict[st
     """Return the outputs of a flow, or of one of its tasks."""
     execution = await poll(io, execution_id)
     if task_id is not None:
-        return await _task_outputs(io, execution_id, task_id, task_runs_of(execution))
-    shown = outputs_in(execution)
+        return await _task_outputs(io, execution_id, task_id, parsing.task_runs_of(execution))
+    shown = parsing.outputs_in(execution)
     if shown is not None or not io.server.has_outputs_apart:
         return shown or {}
     return await outputs_apart(io, execution_id)
@@ -182,8 +169,8 @@ async def _in_loops(
     for child in children:
         child_id = str(child.get("id"))
         iteration = await poll(io, child_id)
-        value = loop_of(iteration) or loop_of(child)
-        for run in task_runs_of(iteration):
+        value = parsing.loop_of(iteration) or parsing.loop_of(child)
+        for run in parsing.task_runs_of(iteration):
             if run.task == task_id:
                 found[value] = (child_id, run)
     if not found:
@@ -208,7 +195,7 @@ async def get_metrics(io: IO, execution_id: str) -> list[Metric]:
     url = io.server.url("metrics/{execution_id}", execution_id=execution_id)
     query = {"page": 1, "size": _PAGE}
     found = [each async for each in results(io, url, query, "the metrics")]
-    return metrics_of({"results": found})
+    return parsing.metrics_of({"results": found})
 
 
 async def stored_entries(
@@ -223,7 +210,7 @@ async def stored_entries(
 
 
 def _entries_in(response: Response, url: str, min_level: str) -> list[LogEntry]:
-    return log_entries(json_of(response, list, "get", url), min_level)
+    return parsing.log_entries(json_of(response, list, "get", url), min_level)
 
 
 async def _logged_errors(io: IO, execution_id: str, wait: float) -> list[LogEntry]:
@@ -234,9 +221,7 @@ async def _logged_errors(io: IO, execution_id: str, wait: float) -> list[LogEntr
     end = io.clock.now() + wait
     try:
         while True:
-            entries = await stored_entries(
-                io, execution_id, "ERROR", within=LONGEST_ASKING, once=True
-            )
+            entries = await stored_entries(io, execution_id, "ERROR", **BRIEFLY)
             if entries or io.clock.now() + _ERRORS_AGAIN > end:
                 return entries
             await io.sleep(_ERRORS_AGAIN)

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import has_milliseconds, log_entries, run_ends_of, whole_state
-from kestra._rules.pages import LONGEST_ASKING, learn_configuration
+from kestra._rules.pages import BRIEFLY, learn_configuration
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import stored_entries
 from kestra.exceptions import APIError, KestraError
@@ -106,7 +106,7 @@ class _Counts:
                 if all(each.get("executionId") == self.execution_id for each in results):
                     return total, log_entries(results)
                 server.has_log_search = False
-        entries = await stored_entries(self.io, self.execution_id, within=LONGEST_ASKING, once=True)
+        entries = await stored_entries(self.io, self.execution_id, **BRIEFLY)
         return len(entries), entries
 
     async def all_until(self, end: datetime) -> _Count:
@@ -140,7 +140,7 @@ class _Counts:
 
     async def _search(self, asked: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         url = self.io.server.url("logs/search")
-        response = await self.io.request("get", url, params=asked, within=LONGEST_ASKING, once=True)
+        response = await self.io.request("get", url, params=asked, **BRIEFLY)
         body = json_of(response, dict, "get", url)
         results, total = body.get("results"), body.get("total")
         if not isinstance(total, int) or not isinstance(results, list):
@@ -149,16 +149,7 @@ class _Counts:
 
 
 class Settling:
-    """Finds out when the log of an execution that has ended is complete.
-
-    Attributes:
-        complete: True once the end of the log is known; None if it no longer grows but nothing
-            marks the end, or if nothing can be known; False if it may lack something.
-        why: Why it may.
-        is_known: Whether anything could be known.
-        pending: Whether the count has to be asked for again.
-        not_stored: Entries that were reported, and that the server has not stored.
-    """
+    """Finds out when the log of an execution that has ended is complete."""
 
     def __init__(
         self, io: IO, execution_id: str, execution: dict[str, Any], log_settle: float
@@ -166,9 +157,11 @@ class Settling:
         self.io = io
         self.execution_id = execution_id
         self.limit = 0.0 if io.has_own_log else log_settle
+        # True once the end of the log is known; None if it no longer grows but nothing marks the
+        # end, or if nothing can be known; False if it may lack something, and why.
         self.complete: bool | None = None
         self.why = ""
-        self.not_stored: list[LogEntry] = []
+        self.not_stored: list[LogEntry] = []  # of those that were reported
         self._begin = io.clock.now()
         self._age = 0.0
         end, offset = whole_state(execution).end, io.server.offset
@@ -178,7 +171,7 @@ class Settling:
         self._last = max(((end, run_id) for run_id, end in run_ends_of(execution)), default=None)
         # Without the end of a task run, it is the response of a mock, or no task has run.
         self.is_known = self.limit > 0 and self._last is not None and self._age <= _OLD
-        self.pending = self.is_known
+        self.pending = self.is_known  # the count has to be asked for again
         self._own = _Count()
         self._is_near = False
         self._fetches = 0

@@ -90,12 +90,7 @@ def is_transient(error: Exception | None) -> bool:
 
 
 class Wait:
-    """A wait for one execution: polls that tolerate what passes.
-
-    Attributes:
-        end: When the timeout is over. From then on, it is no error that no response comes.
-        execution: As it was last polled.
-    """
+    """A wait for one execution: polls that tolerate what passes."""
 
     def __init__(
         self, execution_id: str, options: Options, begin: float, *, exists: bool = False
@@ -104,6 +99,7 @@ class Wait:
         self.execution_id = execution_id
         self.options = options
         self.begin = begin
+        # From then on, it is no error that no response comes.
         self.end = math.inf if options.timeout is None else begin + options.timeout
         # 2.0.0 first polled after `poll_interval`: a new execution is known by then.
         grace = max(options.poll_interval, _CREATION_GRACE) if options.grace else 0
@@ -111,7 +107,7 @@ class Wait:
         # Pages in a row; one that has created the execution is a server of Kestra.
         self._pages = 0 if exists else _MOST_PAGES
         self._logged: set[str] = set()
-        self.execution: dict[str, Any] | None = None
+        self.execution: dict[str, Any] | None = None  # as it was last polled
 
     def within(self, io: IO) -> float:
         """Return how long a request may take: until the end, or a little more for the last one."""
@@ -146,14 +142,20 @@ class Wait:
 
     async def timed_out(self, io: IO, state: str | None) -> ExecutionTimeout:
         """Return the error for an execution that has not ended in time; it may be killed now."""
-        timeout, kills = self.options.timeout, self.options.kill_on_timeout
-        text = f"execution {self.execution_id} has not ended after {timeout:g} s"
+        execution_id, timeout, killed = self.execution_id, self.options.timeout, False
+        text = f"execution {execution_id} has not ended after {timeout:g} s"
         text += "" if state is None else f"; its last state is {state}"
-        killed = kills and await _killed(io, self.execution_id)
-        if kills:
-            text += "; it is being killed" if killed else "; it could not be killed"
+        if self.options.kill_on_timeout:
+            try:
+                await act(io, "delete", execution_id, "kill", within=_LONGEST_KILL)
+            except (APIError, FailedExponentialBackoff) as error:
+                logger.warning("Execution %s could not be killed: %s", execution_id, error)
+                text += "; it could not be killed"
+            else:
+                killed = True
+                text += "; it is being killed"
         return ExecutionTimeout(
-            text, execution_id=self.execution_id, state=state, timeout=timeout, killed=killed
+            text, execution_id=execution_id, state=state, timeout=timeout, killed=killed
         )
 
 
@@ -182,12 +184,3 @@ def log_state(execution_id: str, state: str) -> None:
         logger.warning("Execution %s is paused, until someone resumes it", execution_id)
     elif state not in OTHER_STATES:
         logger.warning("Execution %s is in an unknown state: %s", execution_id, state)
-
-
-async def _killed(io: IO, execution_id: str) -> bool:
-    try:
-        await act(io, "delete", execution_id, "kill", within=_LONGEST_KILL)
-    except (APIError, FailedExponentialBackoff) as error:
-        logger.warning("Execution %s could not be killed: %s", execution_id, error)
-        return False
-    return True

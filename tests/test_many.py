@@ -229,7 +229,7 @@ def test_a_recorded_search_for_another_flow_is_not_understood(index):
 def running(created, execution_id="a"):
     request = ExecutionRequest("company.team", "report")
     wait = Wait(execution_id, Options(poll_interval=1, log_settle=0), created)
-    return Running(request, None, START, wait, created)
+    return Running(request, START, wait, created)
 
 
 @pytest.mark.parametrize(

@@ -37,29 +37,21 @@ class Running:
     """An execution that was created, and has not ended as far as is known."""
 
     request: ExecutionRequest
-    url: str | None
     start: datetime | None  # when it was created, by the server's clock
     wait: Wait  # begins then, by the clock of the call, and polls it by itself
     shown: float  # when a response last showed it, by that clock
     ended: bool = False  # a response showed that it has
     key: Hashable = None  # of its batch
 
-    @property
-    def execution_id(self) -> str:
-        return self.wait.execution_id
-
     async def poll(self, io: IO) -> dict[str, Any] | None:
         """Poll it; `None` if it is not known yet, or not before its timeout."""
-        with naming(self.execution_id):
+        with naming(self.wait.execution_id):
             return await self.wait.poll(io)
 
     async def finish(self, shown: dict[str, Any], io: IO) -> FlowExecution:
         """Return its result, where a poll showed that it has ended."""
-        options, request = self.wait.options, self.request
-        with naming(self.execution_id):
-            return await executing.ended(
-                io, self.execution_id, shown, options, request=request, url=self.url
-            )
+        with naming(self.wait.execution_id):
+            return await executing.ended(io, self.wait, shown)
 
     async def finish_found(self, shown: dict[str, Any], io: IO) -> FlowExecution:
         """Return its result, where a search showed that it has ended.
@@ -87,8 +79,8 @@ class Running:
 async def create(request: ExecutionRequest, options: Options, io: IO) -> Running:
     created, url = await executing.create(io, request, options)
     now = io.clock.now()
-    wait = Wait(created["id"], options, now, exists=True)
-    return Running(request, url, start_of(created), wait, now)
+    wait = Wait(created["id"], options, now, request, url)
+    return Running(request, start_of(created), wait, now)
 
 
 @dataclass(eq=False, slots=True)
@@ -111,7 +103,7 @@ class Batch:
     def search(self) -> Search:
         first = next(iter(self.members)).request
         starts = [each.start for each in self.members if each.start is not None]
-        ids = frozenset(each.execution_id for each in self.members)
+        ids = frozenset(each.wait.execution_id for each in self.members)
         return Search(str(first.namespace), str(first.flow), min(starts), ids)
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.forms import creation_of
 from kestra._api.models import FlowExecution
 from kestra._api.parsing import body_of
-from kestra._rules import following, waiting
+from kestra._rules import following
 from kestra._rules import log as logs
 from kestra._rules.attempts import annotate
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import result
 from kestra._rules.settling import Settling
+from kestra._rules.waiting import Wait, until_ended
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -47,17 +48,14 @@ async def wait(
     url: str | None = None,
 ) -> FlowExecution:
     """Wait until an execution has ended, whoever started it; its URL is known of one's own."""
-    exists, settling = url is not None, None
+    wait = Wait(execution_id, options, io.clock.now(), request, url)
+    settling = None
     try:
         if options.follows:
-            execution, settling = await following.until_ended(
-                io, execution_id, options, exists=exists
-            )
+            execution, settling = await following.until_ended(io, wait)
         else:
-            execution = await waiting.until_ended(io, execution_id, options, exists=exists)
-        return await ended(
-            io, execution_id, execution, options, request=request, url=url, settling=settling
-        )
+            execution = await until_ended(io, wait)
+        return await ended(io, wait, execution, settling)
     except BaseException as error:  # that says which execution it has left behind
         if isinstance(error, KestraError):
             error.execution_id = execution_id
@@ -90,17 +88,11 @@ async def create(
     return created, address
 
 
-async def ended(  # noqa: PLR0913  # what is known of it
-    io: IO,
-    execution_id: str,
-    execution: dict[str, Any],
-    options: Options,
-    *,
-    request: ExecutionRequest | None,
-    url: str | None,
-    settling: Settling | None = None,
+async def ended(
+    io: IO, wait: Wait, execution: dict[str, Any], settling: Settling | None = None
 ) -> FlowExecution:
     """Return the result of an execution that has ended, as it was shown last."""
+    execution_id, options, request = wait.execution_id, wait.options, wait.request
     state = execution["state"]["current"]
     level = _LEVELS.get(state, logging.WARNING)
     name = execution_id
@@ -113,7 +105,8 @@ async def ended(  # noqa: PLR0913  # what is known of it
         log, complete = await logs.fetch(settling)
     # Where there is a log, what was logged as ERROR is stored by now.
     is_unexplained = log is None and state == "FAILED"
-    patience = min(options.log_settle, _ERRORS_SETTLE) if is_unexplained else 0
+    seconds = min(options.log_settle, _ERRORS_SETTLE) if is_unexplained else 0
+    url = wait.url
     return await result(
-        io, execution_id, execution, url=url, log=log, complete=complete, wait_for_errors=patience
+        io, execution_id, execution, url=url, log=log, complete=complete, wait_for_errors=seconds
     )

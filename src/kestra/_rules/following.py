@@ -27,16 +27,14 @@ logger = logging.getLogger("kestra")
 _LAST_WORDS = 0.5  # seconds of quiet after which a stream of the log is given up
 
 
-async def until_ended(
-    io: IO, execution_id: str, options: Options, *, exists: bool
-) -> tuple[dict[str, Any], Settling | None]:
+async def until_ended(io: IO, wait: Wait) -> tuple[dict[str, Any], Settling | None]:
     """Follow an execution until it has ended, and call `on_log` and `on_state`.
 
     Returns:
         The execution as it was shown last, and what is known of its log.
     """
-    min_level = None if options.on_log is None else "TRACE"
-    follower = _Follower(io, execution_id, options, min_level, exists=exists)
+    options = wait.options
+    follower = _Follower(io, wait, None if options.on_log is None else "TRACE")
     async with aclosing(follower.events()) as events:
         async for event in events:
             if isinstance(event, StateChange):
@@ -52,7 +50,7 @@ async def events(
     io: IO, execution_id: str, options: Options, min_level: str
 ) -> AsyncGenerator[Change, None]:
     """Yield what happens in an execution, whoever started it, until it has ended."""
-    follower = _Follower(io, execution_id, options, min_level)
+    follower = _Follower(io, Wait(execution_id, options, io.clock.now()), min_level)
     with naming(execution_id):
         async with aclosing(follower.events()) as changes:
             async for change in changes:
@@ -60,20 +58,11 @@ async def events(
 
 
 class _Follower:
-    def __init__(
-        self,
-        io: IO,
-        execution_id: str,
-        options: Options,
-        min_level: str | None,
-        *,
-        exists: bool = False,
-    ) -> None:
-        """Begin; no entries are reported without a `min_level`."""
-        wait = Wait(execution_id, options, io.clock.now(), exists=exists)
+    """Follows an execution; without a `min_level`, no entries of its log."""
+
+    def __init__(self, io: IO, wait: Wait, min_level: str | None) -> None:
         self._io = io
         self._wait = wait
-        self._exists = exists
         self._states = States(io, wait)
         self._log = None if min_level is None else Log(io, wait, min_level)
         # The log comes first: what is logged after the states are shown is in its stream then.
@@ -105,7 +94,7 @@ class _Follower:
             log_state(self._wait.execution_id, change.state)
 
     def _stages(self) -> Iterator[AsyncGenerator[Change, None]]:
-        if not self._exists:
+        if not self._wait.was_created:
             yield self._poll()
         while not self._states.ended:
             yield self._step() if self._left > 0 else self._poll(is_last=True)

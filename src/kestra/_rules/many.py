@@ -108,7 +108,9 @@ class _Executor:
         self._polls.begin(now)
         while self._todo and self._jobs < self._connections:
             self._start(*self._todo.popleft())
-        while self._jobs < self._connections and self._taken < self._slots and self._requests:
+        while self._jobs < self._connections and self._taken < self._slots:
+            if self._requests is None:
+                break
             self._read(self._requests)
 
     async def wait(self) -> None:
@@ -163,8 +165,8 @@ class _Executor:
         elif self._waits:
             self._polls.add(execution)
         else:
-            url = execution.url
-            started = FlowExecution(execution.execution_id, "STARTED", None, None, url=url)
+            wait = execution.wait
+            started = FlowExecution(wait.execution_id, "STARTED", None, None, url=wait.url)
             self._hand_out(execution, started, None)
 
     # --- ending ---
@@ -183,18 +185,16 @@ class _Executor:
     def _hand_out(
         self, execution: Running, result: FlowExecution | None, error: Exception | None
     ) -> None:
-        self.ready.append(
-            ExecutionOutcome(execution.request, result, error, execution.execution_id)
-        )
+        execution_id = execution.wait.execution_id
+        self.ready.append(ExecutionOutcome(execution.request, result, error, execution_id))
 
     async def report_left(self, error: BaseException) -> None:
         end = self._io.clock.now() + _LAST_RESPONSES
         with suppress(BaseException):  # `error` is raised, and says what is known
             while self._creating and self._io.clock.now() < end:
                 await self.handle_one(end - self._io.clock.now())
-        left = [
-            each.execution_id for each in (*self._polls.running, *self._ending) if not each.ended
-        ]
+        running = (*self._polls.running, *self._ending)
+        left = [each.wait.execution_id for each in running if not each.ended]
         for outcome in self.ready:
             has_ended = outcome.result is not None and outcome.result.status in TERMINAL_STATES
             if outcome.execution_id is not None and not has_ended:

@@ -123,10 +123,11 @@ class Polls:
         self._unanswered = 0
         now = self._io.clock.now()
         for execution in list(batch.members):
-            shown = pages.shown.get(execution.execution_id)
+            execution_id = execution.wait.execution_id
+            shown = pages.shown.get(execution_id)
             if shown is not None:
                 self._show(execution, shown, execution.finish_found)
-            elif execution.execution_id in pages.ids and now - execution.shown >= _UNSEEN:
+            elif execution_id in pages.ids and now - execution.shown >= _UNSEEN:
                 self._leave(execution)
                 self._join(execution, execution, now)
         self._plan(batch)

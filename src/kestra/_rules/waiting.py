@@ -24,6 +24,7 @@ from kestra.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kestra._api.requests import ExecutionRequest
     from kestra._rules.io import IO
 
 logger = logging.getLogger("kestra")
@@ -93,21 +94,32 @@ class Wait:
     """A wait for one execution: polls that tolerate what passes."""
 
     def __init__(
-        self, execution_id: str, options: Options, begin: float, *, exists: bool = False
+        self,
+        execution_id: str,
+        options: Options,
+        begin: float,
+        request: ExecutionRequest | None = None,
+        url: str | None = None,
     ) -> None:
-        """Begin; `exists` says that the server has just created the execution."""
+        """Begin; a request and a URL say that the server has just created the execution."""
         self.execution_id = execution_id
         self.options = options
         self.begin = begin
+        self.request = request
+        self.url = url
         # From then on, it is no error that no response comes.
         self.end = math.inf if options.timeout is None else begin + options.timeout
         # 2.0.0 first polled after `poll_interval`: a new execution is known by then.
         grace = max(options.poll_interval, _CREATION_GRACE) if options.grace else 0
         self._known_by = begin + grace
         # Pages in a row; one that has created the execution is a server of Kestra.
-        self._pages = 0 if exists else _MOST_PAGES
+        self._pages = 0 if self.was_created else _MOST_PAGES
         self._logged: set[str] = set()
         self.execution: dict[str, Any] | None = None  # as it was last polled
+
+    @property
+    def was_created(self) -> bool:
+        return self.url is not None
 
     def within(self, io: IO) -> float:
         """Return how long a request may take: until the end, or a little more for the last one."""
@@ -159,14 +171,11 @@ class Wait:
         )
 
 
-async def until_ended(
-    io: IO, execution_id: str, options: Options, *, exists: bool
-) -> dict[str, Any]:
+async def until_ended(io: IO, wait: Wait) -> dict[str, Any]:
     """Wait until an execution has ended, and return it as last polled."""
-    begin = now = io.clock.now()
-    wait = Wait(execution_id, options, begin, exists=exists)
+    now = wait.begin
     while True:
-        pause = next_pause(options.poll_interval, now - begin)
+        pause = next_pause(wait.options.poll_interval, now - wait.begin)
         await io.sleep(min(pause, max(wait.end - now, 0)))
         await wait.poll(io)
         state = state_of(wait.execution)

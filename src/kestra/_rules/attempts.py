@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.parsing import body_of, header_of
+from kestra._api.parsing import body_of
 from kestra._rules import problems
 from kestra._rules.creation import (
     DISAPPEARED,
@@ -163,12 +163,6 @@ class _Sending:
         status = status_of(outcome)
         return not is_retried(self._policy, self._request.method, status) or is_too_big(outcome)
 
-    def _next(self, outcome: Response | Failure) -> tuple[urllib3.Retry | None, float]:
-        if isinstance(outcome, Failure):
-            return next_attempt(self._policy, unsent=outcome.unsent)
-        retry_after = header_of(outcome, "Retry-After")
-        return next_attempt(self._policy, status=status_of(outcome), retry_after=retry_after)
-
     async def _is_found(self, outcome: Response | Failure) -> bool:
         """Pause, and search for the execution where there is a doubt, until it can be sent again.
 
@@ -178,7 +172,7 @@ class _Sending:
         doubt = doubt_after(self._request, outcome)
         is_stand_in = isinstance(outcome, Failure) and outcome.stand_in
         while True:
-            policy, seconds = self._next(outcome)
+            policy, seconds = next_attempt(self._policy, outcome)
             searching = doubt is not Doubt.NONE and self._sought is not None
             if searching:
                 await pause(self._io, self._request, outcome, seconds)
@@ -191,20 +185,20 @@ class _Sending:
             if step is Step.ADOPT:
                 return True
             if policy is None or step is Step.GIVE_UP or self._io.left(self._request.until) <= 0:
-                raise self._failed(outcome)
+                raise self._failed(outcome, doubt)
             self._policy = policy
             if step is Step.SEND:
                 return False
 
     async def _concluded(self, outcome: Response | Failure) -> Response:
         """Return the response, or raise the error that it is."""
+        doubt = doubt_after(self._request, outcome)
         if isinstance(outcome, Failure):
             if outcome.quotes_argument:
                 raise problems.invalid(self._request, outcome.error)
             if not outcome.is_network:
                 raise outcome.error
-            raise self._failed(outcome)
-        doubt = doubt_after(self._request, outcome)
+            raise self._failed(outcome, doubt if self._request.once else Doubt.NONE)
         fine = problems.is_fine(self._request, outcome)
         if fine and self._sought is not None and not _has_id(outcome):
             doubt = Doubt.ANSWERED
@@ -243,7 +237,7 @@ class _Sending:
             )
             if not is_open or is_last or self._io.left(self._request.until) <= 0:
                 return
-            policy, seconds = self._next(outcome)
+            policy, seconds = next_attempt(self._policy, outcome)
             is_last, self._policy = policy is None, policy or self._policy
             await pause(self._io, self._request, outcome, seconds)
 
@@ -253,14 +247,7 @@ class _Sending:
         logger.warning("%s: the response was lost, but the execution exists: %s", name, found["id"])
         return self._io.adopted(self._request, found)
 
-    def _failed(
-        self, outcome: Response | Failure, doubt: Doubt | None = None
-    ) -> FailedExponentialBackoff:
-        """Return the error for the end of all attempts."""
-        if doubt is None:
-            doubt = doubt_after(self._request, outcome)
-            if isinstance(outcome, Failure) and outcome.final and not self._request.once:
-                doubt = Doubt.NONE
+    def _failed(self, outcome: Response | Failure, doubt: Doubt) -> FailedExponentialBackoff:
         return problems.failed(self._request, outcome, self._attempts, *self._uncertain(doubt))
 
     def _uncertain(self, doubt: Doubt) -> tuple[Creation | None, bool]:

@@ -55,7 +55,7 @@ async def fetch(io: IO, url: str, to: Path, **arguments: Any) -> None:
     policy, attempts = request.settings.policy or default_policy(), 0
     while (failure := await io.save(url, to, **arguments)) is not None:
         attempts += 1
-        spent, seconds = next_attempt(policy)
+        spent, seconds = next_attempt(policy, failure)
         if spent is None or failure.final:
             raise problems.failed(request, failure, attempts)
         policy = spent

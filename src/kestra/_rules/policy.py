@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, ProtocolError
+
+from kestra._api.parsing import header_of
+from kestra._rules.io import Failure
+from kestra._rules.problems import status_of
+
+if TYPE_CHECKING:
+    from kestra._rules.io import Response
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _ATTEMPTS = 5
@@ -57,33 +64,30 @@ def is_retried(policy: urllib3.Retry, method: str, status: int) -> bool:
 
 
 def next_attempt(
-    policy: urllib3.Retry,
-    *,
-    status: int | None = None,
-    retry_after: str | None = None,
-    unsent: bool = False,
+    policy: urllib3.Retry, outcome: Response | Failure
 ) -> tuple[urllib3.Retry | None, float]:
     """Return the policy for the next attempt, `None` if this was the last, and the pause after it.
 
-    The policy counts attempts without a status by themselves, and `unsent` ones again.
+    A policy counts attempts without a response by themselves, and so those without a connection.
     """
     response = error = None
-    if status is not None:
-        response = urllib3.HTTPResponse(status=status)
+    if isinstance(outcome, Failure):
+        error = ConnectTimeoutError() if outcome.unsent else ProtocolError()
     else:
-        error = ConnectTimeoutError() if unsent else ProtocolError()
+        response = urllib3.HTTPResponse(status=status_of(outcome))
     try:
         # Which methods may be repeated is decided here, not by the policy.
         spent = policy.new(allowed_methods=None).increment("", "", response=response, error=error)
     except HTTPError:
         return None, 0.0
-    pause = _asked_for(policy, retry_after) or spent.get_backoff_time()
+    pause = _asked_for(policy, outcome) or spent.get_backoff_time()
     is_last = isinstance(spent, PublishedRetry) and not spent.total
     return (None if is_last else spent.new(allowed_methods=policy.allowed_methods)), pause
 
 
-def _asked_for(policy: urllib3.Retry, retry_after: str | None) -> float:
+def _asked_for(policy: urllib3.Retry, outcome: Response | Failure) -> float:
     """Return the pause that the server asks for in seconds, zero for none."""
+    retry_after = header_of(outcome, "Retry-After")
     if retry_after is None or not policy.respect_retry_after_header:
         return 0.0
     try:

@@ -118,29 +118,22 @@ async def resume(io: IO, execution_id: str, inputs: Mapping[str, Any] | None) ->
 
 
 async def restart(io: IO, execution_id: str, revision: int | None) -> str:
-    """Run a failed execution again, and return the id of the execution that runs."""
     query = {} if revision is None else {"revision": checked_revision(revision)}
     restarted = await act_once(io, execution_id, "restart", query, revision is not None)
     return restarted or execution_id
 
 
 async def replay(io: IO, execution_id: str, task_run_id: str | None, revision: int | None) -> str:
-    """Run an execution again as a new one, and return the new id."""
     query = {} if revision is None else {"revision": checked_revision(revision)}
     if task_run_id is not None:
-        query["taskRunId"] = checked_run_id(task_run_id)
+        if not isinstance(task_run_id, str):
+            raise TypeError(f"task_run_id must be a string, not {type(task_run_id).__name__}")
+        if not task_run_id:
+            raise ValueError("task_run_id must not be empty")
+        query["taskRunId"] = task_run_id
     return str(await act_once(io, execution_id, "replay", query, needs_id=True))
 
 
 async def set_labels(io: IO, execution_id: str, labels: Mapping[str, Any]) -> None:
-    """Add labels to an execution that has ended."""
     pairs = [{"key": k, "value": v} for k, v in checked_labels(labels).items()]
     await act(io, "post", execution_id, "labels", json=pairs)
-
-
-def checked_run_id(task_run_id: Any) -> str:
-    if not isinstance(task_run_id, str):
-        raise TypeError(f"task_run_id must be a string, not {type(task_run_id).__name__}")
-    if not task_run_id:
-        raise ValueError("task_run_id must not be empty")
-    return task_run_id

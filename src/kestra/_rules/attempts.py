@@ -164,11 +164,7 @@ class _Sending:
         return not is_retried(self._policy, self._request.method, status) or is_too_big(outcome)
 
     async def _is_found(self, outcome: Response | Failure) -> bool:
-        """Pause, and search for the execution where there is a doubt, until it can be sent again.
-
-        Raises:
-            FailedExponentialBackoff: It cannot, and nothing was found.
-        """
+        """Pause, and search where there is a doubt; return False if it is to be sent again."""
         doubt = doubt_after(self._request, outcome)
         is_stand_in = isinstance(outcome, Failure) and outcome.stand_in
         while True:
@@ -242,7 +238,6 @@ class _Sending:
             await pause(self._io, self._request, outcome, seconds)
 
     def _adopted(self) -> Response:
-        """Return the execution that was found, as the response to its creation."""
         name, found = problems.name_of(self._request), self._found
         logger.warning("%s: the response was lost, but the execution exists: %s", name, found["id"])
         return self._io.adopted(self._request, found)

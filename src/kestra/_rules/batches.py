@@ -13,7 +13,7 @@ from kestra._api.parsing import start_of, state_of
 from kestra._rules import executing
 from kestra._rules.problems import page_of
 from kestra._rules.reading import naming
-from kestra._rules.waiting import Wait, next_pause
+from kestra._rules.waiting import next_pause
 from kestra.exceptions import APIError, FailedExponentialBackoff
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kestra._api.models import FlowExecution
     from kestra._api.requests import ExecutionRequest
     from kestra._rules.io import IO
-    from kestra._rules.waiting import Options
+    from kestra._rules.waiting import Options, Wait
 
 logger = logging.getLogger("kestra")
 
@@ -77,10 +77,8 @@ class Running:
 
 
 async def create(request: ExecutionRequest, options: Options, io: IO) -> Running:
-    created, url = await executing.create(io, request, options)
-    now = io.clock.now()
-    wait = Wait(created["id"], options, now, request, url)
-    return Running(request, start_of(created), wait, now)
+    wait, created = await executing.create(io, request, options)
+    return Running(request, start_of(created), wait, shown=wait.begin)
 
 
 @dataclass(eq=False, slots=True)
@@ -123,7 +121,6 @@ class Search:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What to ask for, by field."""
         # Some databases keep less of a time than the response to the creation shows.
         start = (self.start - timedelta(seconds=1)).astimezone(timezone.utc)
         since = start.strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -68,7 +68,6 @@ class Channel(ABC):
 
     @property
     def due(self) -> float:
-        """When there is something to do next."""
         return min(self.polls_at, math.inf if self.stream else self._opens_at)
 
     async def tend(self) -> Sequence[Change]:
@@ -264,7 +263,6 @@ class Log(Channel):
 
 
 def _json(text: str) -> Any:
-    """Return what a text says, `None` if it is not valid JSON."""
     try:
         return json.loads(text)
     except ValueError:

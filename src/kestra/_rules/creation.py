@@ -56,8 +56,6 @@ class Finding(Enum):
 
 
 class Step(Enum):
-    """What to do next."""
-
     ADOPT = "hand out the execution that was found"
     SEND = "send the request again"
     SEARCH = "search again"

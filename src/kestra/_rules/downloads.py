@@ -36,7 +36,6 @@ async def download(io: IO, execution_id: str, uri: str, to: str | os.PathLike[st
 
 
 def _target(uri: object, to: str | os.PathLike[str]) -> Path:
-    """Return the file to write, if a file of the storage can be saved there."""
     if not isinstance(uri, str):
         raise TypeError(f"uri must be a string, not {type(uri).__name__}")
     if not uri.startswith(_STORAGE):

@@ -34,40 +34,37 @@ async def execute(
     io: IO, request: ExecutionRequest, options: Options, *, waits: bool
 ) -> FlowExecution:
     """Create an execution and, if it is to be waited for, poll until it has ended."""
-    created, url = await create(io, request, options)
+    wait, _ = await create(io, request, options)
     if not waits:
-        return FlowExecution(created["id"], "STARTED", None, None, url=url)
-    return await wait(io, created["id"], options, request, url)
+        return FlowExecution(wait.execution_id, "STARTED", None, None, url=wait.url)
+    return await _wait(io, wait)
 
 
-async def wait(
-    io: IO,
-    execution_id: str,
-    options: Options,
-    request: ExecutionRequest | None = None,
-    url: str | None = None,
-) -> FlowExecution:
-    """Wait until an execution has ended, whoever started it; its URL is known of one's own."""
-    wait = Wait(execution_id, options, io.clock.now(), request, url)
+async def wait(io: IO, execution_id: str, options: Options) -> FlowExecution:
+    """Wait until an execution has ended, whoever started it."""
+    return await _wait(io, Wait(execution_id, options, io.clock.now()))
+
+
+async def _wait(io: IO, wait: Wait) -> FlowExecution:
     settling = None
     try:
-        if options.follows:
+        if wait.options.follows:
             execution, settling = await following.until_ended(io, wait)
         else:
             execution = await until_ended(io, wait)
         return await ended(io, wait, execution, settling)
     except BaseException as error:  # that says which execution it has left behind
         if isinstance(error, KestraError):
-            error.execution_id = execution_id
-        url = url or io.server.address(io.shown)
-        annotate(error, f"Execution {execution_id}" + (f": {url}" if url else ""))
+            error.execution_id = wait.execution_id
+        url = wait.url or io.server.address(io.shown)
+        annotate(error, f"Execution {wait.execution_id}" + (f": {url}" if url else ""))
         raise
 
 
 async def create(
     io: IO, request: ExecutionRequest, options: Options
-) -> tuple[dict[str, Any], str | None]:
-    """Create an execution; return the response, which has an id, and where it is shown."""
+) -> tuple[Wait, dict[str, Any]]:
+    """Create an execution; return the wait for it, and the response."""
     namespace, flow = request.namespace, request.flow
     with ExitStack() as opened:
         from_inputs, idempotent = options.labels_from_inputs, options.idempotent
@@ -85,7 +82,7 @@ async def create(
     io.server.learn_creation(created)
     address = io.server.address({**created, "namespace": namespace, "flowId": flow})
     logger.info("Execution %s of %s.%s created: %s", created["id"], namespace, flow, address)
-    return created, address
+    return Wait(created["id"], options, io.clock.now(), request, address), created
 
 
 async def ended(

@@ -28,11 +28,7 @@ _LAST_WORDS = 0.5  # seconds of quiet after which a stream of the log is given u
 
 
 async def until_ended(io: IO, wait: Wait) -> tuple[dict[str, Any], Settling | None]:
-    """Follow an execution until it has ended, and call `on_log` and `on_state`.
-
-    Returns:
-        The execution as it was shown last, and what is known of its log.
-    """
+    """Follow an execution until it has ended, and call `on_log` and `on_state`."""
     options = wait.options
     follower = _Follower(io, wait, None if options.on_log is None else "TRACE")
     async with aclosing(follower.events()) as events:
@@ -72,7 +68,6 @@ class _Follower:
 
     @property
     def execution(self) -> dict[str, Any]:
-        """The execution as it was last shown."""
         return self._states.execution
 
     async def events(self) -> AsyncGenerator[Change, None]:
@@ -94,7 +89,7 @@ class _Follower:
             log_state(self._wait.execution_id, change.state)
 
     def _stages(self) -> Iterator[AsyncGenerator[Change, None]]:
-        if not self._wait.was_created:
+        if self._wait.url is None:  # else it has just been created
             yield self._poll()
         while not self._states.ended:
             yield self._step() if self._left > 0 else self._poll(is_last=True)
@@ -124,7 +119,6 @@ class _Follower:
             yield change
 
     async def _next(self, seconds: float) -> Sequence[Change]:
-        """Wait for the next event, and return what is new in it."""
         streams = {channel.stream: channel for channel in self._channels if channel.stream}
         if not streams:
             await self._io.sleep(seconds)

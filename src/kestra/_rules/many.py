@@ -136,7 +136,6 @@ class _Executor:
         self._io.start(job, then)
 
     def _read(self, requests: Iterator[Any]) -> None:
-        """Read one request, and begin to create what it asks for."""
         try:
             given = next(requests)
         except StopIteration:

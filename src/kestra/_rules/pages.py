@@ -52,7 +52,6 @@ async def ready(io: IO) -> None:
 
 
 async def address(io: IO, template: str, **names: object) -> str:
-    """Return the URL of a path, with the tenant that it needs."""
     io.server.url(template, **names)  # refuses what cannot be a name before anything is sent
     await ready(io)
     return io.server.url(template, **names)

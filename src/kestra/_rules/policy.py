@@ -36,7 +36,6 @@ def default_policy(attempts: int = _ATTEMPTS) -> PublishedRetry:
 
 
 def checked_policy(retries: Any) -> urllib3.Retry:
-    """Return the policy that the argument `retries` stands for."""
     if isinstance(retries, urllib3.Retry):
         return retries
     if isinstance(retries, bool) or not isinstance(retries, int):

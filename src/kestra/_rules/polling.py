@@ -72,7 +72,6 @@ class Polls:
         return min(dues, default=math.inf)
 
     def add(self, execution: Running) -> None:
-        """Poll an execution from now on."""
         self.running[execution] = None
         due = execution.wait.begin + next_pause(self._options.poll_interval, 0)
         key: Hashable = str(execution.request.namespace), str(execution.request.flow)
@@ -81,12 +80,10 @@ class Polls:
         self._join(execution, key, due)
 
     def remove(self, execution: Running) -> None:
-        """Poll an execution no more."""
         self._leave(execution)
         del self.running[execution]
 
     def begin(self, now: float) -> None:
-        """Begin the polls that are due."""
         for batch in [batch for batch in self._batches.values() if batch.due <= now]:
             self._poll(batch)
 
@@ -133,7 +130,6 @@ class Polls:
         self._plan(batch)
 
     def _search_failed(self, batch: Batch, error: Exception | None) -> None:
-        """Go on without a response to a search."""
         if is_transient(error):
             self._unanswered += 1
             if self._unanswered < _MOST_FAILURES:

@@ -59,7 +59,6 @@ def name_of(request: Request) -> str:
 
 
 def text_of(request: Request, outcome: Response | Failure) -> str:
-    """Return what came of an attempt, in words."""
     if isinstance(outcome, Failure):
         return _redacted(request, outcome.text) if outcome.stand_in else outcome.text
     status = status_of(outcome)
@@ -207,7 +206,6 @@ def body_text(response: Response) -> str:
 
 
 def is_fine(request: Request, response: Response) -> bool:
-    """Return True if a response is what was asked for."""
     redirects = request.arguments.get("allow_redirects", True)
     return status_of(response) < (300 if redirects else 400)
 
@@ -265,7 +263,6 @@ def _redacted(request: Request, text: Any) -> str:
 
 
 def _redirect_target(response: Response) -> str | None:
-    """Return where a redirect leads, without what may be secret in it; else `None`."""
     location = header_of(response, "Location") if status_of(response) in _REDIRECTS else None
     if location is None:
         return None

@@ -56,7 +56,6 @@ async def poll(
 
 
 async def get_execution(io: IO, execution_id: str) -> FlowExecution:
-    """Return an execution as it is now, without its log."""
     try:
         return await result(io, execution_id, await poll(io, execution_id))
     except KestraError as error:
@@ -130,7 +129,6 @@ async def outputs_apart(
 
 
 async def get_outputs(io: IO, execution_id: str, task_id: str | None) -> dict[str, Any]:
-    """Return the outputs of a flow, or of one of its tasks."""
     execution = await poll(io, execution_id)
     if task_id is not None:
         return await _task_outputs(io, execution_id, task_id, parsing.task_runs_of(execution))
@@ -191,7 +189,6 @@ async def _children(io: IO, execution_id: str) -> list[dict[str, Any]]:
 
 
 async def get_metrics(io: IO, execution_id: str) -> list[Metric]:
-    """Return the metrics that the tasks of an execution have sent."""
     url = io.server.url("metrics/{execution_id}", execution_id=execution_id)
     query = {"page": 1, "size": _PAGE}
     found = [each async for each in results(io, url, query, "the metrics")]

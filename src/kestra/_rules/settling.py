@@ -256,7 +256,6 @@ class Settling:
         return self.pending
 
     def warn(self) -> None:
-        """Warn if the log may be incomplete."""
         if self.complete is False:
             text = "The log of execution %s may be incomplete: %s"
             logger.warning(text, self.execution_id, self.why)

@@ -113,13 +113,9 @@ class Wait:
         grace = max(options.poll_interval, _CREATION_GRACE) if options.grace else 0
         self._known_by = begin + grace
         # Pages in a row; one that has created the execution is a server of Kestra.
-        self._pages = 0 if self.was_created else _MOST_PAGES
+        self._pages = 0 if url is not None else _MOST_PAGES
         self._logged: set[str] = set()
         self.execution: dict[str, Any] | None = None  # as it was last polled
-
-    @property
-    def was_created(self) -> bool:
-        return self.url is not None
 
     def within(self, io: IO) -> float:
         """Return how long a request may take: until the end, or a little more for the last one."""
@@ -172,7 +168,6 @@ class Wait:
 
 
 async def until_ended(io: IO, wait: Wait) -> dict[str, Any]:
-    """Wait until an execution has ended, and return it as last polled."""
     now = wait.begin
     while True:
         pause = next_pause(wait.options.poll_interval, now - wait.begin)

@@ -109,9 +109,6 @@ class Wait:
         self.url = url
         # From then on, it is no error that no response comes.
         self.end = math.inf if options.timeout is None else begin + options.timeout
-        # 2.0.0 first polled after `poll_interval`: a new execution is known by then.
-        grace = max(options.poll_interval, _CREATION_GRACE) if options.grace else 0
-        self._known_by = begin + grace
         # Pages in a row; one that has created the execution is a server of Kestra.
         self._pages = 0 if url is not None else _MOST_PAGES
         self._logged: set[str] = set()
@@ -126,7 +123,9 @@ class Wait:
         try:
             self.execution = await poll(io, self.execution_id, within=self.within(io))
         except NotFound:
-            if io.clock.now() >= self._known_by:
+            # 2.0.0 first polled after `poll_interval`: a new execution is known by then.
+            grace = max(self.options.poll_interval, _CREATION_GRACE) if self.options.grace else 0
+            if io.clock.now() >= self.begin + grace:
                 raise
         except MalformedResponse:
             self._pages += 1

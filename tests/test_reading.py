@@ -23,6 +23,7 @@ from loopback import (
 from rest import exchanges
 
 from kestra import Flow, FlowExecution, LogEntry, Metric
+from kestra._rules import pages
 from kestra.exceptions import (
     ConnectionFailed,
     ExecutionFailed,
@@ -189,7 +190,7 @@ def test_a_mock_of_responses_without_error_entries(slept, more):
 
 def test_an_explanation_that_hangs_is_not_waited_for(server, flow, routes, monkeypatch):
     """The result is there after ten seconds at the latest, whatever `request_timeout` is."""
-    monkeypatch.setattr("kestra._rules.reading.LONGEST_ASKING", 0.2)
+    monkeypatch.setitem(pages.BRIEFLY, "within", 0.2)
     flow.request_timeout = 60
     routes["GET /api/v1/executions/id1"] = as_json(execution("FAILED", taskRunList=[FAILED_RUN]))
     server.upset("GET /api/v1/logs", hang)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kestra._api.parsing import checked_level
 from kestra._api.requests import ExecutionRequest
 from kestra._client.connection import Connection
-from kestra._rules import actions, downloads, executing, following, many, reading
+from kestra._rules import actions, downloads, executing, following, log, many, reading
 from kestra._rules.reading import naming
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ class AsyncFlow(Connection):
         self, execution_id: str, *, min_level: str = "TRACE"
     ) -> AsyncGenerator[LogEntry, None]:
         """As `Flow.iter_logs`, for `async for`; the requests are made when it begins."""
-        log = self._of(following.get_log, execution_id, self._options(), min_level)
-        for entry in await log:
+        options = self._options()
+        for entry in await self._of(log.get_log, execution_id, options, min_level):
             yield entry
 
     async def download(self, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:

@@ -9,7 +9,7 @@ from kestra._api.requests import ExecutionOutcome, ExecutionRequest
 from kestra._client.connection import Connection
 from kestra._http.blocking import make_request, perform, perform_each, publish
 from kestra._http.sessions import Sessions
-from kestra._rules import actions, downloads, executing, following, many, reading
+from kestra._rules import actions, downloads, executing, following, log, many, reading
 from kestra._rules.reading import naming
 
 if TYPE_CHECKING:
@@ -420,7 +420,7 @@ class Flow(Connection):
         """
         with naming(execution_id):
             options = self._options()
-            return iter(perform(self, following.get_log, execution_id, options, min_level))
+            return iter(perform(self, log.get_log, execution_id, options, min_level))
 
     def download(self, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
         """Download a file of an execution.

@@ -36,7 +36,6 @@ async def download(io: IO, execution_id: str, uri: str, to: str | os.PathLike[st
 
 
 def _target(uri: object, to: str | os.PathLike[str]) -> Path:
-    """Return the file to write, if a file of the storage can be saved there."""
     if not isinstance(uri, str):
         raise TypeError(f"uri must be a string, not {type(uri).__name__}")
     if not uri.startswith(_STORAGE):
@@ -55,8 +54,8 @@ async def fetch(io: IO, url: str, to: Path, **arguments: Any) -> None:
     policy, attempts = request.settings.policy or default_policy(), 0
     while (failure := await io.save(url, to, **arguments)) is not None:
         attempts += 1
-        spent, seconds = next_attempt(policy)
+        spent, seconds = next_attempt(policy, failure)
         if spent is None or failure.final:
-            raise problems.failed(request, failure, attempts) from failure.reason
+            raise problems.failed(request, failure, attempts)
         policy = spent
         await pause(io, request, failure, seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from kestra.exceptions import (
     ConnectTimeout,
     FailedExponentialBackoff,
     InvalidInput,
+    KestraError,
     MalformedResponse,
     NotFound,
     PermissionDenied,
@@ -53,16 +55,15 @@ _MAY_BE_DONE = "It may have been carried out nevertheless"
 
 
 def name_of(request: Request) -> str:
-    """Return what a request is called in a message: its method and its path."""
     return f"{request.method.upper()} {urlsplit(request.url).path}"
 
 
 def text_of(request: Request, outcome: Response | Failure) -> str:
-    """Return what came of an attempt, in words."""
     if isinstance(outcome, Failure):
         return _redacted(request, outcome.text) if outcome.stand_in else outcome.text
+    status = status_of(outcome)
+    said = f"{status} {responses.get(status, '')}".rstrip()
     message, _ = _message(request, outcome)
-    said = status_text(status_of(outcome))
     return f"{said}: {message}" if message else said
 
 
@@ -70,63 +71,43 @@ def failed(
     request: Request,
     outcome: Response | Failure,
     attempts: int,
-    *,
     creation: Creation | None = None,
-    in_doubt: bool = False,
+    may_be_done: bool = False,
 ) -> FailedExponentialBackoff:
-    """Return the error for the end of all attempts.
+    """Return the error for the end of all attempts, of which the last had this outcome.
 
-    Args:
-        request: The request.
-        outcome: What the last attempt brought.
-        attempts: How many there were.
-        creation: What may have been created nevertheless.
-        in_doubt: Whether the request may have been carried out nevertheless.
+    Its cause is never the library's own error, whose text holds the URL.
     """
     cls: type[FailedExponentialBackoff] = FailedExponentialBackoff
-    status = message = None
+    status = message = cause = None
     said = text_of(request, outcome)
     if isinstance(outcome, Failure):
         late = ConnectTimeout if outcome.unsent else RequestTimeout
         cls = late if outcome.timed_out else ConnectionFailed
+        cause = outcome.reason
         said += f" (server: {_server(request)})"
     else:
         status = status_of(outcome)
         message, _ = _message(request, outcome)
     times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    sentences = [f"{name_of(request)} failed after {times}: {said}"]
-    if creation is not None:
-        sentences.append(creation.where_to_look)
-    elif in_doubt:
-        sentences.append(_MAY_BE_DONE)
+    text = f"{name_of(request)} failed after {times}: {said}"
+    text = _with_whereabouts(text, creation, may_be_done)
     if not request.repeatable:
-        sentences.append("Not sent again: one of its files cannot be read twice")
-    return cls(
-        ". ".join(sentences),
-        attempts=attempts,
-        status=status,
-        message=message,
-        correlation_id=creation.correlation_id if creation else None,
-    )
+        text += ". Not sent again: one of its files cannot be read twice"
+    label = creation.correlation_id if creation else None
+    error = cls(text, attempts=attempts, status=status, message=message, correlation_id=label)
+    error.__cause__ = cause
+    return error
 
 
 def refused(
     request: Request,
     response: Response,
-    creation: Creation | None = None,
-    *,
-    in_doubt: bool = False,
-    attempts: int = 1,
+    attempts: int,
+    creation: Creation | None,
+    may_be_done: bool,
 ) -> APIError:
-    """Return the error for a response that another attempt does not change.
-
-    Args:
-        request: The request.
-        response: The response.
-        creation: What may have been created nevertheless.
-        in_doubt: Whether the request may have been carried out nevertheless.
-        attempts: How many times the request was sent.
-    """
+    """Return the error for a response that another attempt does not change."""
     status = status_of(response)
     message, errors = _message(request, response)
     text = f"{name_of(request)}: {text_of(request, response)}"
@@ -150,7 +131,7 @@ def refused(
             text += f" after {MOST_REDIRECTS} redirects: check the hostname of the server"
     other = ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError
     return _BY_STATUS.get(status, other)(
-        _with_whereabouts(text, creation, in_doubt=in_doubt),
+        _with_whereabouts(text, creation, may_be_done),
         status=status,
         message=message,
         errors=errors,
@@ -163,53 +144,50 @@ def refused(
 
 
 def invalid(request: Request, error: Exception) -> Exception:
-    """Return an error about an argument without what it quotes."""
+    """Return an error about an argument that does not quote it."""
     said = re.split(r"[:('\"]", str(error))[0].strip(" .")
     text = f"{name_of(request)}: {said or 'it cannot be sent'}"
     return type(error)(f"{text}; check the hostname, headers and proxies")
 
 
-def unreadable_creation(request: Request, response: Response, creation: Creation) -> APIError:
-    """Return the error for a good response that does not tell what was created."""
-    is_object = isinstance(body_of(response), dict)
-    what = "lacks the id of the execution" if is_object else "is not a JSON object"
-    error = malformed(request.method, request.url, response, what)
-    error.args = (_with_whereabouts(str(error), creation),)
-    error.correlation_id = creation.correlation_id
-    return error
-
-
-def malformed(method: str, url: str, response: Response, what: str) -> MalformedResponse:
-    """Return the error for a response that makes no sense.
-
-    Args:
-        method: The method of the request.
-        url: The URL of the request; its query is not shown.
-        response: The response.
-        what: What is wrong with it, to follow "the response …".
-    """
+def malformed(
+    method: str, url: str, response: Response, what: str, creation: Creation | None = None
+) -> MalformedResponse:
+    """Return the error for a response of which `what` tells what is wrong: "lacks the id"."""
     path = urlsplit(url).path
     status = getattr(response, "status_code", None)
+    text = f"{method.upper()} {path}: the response {what}; is this the address of a Kestra server?"
     return MalformedResponse(
-        f"{method.upper()} {path}: the response {what}; is this the address of a Kestra server?",
+        _with_whereabouts(text, creation, may_be_done=creation is not None),
         status=status if isinstance(status, int) else None,
         method=method.upper(),
         path=path,
         response=_kept(response),
+        correlation_id=creation.correlation_id if creation else None,
     )
 
 
-def json_of(response: Response, kind: type, method: str, url: str) -> Any:
-    """Return the JSON object (`dict`) or list of a response.
+def harmless(error: Exception) -> str:
+    """Return what may be logged of an error: only our own are known to hold no secret."""
+    return str(error) if isinstance(error, KestraError) else type(error).__name__
 
-    Raises:
-        MalformedResponse: There is none.
-    """
+
+def json_of(response: Response, kind: type, method: str, url: str) -> Any:
+    """Return the JSON object (`dict`) or list of a response; raise if it is something else."""
     body = body_of(response)
     if not isinstance(body, kind):
         what = "is not a JSON list" if kind is list else "is not a JSON object"
         raise malformed(method, url, response, what)
     return body
+
+
+def page_of(response: Response, url: str, what: str) -> tuple[list[Any], Any]:
+    """Return the results on a page of a search, and how many there are on all of them."""
+    body = json_of(response, dict, "get", url)
+    results = body.get("results")
+    if not isinstance(results, list):
+        raise malformed("get", url, response, f"lacks {what}")
+    return results, body.get("total")
 
 
 # --- what a response shows -------------------------------------------------------------------
@@ -221,11 +199,6 @@ def status_of(response: Response) -> int:
     return status if isinstance(status, int) else 200
 
 
-def retry_after_of(response: Response) -> str | None:
-    """Return the header `Retry-After`."""
-    return header_of(response, "Retry-After")
-
-
 def body_text(response: Response) -> str:
     """Return the text of a response; that of a test's stand-in may be anything."""
     text = getattr(response, "text", None)
@@ -233,7 +206,6 @@ def body_text(response: Response) -> str:
 
 
 def is_fine(request: Request, response: Response) -> bool:
-    """Return True if a response is what was asked for."""
     redirects = request.arguments.get("allow_redirects", True)
     return status_of(response) < (300 if redirects else 400)
 
@@ -241,41 +213,6 @@ def is_fine(request: Request, response: Response) -> bool:
 def keeps_method(method: str, status: int) -> bool:
     """Return True if a redirect keeps the method of a request; others turn a POST into a GET."""
     return method.upper() in {"GET", "HEAD"} or status in _KEEPING_METHOD
-
-
-def status_text(status: int) -> str:
-    """Return a status as people know it: `404 Not Found`."""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
-
-
-def server_message(response: Any) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    """Return what the server says of a failed request, and the single problems that it lists.
-
-    Neither a page (HTML) nor what cannot be parsed counts as a message. Nothing is raised: this
-    runs while an error is being built.
-    """
-    text = body_text(response)
-    try:
-        body = json.loads(text)
-    except ValueError:
-        plain = text.strip()
-        return (None if plain.startswith("<") else plain[:_LONGEST_MESSAGE] or None), ()
-    if isinstance(body, str):
-        return body[:_LONGEST_MESSAGE] or None, ()
-    if not isinstance(body, dict):
-        return None, ()
-    message = body.get("message")
-    embedded = body.get("_embedded")
-    listed = embedded.get("errors") if isinstance(embedded, dict) else None
-    errors = tuple(
-        (str(error.get("path") or ""), str(error.get("message") or ""))
-        for error in (listed if isinstance(listed, list) else ())
-        if isinstance(error, dict)
-    )
-    return (message[:_LONGEST_MESSAGE] if isinstance(message, str) else None), errors
 
 
 # --- pieces of a message ---------------------------------------------------------------------
@@ -287,7 +224,6 @@ def _server(request: Request) -> str:
 
 
 def _credentials_sent(request: Request) -> str:
-    """Return what was sent to prove the caller's identity, and why nothing was, if so."""
     if request.redirected_to is None:
         return f"sent: {request.settings.credentials.kind}"
     return (
@@ -299,17 +235,34 @@ def _credentials_sent(request: Request) -> str:
 def _message(
     request: Request, response: Response
 ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    said, listed = server_message(response)
-    errors = tuple((_redacted(request, where), _redacted(request, what)) for where, what in listed)
-    return None if said is None else _redacted(request, said), errors
+    """Return what the server says of a failed request, and the single problems that it lists.
+
+    A page (HTML) is no message. Nothing is raised: this runs while an error is being built.
+    """
+    text = body_text(response)
+    try:
+        body = json.loads(text)
+    except ValueError:
+        plain = text.strip()
+        body = None if plain.startswith("<") else plain
+    message, embedded = body, None
+    if isinstance(body, dict):
+        message, embedded = body.get("message"), body.get("_embedded")
+    listed = embedded.get("errors") if isinstance(embedded, dict) else None
+    errors = tuple(
+        (_redacted(request, error.get("path")), _redacted(request, error.get("message")))
+        for error in (listed if isinstance(listed, list) else ())
+        if isinstance(error, dict)
+    )
+    said = message[:_LONGEST_MESSAGE] if isinstance(message, str) else ""
+    return (_redacted(request, said) or None), errors
 
 
-def _redacted(request: Request, text: str) -> str:
-    return redact(text, request.settings.credentials.secrets)
+def _redacted(request: Request, text: Any) -> str:
+    return redact(str(text or ""), request.settings.credentials.secrets)
 
 
 def _redirect_target(response: Response) -> str | None:
-    """Return where a redirect leads, without what may be secret in it; else `None`."""
     location = header_of(response, "Location") if status_of(response) in _REDIRECTS else None
     if location is None:
         return None
@@ -321,8 +274,8 @@ def _kept(response: Response) -> Any:
     return response if hasattr(response, "headers") and hasattr(response, "request") else None
 
 
-def _with_whereabouts(text: str, creation: Creation | None, *, in_doubt: bool = True) -> str:
-    if not in_doubt:
+def _with_whereabouts(text: str, creation: Creation | None, may_be_done: bool) -> str:
+    if not may_be_done:
         return text
     end = "" if text.endswith((".", "?", "!")) else "."
     return f"{text}{end} {_MAY_BE_DONE if creation is None else creation.where_to_look}"

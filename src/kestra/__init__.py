@@ -34,10 +34,12 @@ if TYPE_CHECKING:
         AsyncNamespaceFlows,
     )
     from kestra._client.flow import Flow
-    from kestra._client.key_values import KeyValueStore
-    from kestra._client.namespace import Namespace
-    from kestra._client.namespace_files import NamespaceFiles
-    from kestra._client.namespace_flows import NamespaceFlows
+    from kestra._client.namespace import (
+        KeyValueStore,
+        Namespace,
+        NamespaceFiles,
+        NamespaceFlows,
+    )
     from kestra._task.execution_context import (
         CONTEXT_FILE,
         ExecutionContext,
@@ -113,13 +115,13 @@ _HOMES = {
     "Kestra": "kestra._task.kestra",
     "KestraHandler": "kestra._task.logging",
     "KeyInfo": "kestra._api.namespaces",
-    "KeyValueStore": "kestra._client.key_values",
+    "KeyValueStore": "kestra._client.namespace",
     "LogEntry": "kestra._api.models",
     "LogFormatter": "kestra._task.logging",
     "Metric": "kestra._api.models",
     "Namespace": "kestra._client.namespace",
-    "NamespaceFiles": "kestra._client.namespace_files",
-    "NamespaceFlows": "kestra._client.namespace_flows",
+    "NamespaceFiles": "kestra._client.namespace",
+    "NamespaceFlows": "kestra._client.namespace",
     "State": "kestra._api.models",
     "StateChange": "kestra._api.models",
     "TaskRun": "kestra._api.models",

@@ -9,8 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import checked_headers, credentials, displayed, without_userinfo
-from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, endpoints, under_main
-from kestra._api.servers import Server
+from kestra._api.servers import DEFAULT_HOSTNAME, Server, endpoints, under_main
 from kestra._rules.io import Request, Settings
 from kestra._rules.policy import checked_policy
 from kestra._rules.waiting import Options
@@ -144,11 +143,6 @@ class Connection:
         if server is None:
             server = self._servers[key] = Server.at(self.hostname, self._tenant)
         return server
-
-    @property
-    def _may_be_enterprise(self) -> bool:
-        """Whether something is set that the open-source server does not have."""
-        return bool(self.api_token) or self.tenant not in {None, MAIN}
 
     def _request(
         self, method: str, url: str, arguments: Mapping[str, Any]

@@ -31,63 +31,47 @@ _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx
 
 
 def failure(error: Exception, *, sent: bool | None = None, stand_in: bool = False) -> Failure:
-    """Return what an exception says about the request that raised it.
-
-    Args:
-        error: The exception.
-        sent: Whether anything went over a connection, `None` if that is not known.
-        stand_in: Whether something else may have taken the network's place. It has, if nothing of
-            the network is behind the exception.
-    """
+    """As that of `requests`."""
     if isinstance(error, requests.RequestException):  # it could not even be prepared
         return failures.failure(error, sent=False)
-    quotes = isinstance(error, _INVALID)
     # A file that cannot be read on breaks a connection too.
-    is_network = isinstance(error, _UNSTABLE) or (isinstance(error, OSError) and sent is True)
-    if not is_network:
-        text = f"{type(error).__name__}: {error}"
+    if isinstance(error, _UNSTABLE) or (isinstance(error, OSError) and sent is True):
+        unsent = sent is False or isinstance(error, _UNSENT)
+        timed_out = isinstance(error, httpx2.TimeoutException)
+        reason = next((each for each in _behind(error) if isinstance(each, OSError)), error)
+        by_proxy = isinstance(error, httpx2.ProxyError)
+        text = failures.broken(_words(error, reason), unsent=unsent, by_proxy=by_proxy)
         return Failure(
             error,
-            error,
-            text,
-            is_network=isinstance(error, httpx2.TransportError) and not quotes,
-            unsent=quotes,
-            stand_in=stand_in,
-            unknown_to_mock=stand_in,
-            quotes_argument=quotes,
-            final=True,
+            reason,
+            failures.late(unsent=unsent) if timed_out else text,
+            unsent=unsent,
+            timed_out=timed_out,
+            final=isinstance(reason, ssl.SSLCertVerificationError),
         )
-    unsent = sent is False or isinstance(error, _UNSENT)
-    timed_out = isinstance(error, httpx2.TimeoutException)
-    reason = next((each for each in _behind(error) if isinstance(each, OSError)), error)
-    late = f"no {'connection' if unsent else 'complete response'} within the timeout"
+    quotes = isinstance(error, _INVALID)
     return Failure(
         error,
-        reason,
-        late if timed_out else _broken(error, reason, unsent=unsent),
-        unsent=unsent,
-        timed_out=timed_out,
-        final=isinstance(reason, ssl.SSLCertVerificationError),
+        error,
+        f"{type(error).__name__}: {error}",
+        is_network=isinstance(error, httpx2.TransportError) and not quotes,
+        unsent=quotes,
+        stand_in=stand_in,
+        unknown_to_mock=stand_in,
+        quotes_argument=quotes,
+        final=True,
     )
 
 
-def _broken(error: Exception, reason: Exception, *, unsent: bool) -> str:
-    words = str(reason) or repr(reason)
+def _words(error: Exception, reason: Exception) -> str:
     if isinstance(reason, socket.gaierror):
-        words = f"failed to resolve {_host(error)!r} ({reason})"
-    elif isinstance(reason, ssl.SSLError):
-        is_checked = isinstance(reason, ssl.SSLCertVerificationError)
-        words += "" if is_checked else "; is it http://, and not https://?"
-    elif isinstance(reason, OSError) and reason.errno:  # asyncio puts it in words of its own
-        words = f"[Errno {reason.errno}] {os.strerror(reason.errno)}"
-    what = "no connection" if unsent else "the connection broke"
-    through = " through the proxy" if isinstance(error, httpx2.ProxyError) else ""
-    return f"{what}{through}: {words}"
-
-
-def _host(error: Exception) -> str:
-    request = getattr(error, "_request", None)  # its property raises where there is none
-    return "" if request is None else str(request.url.host)
+        request = getattr(error, "_request", None)  # its property raises where there is none
+        host = "" if request is None else str(request.url.host)
+        return f"failed to resolve {host!r} ({reason})"
+    if isinstance(reason, OSError) and reason.errno and not isinstance(reason, ssl.SSLError):
+        # asyncio puts it in words of its own
+        return f"[Errno {reason.errno}] {os.strerror(reason.errno)}"
+    return (str(reason) or repr(reason)) + failures.tls_hint(reason)
 
 
 def _behind(error: BaseException) -> Iterator[Exception]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 from requests.utils import prepend_scheme_if_needed
 
 from kestra._http import stand_ins
-from kestra._http.key_filter import hide_keys
-from kestra._http.sessions import MOST_CONNECTIONS
+from kestra._http.sessions import MOST_CONNECTIONS, NO_COOKIES, hide_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +23,7 @@ _LIMITS = httpx2.Limits(
     keepalive_expiry=30.0,  # as long as those of `Flow`
 )
 
-hide_keys("httpx2")
+logging.getLogger("httpx2").addFilter(hide_keys)
 
 
 class _Transport(httpx2.AsyncBaseTransport):
@@ -107,5 +106,5 @@ def new_client(verify: bool | str, proxy: str | None) -> httpx2.AsyncClient:
         url: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
         via = httpx2.Proxy(url, ssl_context=context if url.startswith("https:") else None)
     client = httpx2.AsyncClient(transport=_Transport(context, via), trust_env=False)
-    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    client.cookies.jar.set_policy(NO_COOKIES)
     return client

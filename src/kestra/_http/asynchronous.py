@@ -14,8 +14,7 @@ import httpx2
 
 from kestra._http import stand_ins
 from kestra._http.async_failures import failure
-from kestra._http.async_sessions import AsyncSessions, abandon, finish, send
-from kestra._http.light import is_light
+from kestra._http.async_sessions import AsyncSessions, abandon, finish, is_light, send
 from kestra._http.multipart import Upload
 from kestra._http.sse import Parser
 from kestra._rules import attempts
@@ -51,10 +50,6 @@ class AsyncIO:
         self._inbox: asyncio.Queue[tuple[Stream, Event | None]] = asyncio.Queue()
         self._jobs: set[asyncio.Task[Any]] = set()
         self._done: asyncio.Queue[tuple[Any, asyncio.Task[Any]]] = asyncio.Queue()
-
-    @property
-    def may_be_enterprise(self) -> bool:
-        return self.flow._may_be_enterprise
 
     # --- one request ---
 
@@ -110,10 +105,6 @@ class AsyncIO:
         template = self.flow.API_ENDPOINT_EXECUTION_LOG
         url = self.server.url(template, execution_id=execution_id)
         return await self.request("get", url, within=within)
-
-    def creation_url(self, namespace: str, flow: str) -> str:
-        template = self.flow.API_ENDPOINT_EXECUTION_CREATE
-        return self.server.url(template, namespace=namespace, flow_id=flow)
 
     def describe(self, method: str, url: str) -> Request:
         return self.flow._request(method, url, {})[0]

@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import math
 from contextvars import ContextVar
-from dataclasses import dataclass
+from functools import cached_property
 from queue import Empty, Queue
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import requests
 
@@ -24,8 +24,7 @@ from kestra._http.adapter import wire
 from kestra._http.failures import failure
 from kestra._http.multipart import Upload
 from kestra._http.sessions import read, send
-from kestra._http.streams import Stream
-from kestra._http.workers import Workers
+from kestra._http.threads import Stream, Workers
 from kestra._rules import attempts
 from kestra.exceptions import KestraError
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from kestra._client.flow import Flow
     from kestra._http.sse import Event
-    from kestra._rules.io import IO, Clock, Failure, Request, Response
+    from kestra._rules.io import IO, Failure, Request, Response
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -80,8 +79,7 @@ def publish(method: F) -> F:
     return method
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
+class _Limit(NamedTuple):
     """What holds for the requests that go through the caller's seams at the moment."""
 
     io: BlockingIO
@@ -126,8 +124,6 @@ def perform_each(
 class BlockingIO:
     """The input and output of one call of a `Flow`."""
 
-    clock: Clock
-
     def __init__(self, flow: Flow, parent: BlockingIO | None = None) -> None:
         self.flow = flow
         self.server = flow._server
@@ -135,15 +131,16 @@ class BlockingIO:
         self.attempts = 0
         self._stop = Flag()  # for what is done beside this call
         self._parent = parent
-        self._inbox: Queue[tuple[Stream, Event | None]] | None = None
         self._workers: Workers | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "clock":
-            raise AttributeError(name)
-        # Made on first use: few calls wait.
-        self.clock = stand_ins.clock() if self._parent is None else self._parent.clock
-        return self.clock
+    @cached_property
+    def clock(self) -> stand_ins.Clock:  # few calls wait
+        return stand_ins.clock() if self._parent is None else self._parent.clock
+
+    @cached_property
+    def _inbox(self) -> Queue[tuple[Stream, Event | None]]:
+        # No SimpleQueue: given a timeout that is already over, its `get` may never return.
+        return Queue()
 
     # --- one request ---
 
@@ -196,12 +193,7 @@ class BlockingIO:
 
     @property
     def has_own_log(self) -> bool:
-        """Whether `get_logs` is not this package's own: a test or a subclass has replaced it."""
         return getattr(self.flow.get_logs, "__func__", None) is not _published["get_logs"]
-
-    @property
-    def may_be_enterprise(self) -> bool:
-        return self.flow._may_be_enterprise
 
     def _limited(
         self, within: float, once: bool, call: Callable[..., Any], *args: Any, **kwargs: Any
@@ -215,10 +207,6 @@ class BlockingIO:
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return function(*args, **kwargs)
-
-    def creation_url(self, namespace: str, flow: str) -> str:
-        template = self.flow.API_ENDPOINT_EXECUTION_CREATE
-        return self.server.url(template, namespace=namespace, flow_id=flow)
 
     def describe(self, method: str, url: str) -> Request:
         return self.flow._request(method, url, {})[0]
@@ -245,14 +233,9 @@ class BlockingIO:
         if not str(response.headers.get("Content-Type")).startswith("text/event-stream"):
             response.close()
             return None
-        if self._inbox is None:
-            # No SimpleQueue: given a timeout that is already over, its `get` may never return.
-            self._inbox = Queue()
         return Stream(response, self._inbox)
 
     async def next_event(self, timeout: float) -> tuple[Stream, Event | None] | None:
-        if self._inbox is None:
-            return None
         timeout = max(0.0, min(timeout, _LONGEST_WAIT))
         end = self.clock.now() + timeout
         try:

@@ -82,7 +82,8 @@ async def create(
             labels_from_inputs=options.labels_from_inputs,
             idempotent=options.idempotent,
         )
-        url = io.creation_url(namespace, flow)
+        template = io.flow.API_ENDPOINT_EXECUTION_CREATE
+        url = io.server.url(template, namespace=namespace, flow_id=flow)
         # 2.0.0 sends no `files` at all where there are no inputs.
         body: dict[str, Any] = {"files": files} if files else {}
         response = await io.request("post", url + query, **body)

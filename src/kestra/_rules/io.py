@@ -132,6 +132,7 @@ Stream = Any
 class IO(Protocol):
     """Input and output of one call. `within` is a limit in seconds, retries included."""
 
+    flow: Any  # the client, whose attributes may change at any time
     server: Server
     shown: dict[str, Any]  # the execution that was polled last
     attempts: int  # how many times the last request was sent
@@ -142,11 +143,6 @@ class IO(Protocol):
     @property
     def has_own_log(self) -> bool:
         """Whether what fetches the log is not this package's own."""
-        ...
-
-    @property
-    def may_be_enterprise(self) -> bool:
-        """Whether the server may be of the Enterprise Edition: tenants and API tokens are its."""
         ...
 
     async def attempt(self, request: Request) -> Response | Failure:
@@ -179,10 +175,6 @@ class IO(Protocol):
 
     def left(self, until: float) -> float:
         """Return the seconds until a moment of the clock; none if the call was stopped."""
-        ...
-
-    def creation_url(self, namespace: str, flow: str) -> str:
-        """Return the URL that creates executions of a flow."""
         ...
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

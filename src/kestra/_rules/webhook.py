@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.namespaces import WebhookResponse
 from kestra._api.parsing import body_of, outputs_in, state_of
-from kestra._api.paths import segment
+from kestra._api.servers import segment
 from kestra._rules import executing
 from kestra._rules.pages import address
 from kestra._rules.problems import body_text, status_of

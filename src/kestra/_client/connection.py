@@ -156,7 +156,6 @@ class Connection:
         if "@" in url:
             url, own = without_userinfo(url)
             userinfo = own or userinfo
-        timeout = _checked_timeout(self.request_timeout)
         headers = checked_headers(self.headers) or {}
         trace = sys.modules.get("opentelemetry.trace")
         if trace is not None:
@@ -166,7 +165,7 @@ class Connection:
             headers=headers,
             verify=self.verify,
             proxies=self.proxies,
-            timeout=timeout,
+            timeout=_checked_timeout(self.request_timeout),
             policy=None if self.retries is None else checked_policy(self.retries),
         )
         is_known = self._tenant or server.needs_main is False
@@ -175,15 +174,15 @@ class Connection:
             url, other_url = other_url, None
         return Request(method, url, settings, arguments), other_url
 
-    def _options(self, **arguments: Any) -> Options:
+    def _options(self, *arguments: Any, waits: bool = True, **others: Any) -> Options:
         """Return how to wait, from the attributes as they are now, checked if there is a wait."""
-        waits = arguments.pop("waits", True)
         options = Options(
-            poll_interval=self.poll_interval,
-            log_settle=self.log_settle,
-            labels_from_inputs=self.labels_from_inputs,
-            idempotent=self.idempotent,
-            **arguments,
+            self.poll_interval,
+            self.log_settle,
+            self.labels_from_inputs,
+            self.idempotent,
+            *arguments,
+            **others,
         )
         options.check(waits=waits)
         return options
@@ -206,12 +205,7 @@ def _with_traceparent(
 
 
 def _checked_timeout(timeout: Any) -> tuple[float, float]:
-    """Return how many seconds connecting and reading may take.
-
-    Raises:
-        TypeError: They are not numbers.
-        ValueError: They are not positive, or not finite.
-    """
+    """Return how many seconds connecting and reading may take."""
     both = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     if len(both) != 2 or any(  # noqa: PLR2004  # both
         isinstance(each, bool) or not isinstance(each, int | float) for each in both

@@ -82,26 +82,28 @@ class AsyncIO:
 
     async def request(
         self, method: str, url: str, *, within: float = math.inf, once: bool = False, **kwargs: Any
-    ) -> Response:
+    ) -> httpx2.Response:
         request, other_url = self.flow._request(method, url, kwargs)
         request.until = math.inf if within == math.inf else self.clock.now() + within
         request.once = once
         if "files" in kwargs:
             request.upload = await self.call(Upload, kwargs["files"])
+        response: httpx2.Response
         if other_url is None:
-            return await attempts.send(self, request)
-        server = self.flow._server
-        response, server.needs_main = await attempts.send_to_either(self, request, other_url)
+            response = await attempts.send(self, request)
+        else:
+            sending = attempts.send_to_either(self, request, other_url)
+            response, self.flow._server.needs_main = await sending
         return response
 
     async def poll(
         self, execution_id: str, *, within: float = math.inf, once: bool = False
-    ) -> Response:
+    ) -> httpx2.Response:
         template = self.flow.API_ENDPOINT_EXECUTION_STATUS
         url = self.server.url(template, execution_id=execution_id)
         return await self.request("get", url, within=within, once=once)
 
-    async def fetch_log(self, execution_id: str, *, within: float = math.inf) -> Response:
+    async def fetch_log(self, execution_id: str, *, within: float = math.inf) -> httpx2.Response:
         template = self.flow.API_ENDPOINT_EXECUTION_LOG
         url = self.server.url(template, execution_id=execution_id)
         return await self.request("get", url, within=within)

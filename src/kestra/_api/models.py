@@ -127,12 +127,15 @@ class LogEntry:
     attempt: int | None = None
 
     def __str__(self) -> str:
-        time = ""
-        if self.time is not None:
-            in_utc = self.time.astimezone(timezone.utc).replace(tzinfo=None)
-            time = f"{in_utc.isoformat(timespec='milliseconds')}Z "
         task = "" if self.task is None else f"{self.task}: "
-        return f"{time}{self.level:5} {task}{self.message}"
+        return f"{utc_text(self.time, 'milliseconds')}{self.level:5} {task}{self.message}"
+
+
+def utc_text(time: datetime | None, timespec: str) -> str:
+    """Return how a line of a log begins: the time and a space, or nothing."""
+    if time is None:
+        return ""
+    return f"{time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec=timespec)}Z "
 
 
 @dataclass(frozen=True, slots=True)

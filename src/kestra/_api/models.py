@@ -14,19 +14,8 @@ if TYPE_CHECKING:
 TERMINAL_STATES = frozenset(
     {"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED", "RESUBMITTED"}
 )
-OTHER_STATES = frozenset(
-    {
-        "CREATED",
-        "SUBMITTED",
-        "RUNNING",
-        "PAUSED",
-        "RESTARTED",
-        "KILLING",
-        "QUEUED",
-        "RETRYING",
-        "BREAKPOINT",
-    }
-)
+OTHER_STATES = frozenset({"CREATED", "SUBMITTED", "RUNNING", "PAUSED", "RESTARTED", "KILLING",
+                          "QUEUED", "RETRYING", "BREAKPOINT"})  # fmt: skip
 CORRELATION = "system.correlationId"  # the label by which an execution is found again
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 _GOOD = frozenset({"SUCCESS", "WARNING"})

@@ -130,7 +130,7 @@ class Connection:
         ) = endpoints(self._tenant)
 
     def _open(self, session: Any) -> Any:
-        """Return what sends requests: by a session of the caller's, or by its own."""
+        """Return what sends requests, by a session of the caller's or its own."""
         raise NotImplementedError
 
     # --- what a request is made of ---
@@ -147,10 +147,7 @@ class Connection:
     def _request(
         self, method: str, url: str, arguments: Mapping[str, Any]
     ) -> tuple[Request, str | None]:
-        """Return a request, from the attributes as they are now, and its URL under `main`.
-
-        That is where it may belong as well, as long as nothing else is known.
-        """
+        """Return a request, from the attributes as they are now, and where else it may belong."""
         server = self._server
         userinfo = server.userinfo
         if "@" in url:
@@ -191,10 +188,7 @@ class Connection:
 def _with_traceparent(
     headers: Mapping[str, str], others: Mapping[str, str], trace: Any
 ) -> Mapping[str, str]:
-    """Return headers with the current span of OpenTelemetry, unless one of them names another.
-
-    The trace of the server then hangs under it (https://www.w3.org/TR/trace-context/).
-    """
+    """Return headers with the current span of OpenTelemetry, unless one of them names another."""
     if any(str(name).lower() == "traceparent" for name in (*headers, *others)):
         return headers
     span = trace.get_current_span().get_span_context()

@@ -189,7 +189,6 @@ async def send(sessions: AsyncSessions, request: Request, left: float) -> httpx2
 async def _sent(
     sessions: AsyncSessions, request: Request, hop: Hop, left: float
 ) -> httpx2.Response:
-    """Send a request to one place, and return the response when its headers are there."""
     await sessions.turn()
     if request.upload and not is_light(request.arguments):
         prepared = await sessions.in_thread(hop.prepared, left)
@@ -208,7 +207,7 @@ async def _sent(
     built = client.build_request(
         request.method,
         str(sent.url),
-        headers=[(_latin(name), _latin(value)) for name, value in sent.headers.items()],
+        headers=httpx2.Headers(sent.headers, encoding="latin-1"),
         content=body if isinstance(body, str | bytes) else None,
         timeout=httpx2.Timeout(limit, connect=connect, pool=None),
         extensions={"trace": watch},
@@ -259,10 +258,6 @@ class _Watch:
             self._request.sent = bool(self._request.sent) or not is_tunnel
         elif event.endswith("receive_response_headers.started") and not is_tunnel:
             self.scope.deadline = anyio.current_time() + self.bound.remaining()
-
-
-def _latin(value: str | bytes) -> bytes:
-    return value.encode("latin-1") if isinstance(value, str) else value
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -325,7 +320,6 @@ async def abandon(response: httpx2.Response, pieces: AsyncIterator[bytes]) -> No
 
 
 async def read(response: httpx2.Response) -> httpx2.Response:
-    """Read a response completely."""
     try:
         await response.aread()
     except BaseException:

@@ -196,9 +196,6 @@ class Stored:
             status_code=200, headers=headers or {}, text=str(body), json=lambda: body
         )
 
-    def describe(self, method, url):
-        return SimpleNamespace(method=method, url=url)
-
     async def call(self, function, *arguments):
         return function(*arguments)
 

@@ -108,10 +108,7 @@ class AsyncIO:
         url = self.server.url(template, execution_id=execution_id)
         return await self.request("get", url, within=within)
 
-    def describe(self, method: str, url: str) -> Request:
-        return self.flow._request(method, url, {})[0]
-
-    async def save(self, url: str, to: Path, **kwargs: Any) -> Failure | None:
+    async def save(self, url: str, to: Path, **kwargs: Any) -> tuple[Request, Failure] | None:
         with to.open("wb") as file:
             try:
                 response = await self.request("get", url, stream=True, **kwargs)
@@ -124,7 +121,7 @@ class AsyncIO:
             except KestraError:
                 raise
             except httpx2.RequestError as error:
-                return failure(error, sent=True)
+                return self.flow._request("get", url, {})[0], failure(error, sent=True)
         return None
 
     # --- time and threads ---

@@ -208,10 +208,7 @@ class BlockingIO:
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return function(*args, **kwargs)
 
-    def describe(self, method: str, url: str) -> Request:
-        return self.flow._request(method, url, {})[0]
-
-    async def save(self, url: str, to: Path, **kwargs: Any) -> Failure | None:
+    async def save(self, url: str, to: Path, **kwargs: Any) -> tuple[Request, Failure] | None:
         with to.open("wb") as file:
             try:
                 with await self.request("get", url, stream=True, **kwargs) as response:
@@ -220,7 +217,7 @@ class BlockingIO:
             except KestraError:
                 raise
             except requests.RequestException as error:
-                return failure(error, sent=True)
+                return self.flow._request("get", url, {})[0], failure(error, sent=True)
         return None
 
     async def sleep(self, seconds: float) -> None:

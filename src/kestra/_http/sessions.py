@@ -34,16 +34,10 @@ _KEY = re.compile(r"(/executions/webhook/[^/]+/[^/]+/)[^/?#\s]+")
 
 def hide_keys(record: logging.LogRecord) -> bool:
     """Show `***` for the key of a webhook, as a filter of a library that logs whole URLs."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(map(_without_key, record.args))
+    text = record.getMessage()
+    if "/executions/webhook/" in text:
+        record.msg, record.args = _KEY.sub(r"\1***", text), ()
     return True
-
-
-def _without_key(value: Any) -> Any:
-    if isinstance(value, int | float | bytes):
-        return value
-    text = str(value)
-    return _KEY.sub(r"\1***", text) if "/executions/webhook/" in text else value
 
 
 logging.getLogger("urllib3.connectionpool").addFilter(hide_keys)

@@ -157,12 +157,11 @@ class IO(Protocol):
     ) -> Response:
         """Send a request with all its attempts; raises what `attempts.send` does."""
 
-    def describe(self, method: str, url: str) -> Request:
-        """Return a request for an error about it."""
-        ...
+    async def save(self, url: str, to: Path, **arguments: Any) -> tuple[Request, Failure] | None:
+        """Write the body of a response to a new file, from its beginning; raises APIError.
 
-    async def save(self, url: str, to: Path, **arguments: Any) -> Failure | None:
-        """Write the body of a response to a new file, from its beginning; raises APIError."""
+        Where it broke off, return what was requested, and why.
+        """
 
     async def poll(self, execution_id: str, *, within: float = ..., once: bool = ...) -> Response:
         """Get an execution as the server has it."""

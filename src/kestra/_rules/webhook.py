@@ -76,7 +76,9 @@ async def call(  # noqa: PLR0913  # each is independent
     url = await address(io, _PATH, namespace=namespace, flow=flow, key=key)
     if options is not None:
         # The response may come at the end of the flow.
-        sent = {**sent, "timeout": (io.describe("post", url).settings.timeout[0], options.timeout)}
+        connect = io.flow.request_timeout
+        connect = connect[0] if isinstance(connect, tuple) else connect
+        sent = {**sent, "timeout": (connect, options.timeout)}
     start = io.clock.now()
     try:
         response = await io.request("post", url, once=True, **sent)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What is particular to a generation of servers."""
-
     name: str
     # Below an execution. On 2.0 the old places create executions: `executions/{namespace}/{flow}`.
     action_path: str

@@ -91,7 +91,6 @@ def _block(content: str) -> str:
 
 
 def _gantt(task_runs: tuple[TaskRun, ...]) -> str:
-    """Return a picture with a row for each task run; nothing where no time is known."""
     started = [(run.state.start, n, run) for n, run in enumerate(task_runs) if run.state.start]
     runs = [run for *_, run in sorted(started)]
     times = [each.time for run in runs for each in run.state.history if each.time is not None]
@@ -122,7 +121,6 @@ def _axis(span: float, height: int) -> Iterator[str]:
 
 
 def _row(run: TaskRun, first: datetime, last: datetime, span: float, y: int) -> Iterator[str]:
-    """Yield the name of a task run, a bar for each of its states, and how it ended."""
     state = str(run.state.current)
     kind = _KINDS.get(state, "other")
     name = run.task if run.value is None else f"{run.task} [{run.value}]"
@@ -146,7 +144,6 @@ def _row(run: TaskRun, first: datetime, last: datetime, span: float, y: int) -> 
 
 
 def _periods(state: State, last: datetime) -> Iterator[tuple[str, datetime, datetime]]:
-    """Yield the states in which it was for a time, with when that began and ended."""
     changes = [(each.state, each.time) for each in state.history if each.time is not None]
     following = [*changes[1:], ("", last)]
     if state.end is not None:  # the last state is no time, but the end

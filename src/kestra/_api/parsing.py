@@ -31,19 +31,18 @@ def body_of(response: Any) -> Any:
 
 
 def header_of(response: Any, name: str) -> str | None:
-    """Return a header; that of a test's stand-in may be missing, or anything."""
     headers: Any = getattr(response, "headers", None)
     value = headers.get(name) if hasattr(headers, "get") else None
     return value if isinstance(value, str) else None
 
 
 def state_of(execution: Any) -> str | None:
-    return _at(str, execution, "state", "current")
+    return at(str, execution, "state", "current")
 
 
 def labels_on(execution: Any) -> dict[str, str]:
     """Return the labels of an execution; a list of pairs or, on old servers, an object."""
-    labels = _at(dict, execution, "labels")
+    labels = at(dict, execution, "labels")
     if labels is not None:
         return labels
     listed = _objects(execution, "labels")
@@ -51,20 +50,17 @@ def labels_on(execution: Any) -> dict[str, str]:
 
 
 def start_of(execution: Any) -> datetime | None:
-    """Return when an execution was created, by the server's clock."""
-    return parse_instant(_at(str, execution, "state", "startDate"))
+    return parse_instant(at(str, execution, "state", "startDate"))
 
 
 def whole_state(holder: Any) -> State:
-    """Return the state of an execution, or of a task run, with its history."""
-    listed = _objects(holder, "state", "histories")
+    current, listed = state_of(holder), _objects(holder, "state", "histories")
     history = [StateChange(str(x.get("state")), parse_instant(x.get("date"))) for x in listed]
-    return State(state_of(holder), tuple(history))
+    return State(current, tuple(history))
 
 
 def outputs_in(holder: Any) -> dict[str, Any] | None:
-    """Return the outputs that an execution or a task run shows, `None` if it shows none."""
-    return _at(dict, holder, "outputs")
+    return at(dict, holder, "outputs")
 
 
 def task_runs_of(execution: Any) -> tuple[TaskRun, ...]:
@@ -74,8 +70,8 @@ def task_runs_of(execution: Any) -> tuple[TaskRun, ...]:
             task=str(run.get("taskId")),
             state=whole_state(run),
             attempts=len(_objects(run, "attempts")),
-            value=_at(str, run, "value"),
-            parent_id=_at(str, run, "parentTaskRunId"),
+            value=at(str, run, "value"),
+            parent_id=at(str, run, "parentTaskRunId"),
             outputs=outputs_in(run),
         )
         for run in _objects(execution, "taskRunList")
@@ -83,15 +79,14 @@ def task_runs_of(execution: Any) -> tuple[TaskRun, ...]:
 
 
 def run_ends_of(execution: Any) -> list[tuple[str, datetime]]:
-    """Return the ids of the task runs that have ended, and when that was."""
     runs = _objects(execution, "taskRunList")
-    dates = [(str(run.get("id")), parse_instant(_at(str, run, "state", "endDate"))) for run in runs]
+    dates = [(str(run.get("id")), parse_instant(at(str, run, "state", "endDate"))) for run in runs]
     return [(run_id, date) for run_id, date in dates if date is not None]
 
 
 def loop_of(execution: Any) -> str | None:
     """Return the value that an iteration of a Loop runs for, its index where it has none (2.0)."""
-    loop = _at(dict, execution, "loopRun") or {}
+    loop = at(dict, execution, "loopRun") or {}
     value = loop.get("index") if loop.get("value") is None else loop["value"]
     return None if value is None else str(value)
 
@@ -122,10 +117,10 @@ def log_entries(response: Any, min_level: str = "TRACE") -> list[LogEntry]:
         LogEntry(
             time=parse_instant(entry.get("timestamp")),
             level=str(entry.get("level")),
-            message=_at(str, entry, "message") or "",
-            task=_at(str, entry, "taskId"),
-            task_run_id=_at(str, entry, "taskRunId"),
-            attempt=_at(int, entry, "attemptNumber"),
+            message=at(str, entry, "message") or "",
+            task=at(str, entry, "taskId"),
+            task_run_id=at(str, entry, "taskRunId"),
+            attempt=at(int, entry, "attemptNumber"),
         )
         for entry in _objects(response)
         if is_shown(entry.get("level"), min_level)
@@ -139,9 +134,9 @@ def metrics_of(response: Any) -> list[Metric]:
             type=str(entry.get("type")),
             # Of a timer, the task sends seconds, and the API shows milliseconds.
             value=float(entry["value"]) / (1000 if entry.get("type") == "timer" else 1),
-            tags={str(k): str(v) for k, v in (_at(dict, entry, "tags") or {}).items()},
-            task=_at(str, entry, "taskId"),
-            task_run_id=_at(str, entry, "taskRunId"),
+            tags={str(k): str(v) for k, v in (at(dict, entry, "tags") or {}).items()},
+            task=at(str, entry, "taskId"),
+            task_run_id=at(str, entry, "taskRunId"),
             time=parse_instant(entry.get("timestamp")),
         )
         for entry in _objects(response, "results")
@@ -153,7 +148,6 @@ def metrics_of(response: Any) -> list[Metric]:
 
 
 def ended_badly(execution: Any) -> bool:
-    """Return True if an execution has ended in a state that needs an explanation."""
     return state_of(execution) in _BAD
 
 
@@ -185,7 +179,7 @@ def error_text(run: TaskRun | None, errors: Iterable[LogEntry]) -> str | None:
 # --- pieces of a response --------------------------------------------------------------------
 
 
-def _at(kind: type[T], value: Any, *names: str) -> T | None:
+def at(kind: type[T], value: Any, *names: str) -> T | None:
     """Return what a response has at a place, `None` if that is not of this kind."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
@@ -193,7 +187,7 @@ def _at(kind: type[T], value: Any, *names: str) -> T | None:
 
 
 def _objects(value: Any, *names: str) -> list[dict[str, Any]]:
-    return [each for each in _at(list, value, *names) or () if isinstance(each, dict)]
+    return [each for each in at(list, value, *names) or () if isinstance(each, dict)]
 
 
 # --- a log -----------------------------------------------------------------------------------
@@ -236,7 +230,6 @@ def _in_order(log: str, *, all_of_it: bool) -> str:
 
 
 def _line(entry: LogEntry) -> str:
-    """Return an entry as the server writes it into a log."""
     is_finer = entry.time is not None and entry.time.microsecond % 1000
     time = utc_text(entry.time, "microseconds" if is_finer else "milliseconds")
     return f"{time}{entry.level} {entry.message}"

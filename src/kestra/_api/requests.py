@@ -85,7 +85,6 @@ _PARTS = tuple(each.name for each in fields(ExecutionRequest))
 
 
 def request_of(given: Any) -> ExecutionRequest:
-    """Return the request that was given as one, as a tuple, or as a mapping."""
     if isinstance(given, ExecutionRequest):
         return given
     if isinstance(given, Mapping):

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from kestra._api.credentials import without_userinfo
 from kestra._api.dialects import BEFORE_2, FROM_2, Dialect
+from kestra._api.parsing import at
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,8 +68,7 @@ class Server:
         return self.base + (path if template[0] == "/" else root(self.root_tenant) + path)
 
     @property
-    def root_tenant(self) -> str | None:
-        """The tenant in paths."""
+    def root_tenant(self) -> str | None:  # the tenant in paths
         return self.tenant or (MAIN if self.needs_main else None)
 
     @property
@@ -108,15 +108,11 @@ class Server:
             self.offset = None
 
     def learn_configuration(self, configuration: Any) -> None:
-        """Learn from the response of `configs`."""
-        if not isinstance(configuration, dict):
-            return
-        version, edition = configuration.get("version"), configuration.get("edition")
-        self.version = version if isinstance(version, str) else None
+        self.version = at(str, configuration, "version")
+        self.edition = at(str, configuration, "edition")
         major = (self.version or "").partition(".")[0]
         if major.isdecimal():
             self.dialect = FROM_2 if int(major) >= 2 else BEFORE_2  # noqa: PLR2004  # 2.0
-        self.edition = edition if isinstance(edition, str) else None
 
     def learn_creation(self, created: dict[str, Any]) -> None:
         """Learn from the response to a creation where the user interface is."""
@@ -140,10 +136,7 @@ def _has_microseconds(execution: dict[str, Any]) -> bool:
 
 
 def base_url(hostname: object) -> str:
-    """Return the address that API paths are appended to; user and password stay in it.
-
-    An error does not show what stands before an `@`.
-    """
+    """Return what paths are appended to; no error shows the user and password, which stay in it."""
     if not isinstance(hostname, str):
         raise TypeError(
             "hostname must be a string such as 'http://localhost:8080', "
@@ -173,7 +166,6 @@ def base_url(hostname: object) -> str:
 
 
 def segment(name: str, value: object) -> str:
-    """Return a value as one segment of a path; refuse what would leave its place in it."""
     text = str(value)
     name = _ARGUMENTS.get(name, name)
     if value is None or not text or text in {".", ".."}:
@@ -189,12 +181,10 @@ def _is_plain(text: str) -> bool:
 
 
 def root(tenant: str | None) -> str:
-    """Return the beginning of every path of the API."""
     return API if tenant is None else f"{API}{segment('tenant', tenant)}/"
 
 
 def endpoints(tenant: str | None) -> tuple[str, str, str]:
-    """Return the templates of the paths to create an execution, to see it, and to get its log."""
     start = root(tenant)
     return (
         f"{start}executions/{{namespace}}/{{flow_id}}",

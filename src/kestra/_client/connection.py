@@ -153,6 +153,7 @@ class Connection:
         if "@" in url:
             url, own = without_userinfo(url)
             userinfo = own or userinfo
+        timeout = _checked_timeout(self.request_timeout)
         headers = checked_headers(self.headers) or {}
         trace = sys.modules.get("opentelemetry.trace")
         if trace is not None:
@@ -162,7 +163,7 @@ class Connection:
             headers=headers,
             verify=self.verify,
             proxies=self.proxies,
-            timeout=_checked_timeout(self.request_timeout),
+            timeout=timeout,
             policy=None if self.retries is None else checked_policy(self.retries),
         )
         is_known = self._tenant or server.needs_main is False

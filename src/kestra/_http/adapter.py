@@ -183,8 +183,6 @@ class _BoundedConnection(HTTPConnection):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The transport adapter of `requests`, with bounds for whole responses."""
-
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         _bound_pools(self.poolmanager)
@@ -204,8 +202,6 @@ def _bound_pools(manager: PoolManager) -> None:
 
 
 class _BoundedPool:
-    """A pool of bounded connections, to be mixed into the pools of urllib3."""
-
     @property
     def ConnectionCls(self) -> Any:  # noqa: N802  # the name that urllib3 has for it
         # What records and replays traffic, as VCR.py does, sets a kind of its own on the pools of

@@ -90,7 +90,6 @@ class AsyncSessions:
             await asyncio.sleep(0)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Let a task do some work, which `close` ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

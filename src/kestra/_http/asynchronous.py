@@ -37,8 +37,6 @@ _LONGEST_WAIT = 1.0
 
 
 class AsyncIO:
-    """The input and output of one call of an `AsyncFlow`."""
-
     def __init__(self, flow: AsyncFlow, parent: AsyncIO | None = None) -> None:
         self.flow = flow
         self.server = flow._server
@@ -214,7 +212,6 @@ class Stream:
         self._task = sessions.spawn(self._read())
 
     async def close(self) -> None:
-        """Close the connection, and wait until the task has ended."""
         await finish([self._task])
         await self._response.aclose()  # of a task that never began
 
@@ -241,7 +238,6 @@ def _without_body(response: httpx2.Response) -> httpx2.Response:
 
 
 def _decode(response: httpx2.Response) -> None:
-    """Decode a response, which keeps what it is."""
     if "json" not in response.headers.get("Content-Type", ""):
         _ = response.text
         return

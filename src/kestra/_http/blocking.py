@@ -45,7 +45,6 @@ _PIECE = 1 << 20
 
 
 def run(rule: Coroutine[Any, Any, T]) -> T:
-    """Run a rule to its end."""
     try:
         rule.send(None)
     except StopIteration as end:
@@ -74,7 +73,6 @@ _published: dict[str, Callable[..., Any]] = {}  # methods as they are when nobod
 
 
 def publish(method: F) -> F:
-    """Take note of a method that users replace."""
     _published[method.__name__] = method
     return method
 
@@ -94,7 +92,6 @@ _limit: ContextVar[_Limit | None] = ContextVar("kestra_limit", default=None)
 def make_request(
     flow: Flow, method: str, url: str, arguments: Mapping[str, Any]
 ) -> requests.Response:
-    """Send a request of a `Flow`, with all its attempts, and return the response."""
     limit = _limit.get()
     io = BlockingIO(flow) if limit is None or limit.io.flow is not flow else limit.io
     request, other_url = flow._request(method, url, arguments)
@@ -110,20 +107,16 @@ def make_request(
 
 
 def perform(flow: Flow, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kw: Any) -> T:
-    """Carry out a rule for a `Flow`."""
     return run(rule(BlockingIO(flow), *args, **kw))
 
 
 def perform_each(
     flow: Flow, rule: Callable[..., AsyncGenerator[T, None]], *args: Any, **kw: Any
 ) -> Generator[T, None, None]:
-    """Carry out a rule for a `Flow`, and yield what it yields."""
     return iterate(rule(BlockingIO(flow), *args, **kw))
 
 
 class BlockingIO:
-    """The input and output of one call of a `Flow`."""
-
     def __init__(self, flow: Flow, parent: BlockingIO | None = None) -> None:
         self.flow = flow
         self.server = flow._server

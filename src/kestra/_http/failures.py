@@ -50,10 +50,8 @@ def failure(
     Args:
         error: The exception.
         sent: Whether anything went over a connection, `None` if that is not known.
-        stand_in: Whether something else may have taken the network's place. It has, if nothing of
-            the network is behind the exception.
-        mocked: Whether a test's stand-in for a socket has. One that has no response for a request
-            looks like a connection that broke.
+        stand_in: Something else took the network's place, if nothing of it is behind the error.
+        mocked: A test's stand-in for a socket has. One without a response looks as if it broke.
     """
     quotes = isinstance(error, _INVALID) or (type(error) is ValueError and "://" in str(error))
     reason = next((e for e in _behind(error) if not isinstance(e, MaxRetryError)), None)

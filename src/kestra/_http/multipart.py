@@ -51,7 +51,6 @@ class Upload:
                 content.seek(start)
 
     def body(self) -> tuple[bytes | _Body, str]:
-        """Return the body of the next attempt, and its content type."""
         self.rewind()
         boundary = uuid.uuid4().hex
         pieces: list[Any] = []

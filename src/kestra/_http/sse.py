@@ -29,10 +29,7 @@ class Parser:
         self._after_cr = False  # a CR ends a line at once; an LF after it belongs to it
 
     def feed(self, piece: bytes) -> Iterator[Event]:
-        """Yield the events that end in a piece, each as soon as the empty line after it has come.
-
-        A piece may be cut anywhere.
-        """
+        # Each comes as soon as the empty line after it. A piece may be cut anywhere.
         for line in self._lines(piece):
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")

@@ -92,7 +92,6 @@ class Workers:
         self._jobs.put((job, tag))
 
     def finished(self, timeout: float) -> tuple[Any, Any, Exception | None] | None:
-        """Wait for a job to be done, for some seconds: its tag, and what it returned or raised."""
         try:
             tag, value, error = self._done.get(timeout=timeout)
         except Empty:
@@ -103,7 +102,6 @@ class Workers:
         return tag, value, error
 
     def stop(self) -> None:
-        """Let every thread end after its present job."""
         for _ in range(self._threads):
             self._jobs.put(None)
 

@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64encode
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -132,10 +133,7 @@ def _without_start(text: str, secret: str) -> str:
     """Mask the beginning of a secret that is cut short in a text."""
     start = text.find(secret[:_TELLING_START]) if len(secret) > _TELLING_START else -1
     while start >= 0:
-        length = next(
-            (i for i, (a, b) in enumerate(zip(text[start:], secret, strict=False)) if a != b),
-            min(len(text) - start, len(secret)),
-        )
+        length = len(commonprefix([text[start:], secret]))  # noqa: RUF071  # characters, not paths
         text = text[:start] + MASK + text[start + length :]
         start = text.find(secret[:_TELLING_START], start)
     return text

@@ -13,8 +13,8 @@ import anyio
 import httpx2
 
 from kestra._http import stand_ins
-from kestra._http.async_failures import failure
 from kestra._http.async_sessions import AsyncSessions, abandon, finish, is_light, send
+from kestra._http.async_transport import failure
 from kestra._http.multipart import Upload
 from kestra._http.sse import Parser
 from kestra._rules import attempts

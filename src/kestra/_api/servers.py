@@ -24,31 +24,22 @@ _ARGUMENTS = {"flow_id": "flow"}
 
 @dataclass(slots=True)
 class Server:
-    """A server at one address, and what is known of it from its responses: `None` is unknown.
-
-    Attributes:
-        tenant: The tenant that the caller has set.
-        needs_main: Whether paths need the tenant `main`.
-        offset: Its clock minus ours, in seconds.
-        search_form: How a parameter of a search is written, once one was understood.
-        has_log_search: Whether it counts log entries.
-        ui: The address of its user interface, down to the tenant, where a response has shown it.
-        log_totals: Counts of all its log entries, by the time up to which they were logged.
-        next_total: When the next such count may be made, by the clock of a call.
-    """
+    """A server at one address, and what is known of it from its responses: `None` is unknown."""
 
     base: str
-    tenant: str | None = None
+    tenant: str | None = None  # that the caller has set
     userinfo: tuple[str, str] | None = field(default=None, repr=False)
     dialect: Dialect | None = None
-    needs_main: bool | None = None
+    needs_main: bool | None = None  # paths have to name the tenant `main`
     was_asked: bool = False  # for its configuration
     version: str | None = None
     edition: str | None = None
-    offset: float | None = None
-    search_form: str | None = None
-    has_log_search: bool | None = None
-    ui: str | None = None
+    offset: float | None = None  # its clock minus ours, in seconds
+    search_form: str | None = None  # that of the parameters of a search which it understood
+    has_log_search: bool | None = None  # it counts log entries
+    ui: str | None = None  # its user interface, down to the tenant
+    # Counts of all its log entries, by the time up to which they were logged; when the next one
+    # may be made, by the clock of a call.
     log_totals: dict[int, Any] = field(default_factory=dict, repr=False)
     next_total: float = 0.0
 

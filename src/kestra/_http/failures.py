@@ -47,11 +47,8 @@ def failure(
 ) -> Failure:
     """Return what an exception says about the request that raised it.
 
-    Args:
-        error: The exception.
-        sent: Whether anything went over a connection, `None` if that is not known.
-        stand_in: Something else took the network's place, if nothing of it is behind the error.
-        mocked: A test's stand-in for a socket has. One without a response looks as if it broke.
+    `sent` is whether anything went over a connection. Where nothing of the network is behind the
+    exception, a `stand_in` may have raised it; a stand-in for a socket (`mocked`) breaks like one.
     """
     quotes = isinstance(error, _INVALID) or (type(error) is ValueError and "://" in str(error))
     reason = next((e for e in _behind(error) if not isinstance(e, MaxRetryError)), None)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from requests.utils import guess_filename
 from urllib3.fields import RequestField
 
+from kestra._api.files import position_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,7 +33,9 @@ class Upload:
         parts = [_part(name, value) for name, value in named]
         # The head, the content, and where that starts: `None` if one cannot go back there.
         self._parts = [
-            (head, content, _position(content)) for head, content in parts if content is not None
+            (head, content, position_of(content) if hasattr(content, "read") else 0)
+            for head, content in parts
+            if content is not None
         ]
         self._sent = False
 
@@ -108,17 +112,6 @@ def _part(name: str, value: Any) -> tuple[bytes, Any]:
     field = RequestField(name=name, data=b"", filename=filename, headers=headers)
     field.make_multipart(content_type=content_type)
     return field.render_headers().encode(), content
-
-
-def _position(content: Any) -> int | None:
-    if not hasattr(content, "read"):
-        return 0
-    try:
-        start: int = content.tell()
-        content.seek(start)
-    except (AttributeError, OSError, ValueError):
-        return None
-    return start
 
 
 def _sized(content: Any, start: int | None) -> bytes | tuple[Any, int]:

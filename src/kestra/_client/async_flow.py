@@ -169,11 +169,11 @@ class AsyncFlow(Connection):
 
     async def kill(self, execution_id: str) -> None:
         """As `Flow.kill`."""
-        await self._of(actions.act, execution_id, "delete", "kill")
+        await self._act("delete", execution_id, "kill")
 
     async def pause(self, execution_id: str) -> None:
         """As `Flow.pause`."""
-        await self._of(actions.act, execution_id, "post", "pause")
+        await self._act("post", execution_id, "pause")
 
     async def resume(self, execution_id: str, inputs: Mapping[str, Any] | None = None) -> None:
         """As `Flow.resume`."""
@@ -214,3 +214,7 @@ class AsyncFlow(Connection):
         """Carry out a rule about an execution, which every error names."""
         with naming(execution_id):
             return await rule(self._io(), execution_id, *args)
+
+    async def _act(self, method: str, execution_id: str, action: str) -> None:
+        with naming(execution_id):
+            await actions.act(self._io(), method, execution_id, action)

@@ -174,12 +174,12 @@ class Connection:
 
     def _options(self, *arguments: Any, waits: bool = True, **others: Any) -> Options:
         """Return how to wait, from the attributes as they are now, checked if there is a wait."""
-        options = Options(
+        options = Options(  # type: ignore[misc]  # there are never that many
             self.poll_interval,
             self.log_settle,
-            self.labels_from_inputs,
-            self.idempotent,
             *arguments,
+            labels_from_inputs=self.labels_from_inputs,
+            idempotent=self.idempotent,
             **others,
         )
         options.check(waits=waits)

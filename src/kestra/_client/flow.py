@@ -439,7 +439,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        self._of(actions.act, execution_id, "delete", "kill")
+        self._act("delete", execution_id, "kill")
 
     def pause(self, execution_id: str) -> None:
         """Pause a running execution: tasks that run go on, and no other starts.
@@ -455,7 +455,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
             ValueError: The id cannot be one.
         """
-        self._of(actions.act, execution_id, "post", "pause")
+        self._act("post", execution_id, "pause")
 
     def resume(self, execution_id: str, inputs: Mapping[str, Any] | None = None) -> None:
         """Resume a paused execution.
@@ -550,6 +550,10 @@ class Flow(Connection):
         """Carry out a rule about an execution, which every error names."""
         with naming(execution_id):
             return perform(self, rule, execution_id, *args)
+
+    def _act(self, method: str, execution_id: str, action: str) -> None:
+        with naming(execution_id):
+            perform(self, actions.act, method, execution_id, action)
 
     # --- what users of 2.0.0 call, override and patch ---
 

@@ -42,8 +42,8 @@ _STATES_AFTER = {
 
 async def act(  # noqa: PLR0913  # what makes up a request
     io: IO,
-    execution_id: str,
     method: str,
+    execution_id: str,
     action: str,
     *,
     within: float = math.inf,
@@ -124,7 +124,7 @@ async def act_once(
     Raises:
         MalformedResponse: There has to be an id, and there is none.
     """
-    response = await act(io, execution_id, "post", action, once=True, params=query)
+    response = await act(io, "post", execution_id, action, once=True, params=query)
     body = None if response is None else body_of(response)
     found = body.get("id") if isinstance(body, dict) else None
     if isinstance(found, str) and found:
@@ -140,7 +140,7 @@ async def resume(io: IO, execution_id: str, inputs: Mapping[str, Any] | None) ->
     with ExitStack() as opened:
         files = await io.call(form, {} if inputs is None else inputs, opened)
         body: dict[str, Any] = {"files": files} if files else {}
-        await act(io, execution_id, "post", "resume", **body)
+        await act(io, "post", execution_id, "resume", **body)
 
 
 async def restart(io: IO, execution_id: str, revision: int | None) -> str:
@@ -161,7 +161,7 @@ async def replay(io: IO, execution_id: str, task_run_id: str | None, revision: i
 async def set_labels(io: IO, execution_id: str, labels: Mapping[str, Any]) -> None:
     """Add labels to an execution that has ended."""
     pairs = [{"key": k, "value": v} for k, v in checked_labels(labels).items()]
-    await act(io, execution_id, "post", "labels", json=pairs)
+    await act(io, "post", execution_id, "labels", json=pairs)
 
 
 def checked_run_id(task_run_id: Any) -> str:

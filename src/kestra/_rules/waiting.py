@@ -43,8 +43,6 @@ class Options:
     Attributes:
         poll_interval: The longest pause between two polls, in seconds.
         log_settle: How long to wait until the log is complete, in seconds.
-        labels_from_inputs: Whether inputs become labels of the execution too.
-        idempotent: Whether an execution gets a label by which it is found again.
         timeout: How long to wait for the end, in seconds; `None` for as long as it takes.
         kill_on_timeout: Whether to kill the execution then.
         fetch_log: Whether to fetch the log at the end.
@@ -52,12 +50,12 @@ class Options:
         on_state: Called with each state.
         follow: Whether to let the server tell what happens, instead of polling.
         grace: Whether the server may not know the execution yet.
+        labels_from_inputs: Whether inputs become labels of the execution too.
+        idempotent: Whether an execution gets a label by which it is found again.
     """
 
     poll_interval: float
     log_settle: float
-    labels_from_inputs: bool = False
-    idempotent: bool = True
     timeout: float | None = None
     kill_on_timeout: bool = False
     fetch_log: bool = True
@@ -65,6 +63,8 @@ class Options:
     on_state: Callable[[Any], object] | None = None
     follow: bool = False
     grace: bool = True
+    labels_from_inputs: bool = False
+    idempotent: bool = True
 
     def check(self, *, waits: bool = True) -> None:
         """Refuse what a wait cannot go by, before anything is sent; without one, less matters.
@@ -234,7 +234,7 @@ async def timed_out(
 async def _killed(io: IO, execution_id: str) -> bool:
     """Ask the server to kill an execution; return True if it will."""
     try:
-        await act(io, execution_id, "delete", "kill", within=_LONGEST_KILL)
+        await act(io, "delete", execution_id, "kill", within=_LONGEST_KILL)
     except (APIError, FailedExponentialBackoff) as error:
         logger.warning("Execution %s could not be killed: %s", execution_id, error)
         return False

@@ -124,11 +124,14 @@ class BlockingIO:
         self.attempts = 0
         self._stop = Flag()  # for what is done beside this call
         self._parent = parent
+        self._clock: stand_ins.Clock | None = None
         self._workers: Workers | None = None
 
-    @cached_property
-    def clock(self) -> stand_ins.Clock:  # few calls wait
-        return stand_ins.clock() if self._parent is None else self._parent.clock
+    @property
+    def clock(self) -> stand_ins.Clock:
+        if self._clock is None:  # few calls wait
+            self._clock = stand_ins.clock() if self._parent is None else self._parent.clock
+        return self._clock
 
     @cached_property
     def _inbox(self) -> Queue[tuple[Stream, Event | None]]:

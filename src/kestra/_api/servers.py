@@ -175,15 +175,6 @@ def root(tenant: str | None) -> str:
     return API if tenant is None else f"{API}{segment('tenant', tenant)}/"
 
 
-def endpoints(tenant: str | None) -> tuple[str, str, str]:
-    start = root(tenant)
-    return (
-        f"{start}executions/{{namespace}}/{{flow_id}}",
-        f"{start}executions/{{execution_id}}",
-        f"{start}logs/{{execution_id}}/download",
-    )
-
-
 def under_main(url: str, base: str) -> str | None:
     """Return a URL's counterpart under the tenant `main`, `None` if there is no such thing."""
     start = base + API

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import checked_headers, credentials, displayed, without_userinfo
-from kestra._api.servers import DEFAULT_HOSTNAME, Server, endpoints, under_main
+from kestra._api.servers import DEFAULT_HOSTNAME, Server, root, under_main
 from kestra._rules.io import Request, Settings
 from kestra._rules.policy import checked_policy
 from kestra._rules.waiting import Options
@@ -20,19 +20,8 @@ if TYPE_CHECKING:
 
     import urllib3
 
-# What other clients call their arguments.
-_OTHER_NAMES = {
-    "api_key": "api_token",
-    "base_url": "hostname",
-    "host": "hostname",
-    "max_retries": "retries",
-    "retry": "retries",
-    "server": "hostname",
-    "timeout": "request_timeout",
-    "token": "api_token",
-    "url": "hostname",
-    "username": "user",
-}
+# What other clients call an argument, where that is spelled in another way.
+_OTHER_NAMES = {"base_url": "hostname", "server": "hostname", "url": "hostname"}
 
 
 class Connection:
@@ -123,11 +112,10 @@ class Connection:
     @tenant.setter
     def tenant(self, tenant: str | None) -> None:
         self._tenant = tenant or None
-        (
-            self.API_ENDPOINT_EXECUTION_CREATE,
-            self.API_ENDPOINT_EXECUTION_STATUS,
-            self.API_ENDPOINT_EXECUTION_LOG,
-        ) = endpoints(self._tenant)
+        start = root(self._tenant)
+        self.API_ENDPOINT_EXECUTION_CREATE = f"{start}executions/{{namespace}}/{{flow_id}}"
+        self.API_ENDPOINT_EXECUTION_STATUS = f"{start}executions/{{execution_id}}"
+        self.API_ENDPOINT_EXECUTION_LOG = f"{start}logs/{{execution_id}}/download"
 
     def _open(self, session: Any) -> Any:
         """Return what sends requests, by a session of the caller's or its own."""

@@ -77,11 +77,9 @@ class AsyncSessions:
         clients = self._clients.setdefault(asyncio.get_running_loop(), {})
         client = clients.get((verify, proxy))
         if client is None:
-            if verify:
-                client = await self.in_thread(new_client, verify, proxy)
-            else:
-                client = new_client(verify, proxy)
-            client = clients.setdefault((verify, proxy), client)
+            make = partial(new_client, verify, proxy)
+            made = await self.in_thread(make) if verify else make()
+            client = clients.setdefault((verify, proxy), made)
         return client, proxy
 
     async def turn(self) -> None:

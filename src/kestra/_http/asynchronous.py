@@ -181,11 +181,9 @@ class AsyncIO:
         if task.cancelled():
             return tag, None, RuntimeError("the AsyncFlow was closed meanwhile")
         error = task.exception()
-        if error is None:
-            return tag, task.result(), None
-        if not isinstance(error, Exception):
+        if error is not None and not isinstance(error, Exception):
             raise error
-        return tag, None, error
+        return tag, None if error else task.result(), error
 
     async def stop(self) -> None:
         await finish(self._jobs)

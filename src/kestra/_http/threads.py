@@ -49,12 +49,8 @@ class Stream:
 
 def _pieces(response: Any) -> Iterator[bytes]:
     """Yield the body of a response as it comes, without waiting for a full buffer."""
-    read = getattr(response.raw, "read1", None)
-    if read is None:  # urllib3 before 2.2
-        yield from response.iter_content(1)
-        return
-    while piece := read(_PIECE):
-        yield piece
+    read = getattr(response.raw, "read1", None)  # not there in urllib3 before 2.2
+    return response.iter_content(1) if read is None else iter(lambda: read(_PIECE), b"")
 
 
 def _shut(response: Any) -> None:

@@ -32,7 +32,7 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from kestra import AsyncFlow, Flow, LogEntry
 from kestra._http import asynchronous
-from kestra._http.light import is_light
+from kestra._http.async_sessions import is_light
 from kestra._rules import executing
 from kestra.exceptions import (
     APIError,

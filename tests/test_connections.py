@@ -33,7 +33,7 @@ from kestra._api.servers import Server
 from kestra._http.blocking import BlockingIO, run
 from kestra._http.multipart import Upload
 from kestra._http.sessions import Sessions
-from kestra._http.streams import Stream
+from kestra._http.threads import Stream
 from kestra._rules import attempts
 from kestra._rules.io import Request, Settings
 from kestra.exceptions import ConnectionFailed, ConnectTimeout, RequestTimeout

@@ -30,7 +30,7 @@ from rest import exchanges
 from kestra import Flow, LogEntry
 from kestra._api.parsing import log_entries
 from kestra._api.servers import Server
-from kestra._http import streams as stream_module
+from kestra._http import threads as threads_module
 from kestra._http.blocking import run
 from kestra._http.sse import Event, events
 from kestra._rules import channels, following, waiting
@@ -907,7 +907,7 @@ def test_a_function_in_the_place_of_requests_is_asked(monkeypatch, slept):
 def test_an_older_urllib3_can_stream(monkeypatch):
     """Where a response cannot be read by what is there, it is read byte by byte."""
     response = SimpleNamespace(raw=None, iter_content=lambda size: iter([b"x"] * size))
-    assert list(stream_module._pieces(response)) == [b"x"]
+    assert list(threads_module._pieces(response)) == [b"x"]
 
 
 # --- what was told ---

@@ -114,6 +114,10 @@ class Stored:
         """Our clock is an hour behind the server's."""
         return END + timedelta(seconds=self.time) - timedelta(hours=1)
 
+    @property
+    def flow(self):
+        return SimpleNamespace(api_token=None, tenant="acme" if self.may_be_enterprise else None)
+
     # --- what the server has ---
 
     @property
@@ -191,9 +195,6 @@ class Stored:
         return SimpleNamespace(
             status_code=200, headers=headers or {}, text=str(body), json=lambda: body
         )
-
-    def describe(self, method, url):
-        return SimpleNamespace(method=method, url=url)
 
     async def call(self, function, *arguments):
         return function(*arguments)

@@ -87,9 +87,6 @@ class Answers:
     async def sleep(self, seconds):
         self.slept.append(seconds)
 
-    def describe(self, method, url):
-        return SimpleNamespace(method=method, url=url)
-
 
 def wait(io, *, exists=True, poll_interval=1, **options):
     options = Options(poll_interval=poll_interval, log_settle=0, **options)

@@ -71,7 +71,8 @@ async def create(
         query, files = await io.call(
             creation_of, request, opened, labels_from_inputs=from_inputs, idempotent=idempotent
         )
-        url = io.creation_url(namespace, flow)
+        template = io.flow.API_ENDPOINT_EXECUTION_CREATE
+        url = io.server.url(template, namespace=namespace, flow_id=flow)
         # 2.0.0 sends no `files` at all where there are no inputs.
         body: dict[str, Any] = {"files": files} if files else {}
         response = await io.request("post", url + query, **body)

@@ -93,6 +93,7 @@ Stream = Any
 class IO(Protocol):
     """Input and output of one call. `within` is a limit in seconds, retries included."""
 
+    flow: Any  # the client, whose attributes may change at any time
     server: Server
     shown: dict[str, Any]  # the execution that was polled last
     attempts: int  # how many times the last request was sent
@@ -103,11 +104,6 @@ class IO(Protocol):
     @property
     def has_own_log(self) -> bool:
         """Whether what fetches the log is not this package's own."""
-        ...
-
-    @property
-    def may_be_enterprise(self) -> bool:
-        """Whether the server may be of the Enterprise Edition: tenants and API tokens are its."""
         ...
 
     async def attempt(self, request: Request) -> Response | Failure:
@@ -121,12 +117,11 @@ class IO(Protocol):
     ) -> Response:
         """Send a request with all its attempts; raises what `attempts.send` does."""
 
-    def describe(self, method: str, url: str) -> Request:
-        """Return a request for an error about it."""
-        ...
+    async def save(self, url: str, to: Path, **arguments: Any) -> tuple[Request, Failure] | None:
+        """Write the body of a response to a new file, from its beginning; raises APIError.
 
-    async def save(self, url: str, to: Path, **arguments: Any) -> Failure | None:
-        """Write the body of a response to a new file, from its beginning; raises APIError."""
+        Where it broke off, return what was requested, and why.
+        """
 
     async def poll(self, execution_id: str, *, within: float = ..., once: bool = ...) -> Response:
         """Get an execution as the server has it."""
@@ -139,8 +134,6 @@ class IO(Protocol):
     def left(self, until: float) -> float:
         """Return the seconds until a moment of the clock; none if the call was stopped."""
         ...
-
-    def creation_url(self, namespace: str, flow: str) -> str: ...
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call what may read files, or take long."""

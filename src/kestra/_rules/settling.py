@@ -22,6 +22,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import has_milliseconds, log_entries, run_ends_of, whole_state
+from kestra._api.servers import MAIN
 from kestra._rules.pages import BRIEFLY, learn_configuration
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import stored_entries
@@ -203,7 +204,8 @@ class Settling:
     async def poll(self) -> None:
         """Count the entries once, and decide what follows."""
         try:
-            if self.io.may_be_enterprise and not self.io.server.was_asked:
+            flow = self.io.flow  # API tokens, and tenants, are of the Enterprise Edition
+            if (flow.api_token or flow.tenant not in {None, MAIN}) and not self.io.server.was_asked:
                 await learn_configuration(self.io, _LONGEST_CONFIGS)
             total, newest = await self._counts.own()
             self._own.note(total, self.io.clock.now())

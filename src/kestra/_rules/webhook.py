@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.namespaces import WebhookResponse
 from kestra._api.parsing import body_of, outputs_in, state_of
-from kestra._api.paths import segment
+from kestra._api.servers import segment
 from kestra._rules import executing
 from kestra._rules.pages import address
 from kestra._rules.problems import body_text, status_of
@@ -41,7 +41,9 @@ async def call(  # noqa: PLR0913, PLR0917  # what `Namespace.webhook` is given
     url = await address(io, _PATH, namespace=namespace, flow=flow, key=key)
     if options is not None:
         # The response may come at the end of the flow.
-        sent = {**sent, "timeout": (io.describe("post", url).settings.timeout[0], options.timeout)}
+        connect = io.flow.request_timeout
+        connect = connect[0] if isinstance(connect, tuple) else connect
+        sent = {**sent, "timeout": (connect, options.timeout)}
     start = io.clock.now()
     try:
         response = await io.request("post", url, once=True, **sent)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import without_userinfo
-from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url
+from kestra._api.servers import DEFAULT_HOSTNAME, MAIN, base_url
 from kestra._testing.fake.api import Api
 from kestra._testing.fake.clock import VirtualClock, running
 from kestra._testing.fake.engine import Engine

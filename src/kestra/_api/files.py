@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kestra._values.signals import is_interruption
 from kestra._values.table import own_text
 from kestra._values.text import type_name
 
@@ -85,6 +86,8 @@ def _opened(path: str, value: os.PathLike[Any]) -> Any:
     try:
         return Path(os.fsdecode(value)).open("rb")  # for the caller to close
     except OSError as error:
+        if is_interruption(error):
+            raise
         reason = f"{path} cannot be opened: {error.strerror}"
         raise OSError(error.errno, reason, error.filename) from None
     except ValueError as error:  # a NUL in it

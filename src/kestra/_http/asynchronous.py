@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import sys
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ from kestra._http.async_transport import failure
 from kestra._http.multipart import Upload
 from kestra._http.sse import Parser
 from kestra._rules import attempts
+from kestra._values.signals import raise_interruption
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class AsyncIO:
     async def attempt(self, request: Request) -> Response | Failure:
         is_own = self._sessions.given is None
         request.sent = None
+        before = sys.exc_info()[1]
         try:
             response = await send(self._sessions, request, self.left(request.until))
             if response.is_closed and len(response.content) > _LARGE:
@@ -61,6 +64,7 @@ class AsyncIO:
         except httpx2.HTTPStatusError as error:  # a hook has called `raise_for_status`
             return _without_body(error.response)
         except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
+            raise_interruption(error, before)
             stand_in = request.sent is None and is_own
             return failure(error, sent=request.sent, stand_in=stand_in)
         except BaseException:
@@ -107,6 +111,7 @@ class AsyncIO:
         return await self.request("get", url, within=within)
 
     async def save(self, url: str, to: Path, **kwargs: Any) -> tuple[Request, Failure] | None:
+        before = sys.exc_info()[1]
         with to.open("wb") as file:
             try:
                 response = await self.request("get", url, stream=True, **kwargs)
@@ -119,6 +124,7 @@ class AsyncIO:
             except KestraError:
                 raise
             except httpx2.RequestError as error:
+                raise_interruption(error, before)
                 return self.flow._request("get", url, {})[0], failure(error, sent=True)
         return None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from contextvars import ContextVar
 from functools import cached_property
 from queue import Empty, Queue
@@ -26,6 +27,7 @@ from kestra._http.multipart import Upload
 from kestra._http.sessions import read, send
 from kestra._http.threads import Stream, Workers
 from kestra._rules import attempts
+from kestra._values.signals import raise_interruption
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -142,6 +144,7 @@ class BlockingIO:
 
     async def attempt(self, request: Request) -> Response | Failure:
         wire.used, wire.mocked = None, False
+        before = sys.exc_info()[1]
         try:
             if request.is_replaced:
                 if request.upload:
@@ -150,6 +153,7 @@ class BlockingIO:
             left = self.left(request.until)
             return send(self.flow._sessions.current(), request, left)
         except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
+            raise_interruption(error, before)
             if isinstance(error, requests.HTTPError) and error.response is not None:
                 return read(error.response)  # a hook has called `raise_for_status`
             # The adapters of a session that was passed in do not record what they send.
@@ -205,6 +209,7 @@ class BlockingIO:
         return function(*args, **kwargs)
 
     async def save(self, url: str, to: Path, **kwargs: Any) -> tuple[Request, Failure] | None:
+        before = sys.exc_info()[1]
         with to.open("wb") as file:
             try:
                 with await self.request("get", url, stream=True, **kwargs) as response:
@@ -213,6 +218,7 @@ class BlockingIO:
             except KestraError:
                 raise
             except requests.RequestException as error:
+                raise_interruption(error, before)
                 return self.flow._request("get", url, {})[0], failure(error, sent=True)
         return None
 

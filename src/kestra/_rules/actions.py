@@ -18,6 +18,7 @@ from kestra._api.parsing import body_of, state_of
 from kestra._rules.pages import BRIEFLY, learn_configuration
 from kestra._rules.problems import malformed
 from kestra._rules.reading import poll
+from kestra._values.signals import is_interruption
 from kestra.exceptions import APIError, Conflict, KestraError
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ async def act(  # noqa: PLR0913  # what makes up a request
                     return None
                 raise
             refusals.append(error)
-        except KestraError:
-            raise
-        except Exception as error:  # noqa: BLE001  # of a mock, which knows one place
+        except Exception as error:
+            if isinstance(error, KestraError) or is_interruption(error):
+                raise
+            # Of a mock, which knows one place.
             refusals.append(error)
         else:
             io.server.dialect = dialect

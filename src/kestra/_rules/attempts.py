@@ -23,6 +23,7 @@ from kestra._rules.creation import (
 from kestra._rules.io import Failure
 from kestra._rules.policy import default_policy, is_retried, next_attempt
 from kestra._rules.problems import status_of
+from kestra._values.signals import is_interruption
 from kestra.exceptions import APIError, FailedExponentialBackoff, KestraError, NotFound
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ async def send_to_either(io: IO, request: Request, other_url: str) -> tuple[Resp
     except APIError as error:
         if error.status in _UNDERSTOOD:
             raise
-    except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
+    except Exception as error:  # mocking libraries raise what they like
+        if is_interruption(error):
+            raise
         logger.debug("Not found under the tenant main either: %s", type(error).__name__)
     raise missing
 

@@ -18,6 +18,7 @@ from kestra._api.parsing import log_entries, state_of, whole_state
 from kestra._rules.pages import BRIEFLY
 from kestra._rules.reading import stored_entries
 from kestra._rules.waiting import is_transient, next_pause
+from kestra._values.signals import is_interruption
 from kestra.exceptions import RequestTimeout
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ class Channel(ABC):
         within = self._wait.within(self._io)
         try:
             self.stream = await self._io.listen(url, within=within, headers=_HEADERS, **self._query)
-        except Exception as error:  # noqa: BLE001  # a mock's too; a poll will show what is wrong
+        except Exception as error:  # a mock's too; a poll will show what is wrong
+            if is_interruption(error):
+                raise
             # A stream that does not begin in time is held back on its way.
             is_held_back = type(error) is RequestTimeout
             self._wait_to_open(again=is_transient(error) and not is_held_back)
@@ -237,7 +240,9 @@ class Log(Channel):
         try:
             execution_id = self._wait.execution_id
             entries = await stored_entries(self._io, execution_id, self._min_level, **limits)
-        except Exception as error:  # noqa: BLE001  # whatever a caller's own `_make_request` raises
+        except Exception as error:  # whatever a caller's own `_make_request` raises
+            if is_interruption(error):
+                raise
             logger.debug("The log could not be read: %s", type(error).__name__)
             return None
         if self._min_level == "TRACE":

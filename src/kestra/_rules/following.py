@@ -14,6 +14,7 @@ from kestra._rules.pages import BRIEFLY
 from kestra._rules.reading import naming, poll
 from kestra._rules.settling import Settling
 from kestra._rules.waiting import Wait, log_state
+from kestra._values.signals import is_interruption
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -141,7 +142,9 @@ class _Follower:
         """Poll once more: an event of 2.0 shows less of an execution than a poll."""
         try:
             execution = await poll(self._io, self._wait.execution_id, **BRIEFLY)
-        except Exception as error:  # noqa: BLE001  # a mock's too: what the event showed will do
+        except Exception as error:  # a mock's too: what the event showed will do
+            if is_interruption(error):
+                raise
             logger.debug("The execution could not be polled: %s", type(error).__name__)
         else:
             if state_of(execution) == state_of(self.execution):

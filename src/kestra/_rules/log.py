@@ -18,6 +18,7 @@ from kestra._api.parsing import (
 from kestra._rules.problems import body_text, harmless, malformed
 from kestra._rules.reading import poll, stored_entries
 from kestra._rules.settling import Settling
+from kestra._values.signals import is_interruption
 from kestra.exceptions import NotFound
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
             log, count = await io.call(_ordered, response, settling.not_stored)
             if not await settling.is_short(count):
                 break
-    except Exception as error:  # noqa: BLE001  # whatever a caller's own `get_logs` raises
+    except Exception as error:  # whatever a caller's own `get_logs` raises
+        if is_interruption(error):
+            raise
         text = "The log of execution %s could not be fetched: %s"
         logger.warning(text, execution_id, harmless(error))
         return log, False

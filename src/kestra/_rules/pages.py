@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import body_of
 from kestra._rules.problems import json_of, page_of
+from kestra._values.signals import is_interruption
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ async def learn_configuration(io: IO, within: float) -> None:
     limits = {**BRIEFLY, "within": min(within, BRIEFLY["within"])}
     try:
         response = await io.request("get", io.server.url("/api/v1/configs"), **limits)
-    except Exception as error:  # noqa: BLE001  # a mock's too: what follows shows what is wrong
+    except Exception as error:  # a mock's too: what follows shows what is wrong
+        if is_interruption(error):
+            raise
         logger.debug("The server's version is not known: %s", type(error).__name__)
     else:
         io.server.learn_configuration(body_of(response))

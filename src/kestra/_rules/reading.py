@@ -12,6 +12,7 @@ from kestra._api.dialects import search_queries
 from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, Metric, TaskRun
 from kestra._rules.pages import BRIEFLY, results
 from kestra._rules.problems import harmless, json_of, malformed
+from kestra._values.signals import is_interruption
 from kestra.exceptions import KestraError, NotFound
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ async def _missing_outputs(io: IO, execution_id: str) -> dict[str, Any] | None:
         return {}
     try:
         return await outputs_apart(io, execution_id, **BRIEFLY)
-    except Exception as error:  # noqa: BLE001  # a mock's too; nothing costs the result
+    except Exception as error:  # a mock's too; nothing costs the result
+        if is_interruption(error):
+            raise
         text = "The outputs of execution %s could not be fetched: %s"
         logger.warning(text, execution_id, harmless(error))
         return None
@@ -222,6 +225,8 @@ async def _logged_errors(io: IO, execution_id: str, wait: float) -> list[LogEntr
             if entries or io.clock.now() + _ERRORS_AGAIN > end:
                 return entries
             await io.sleep(_ERRORS_AGAIN)
-    except Exception as error:  # noqa: BLE001  # whatever a caller's own `_make_request` raises
+    except Exception as error:  # whatever a caller's own `_make_request` raises
+        if is_interruption(error):
+            raise
         logger.debug("What went wrong is not known: %s", type(error).__name__)
         return []

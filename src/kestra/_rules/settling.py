@@ -26,6 +26,7 @@ from kestra._api.servers import MAIN
 from kestra._rules.pages import BRIEFLY, learn_configuration
 from kestra._rules.problems import json_of, malformed
 from kestra._rules.reading import stored_entries
+from kestra._values.signals import is_interruption
 from kestra.exceptions import APIError, KestraError
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ class Settling:
             self._own.note(total, self.io.clock.now())
             self._is_near = any(self._marks_end(entry) for entry in newest)
             rests = await self._rests()
-        except Exception as error:  # noqa: BLE001  # of a mock too, which knows no such request
+        except Exception as error:  # of a mock too, which knows no such request
+            if is_interruption(error):
+                raise
             logger.debug("Log entries could not be counted: %s", type(error).__name__)
             if not isinstance(error, KestraError) or getattr(error, "status", None) in _REFUSED:
                 self.is_known = self.pending = False  # nor will they be later

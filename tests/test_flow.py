@@ -591,11 +591,20 @@ def test_a_mock_with_a_single_error_raises_that(slept, error):
 def test_the_page_of_a_proxy_is_no_log(server, flow, caplog):
     """It is refused by its type and its looks: some users' stubs send every text as HTML."""
     page, kind = b"<html>Please log in</html>", {"Content_Type": "text/html; charset=utf-8"}
-    server.upset("/download", answer(200, page, **kind), answer(200, b"a log", **kind))
+    pages = [answer(200, page, **kind)] * 3
+    server.upset("/download", *pages, answer(200, b"a log", **kind))
     result = run(flow)
     assert (result.status, result.log, result.log_complete) == ("SUCCESS", None, False)
     assert "the response is a page, and not a log" in caplog.text
     assert run(flow).log == "a log"
+
+
+def test_the_page_of_a_proxy_is_not_the_last_word_on_a_log(server, flow):
+    """It is fetched again, as after a response that says that it is a failure."""
+    kind = {"Content_Type": "text/html"}
+    server.upset("/download", *[answer(200, b"<html>Just a moment</html>", **kind)] * 2)
+    result = run(flow)
+    assert (result.log, result.log_complete) == (server.engine.logs[0], None)
 
 
 def test_a_path_of_the_callers_own_stays(server, flow):

@@ -368,6 +368,27 @@ def test_outputs_that_cannot_be_had_do_not_cost_the_result(server, flow, routes,
     assert "The outputs of execution id1 could not be fetched: GET" in caplog.text
 
 
+@pytest.mark.parametrize("fault", [answer(503), answer(500), reset])
+def test_outputs_are_asked_for_again(server, flow, routes, fault):
+    """A failure that another attempt makes good does not cost them."""
+    routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
+    routes[f"GET {API}/outputs/executions/id1"] = as_json({"rows": 3})
+    server.upset("GET /api/v1/outputs/", fault)
+    assert flow.get_execution("id1").outputs == {"rows": 3}
+
+
+def test_a_page_of_a_proxy_does_not_say_that_there_are_no_outputs(server, flow, routes, caplog):
+    """Only the server itself knows that, and says it in JSON."""
+    routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
+    routes[f"GET {API}/outputs/executions/id1"] = Reply(
+        404, b"<html>", {"Content-Type": "text/html"}
+    )
+    assert flow.get_execution("id1").outputs is None
+    assert "The outputs of execution id1 could not be fetched: GET" in caplog.text
+    with pytest.raises(NotFound):
+        flow.get_outputs("id1")
+
+
 def test_no_outputs_anywhere_are_none(server, flow, routes):
     """An execution that has produced nothing is no error."""
     routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))

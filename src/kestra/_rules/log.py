@@ -32,6 +32,8 @@ logger = logging.getLogger("kestra")
 
 _EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 _FETCH = 10.0  # seconds that fetching the log may take longer than settling
+_MOST_PAGES = 3  # of a proxy, in the place of a log
+_PAGE_PAUSE = 1.0  # seconds, until it is fetched again
 
 
 async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
@@ -41,7 +43,7 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
     and worth more.
     """
     io, execution_id = settling.io, settling.execution_id
-    log = None
+    log, pages = None, 0
     try:
         while True:
             await settling.wait()
@@ -49,7 +51,9 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
             within = max(settling.left, 0.0) + _FETCH
             response = await io.fetch_log(execution_id, within=within)
             if _is_page(response):
-                if await settling.fetch_again("a page came in its place"):
+                pages += 1
+                if pages < _MOST_PAGES:
+                    await io.sleep(_PAGE_PAUSE)
                     continue
                 url = io.server.url("logs/{execution_id}/download", execution_id=execution_id)
                 raise malformed("get", url, response, "is a page, and not a log")  # noqa: TRY301

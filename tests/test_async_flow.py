@@ -304,6 +304,17 @@ def test_an_execution_may_be_cancelled_at_any_await(tmp_path):
     assert steps > 15
 
 
+def test_closing_may_be_cancelled_at_any_await():
+    """No connection is left: closing goes on to its end."""
+
+    async def work(flow):
+        missing = (flow.get_execution("id1") for _ in range(3))
+        await asyncio.gather(*missing, return_exceptions=True)
+        await flow.close()
+
+    each_step(work, lambda *_: None)
+
+
 def test_a_download_may_be_cancelled_at_any_await(tmp_path):
     """The file is there whole, or not at all."""
     to = tmp_path / "file"

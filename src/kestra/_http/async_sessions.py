@@ -108,13 +108,21 @@ class AsyncSessions:
             raise
 
     async def close(self) -> None:
-        """End all tasks, and close the connections; a client that was given is its owner's."""
-        await finish(self._tasks)
-        for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
-            await client.aclose()
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            threads.shutdown(wait=False)
+        """End all tasks, and close the connections; a client that was given is its owner's.
+
+        Who is cancelled meanwhile waits for that.
+        """
+        try:
+            await finish(self._tasks)
+        finally:
+            threads, self._threads = self._threads, None
+            if threads is not None:
+                threads.shutdown(wait=False)
+            clients = self._clients.pop(asyncio.get_running_loop(), {}).values()
+            closing = [asyncio.ensure_future(client.aclose()) for client in clients]
+            await _until_done({*closing})
+        for each in closing:
+            each.result()
 
 
 async def finish(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -196,6 +196,15 @@ def test_a_proxy_is_asked_in_clear_for_what_is_in_clear(sessions):
         assert proxy.connections == 1
 
 
+@pytest.mark.parametrize("url", ["jane:hunter2@localhost:3128", "http://jane:hunter2@[bad"])
+def test_a_proxy_that_cannot_be_one_is_not_shown(sessions, url):
+    """Libraries quote it, and with it the password."""
+    settings = Settings(credentials=TOKEN, proxies={"http": url})
+    with pytest.raises(requests.exceptions.InvalidURL, match=r"proxies$") as caught:
+        request(sessions, "GET", "http://kestra.invalid" + SEARCH, settings, {})
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_the_environment_names_the_proxy(tls_server, sessions, settings, proxy, monkeypatch):
     """`NO_PROXY` leaves servers out."""
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)

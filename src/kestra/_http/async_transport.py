@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -104,13 +105,17 @@ def new_client(verify: bool | str, proxy: str | None) -> httpx2.AsyncClient:
         )
     else:
         context = httpx2.create_ssl_context(verify)
-    via = None
-    if proxy is not None:
-        url: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
-        via = httpx2.Proxy(url, ssl_context=context if url.startswith("https:") else None)
+    via = None if proxy is None else _proxy(proxy, context)
     client = httpx2.AsyncClient(transport=_Transport(context, via), trust_env=False)
     client.cookies.jar.set_policy(NO_COOKIES)
     return client
+
+
+def _proxy(proxy: str, context: ssl.SSLContext) -> httpx2.Proxy:
+    with suppress(ValueError, httpx2.InvalidURL):  # which quote a URL that may hold a password
+        url: str = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
+        return httpx2.Proxy(url, ssl_context=context if url.startswith("https:") else None)
+    raise requests.exceptions.InvalidProxyURL("the URL of the proxy is not valid")
 
 
 # --- what an exception says about an attempt ---

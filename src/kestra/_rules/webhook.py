@@ -15,7 +15,7 @@ from kestra._rules import executing
 from kestra._rules.pages import address
 from kestra._rules.problems import body_text, status_of
 from kestra._values.text import json_text
-from kestra.exceptions import APIError, FailedExponentialBackoff, KestraError
+from kestra.exceptions import APIError, FailedExponentialBackoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ async def call(  # noqa: PLR0913, PLR0917  # what `Namespace.webhook` is given
     start = io.clock.now()
     try:
         response = await io.request("post", url, once=True, **sent)
-    except KestraError as error:
+    except Exception as error:
         given = error.response if isinstance(error, APIError) else None
         if given is None or not _is_answer(given):
             _hide(error, url)
@@ -126,7 +126,7 @@ def _read(io: IO, response: Response) -> WebhookResponse:
     )
 
 
-def _hide(error: KestraError, url: str) -> None:
+def _hide(error: Exception, url: str) -> None:
     """Keep the key of a webhook out of an error: whoever knows it can start the flow."""
     key = url.rpartition("/")[2]
 
@@ -141,8 +141,8 @@ def _hide(error: KestraError, url: str) -> None:
     if isinstance(error, APIError):
         error.path = without(error.path)
         error.errors = tuple((without(path), without(said)) for path, said in error.errors)
-        each: Any
-        for each in (error.request, error.response):
-            if each is not None:
-                with suppress(AttributeError):  # a response of httpx2 has the URL of its request
-                    each.url = type(each.url)(without(str(each.url)))
+    for name in ("request", "response"):  # errors of the libraries have them too
+        # A response of httpx2 has the URL of its request, and an error of it may have no request.
+        with suppress(AttributeError, RuntimeError):
+            each = getattr(error, name)
+            each.url = type(each.url)(without(str(each.url)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import responses
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ from kestra.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kestra._rules.creation import Creation
     from kestra._rules.io import Request, Response
 
@@ -51,6 +54,12 @@ _BY_STATUS: dict[int, type[APIError]] = {
 }
 # A page of text would bury the sentence that matters.
 _LONGEST_MESSAGE = 2_000
+# Headers that prove nobody's identity. Others of a request are masked where they are long enough.
+_HARMLESS = frozenset({
+    "accept", "accept-encoding", "accept-language", "cache-control", "connection", "content-length",
+    "content-type", "description", "host", "traceparent", "transfer-encoding", "ttl", "user-agent",
+})  # fmt: skip
+_SHORTEST = 8  # characters
 _MAY_BE_DONE = "It may have been carried out nevertheless"
 
 
@@ -112,7 +121,7 @@ def refused(
     message, errors = _message(request, response)
     text = f"{name_of(request)}: {text_of(request, response)}"
     if status == HTTPStatus.UNAUTHORIZED:
-        text += f" ({_credentials_sent(request)}; server: {_server(request)})"
+        text += f" ({_credentials_sent(request, response)}; server: {_server(request)})"
     elif status == HTTPStatus.NOT_FOUND:
         text += f" (server: {_server(request)})"
     elif "MessageTooBig" in body_text(response):
@@ -223,8 +232,12 @@ def _server(request: Request) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _credentials_sent(request: Request) -> str:
+def _credentials_sent(request: Request, response: Response) -> str:
     if request.redirected_to is None:
+        if request.settings.credentials.authorization is None and any(
+            name == "authorization" for name, _ in _headers_sent(response)
+        ):
+            return "sent: the header Authorization of your headers, or of your session"
         return f"sent: {request.settings.credentials.kind}"
     return (
         f"redirected to {request.redirected_to}, which gets no credentials: if that is your "
@@ -249,17 +262,35 @@ def _message(
     if isinstance(body, dict):
         message, embedded = body.get("message"), body.get("_embedded")
     listed = embedded.get("errors") if isinstance(embedded, dict) else None
+    secrets = {
+        secret
+        for name, value in _headers_sent(response)
+        for secret in (value, value.partition(" ")[2])  # without `Bearer`, too
+        if name not in _HARMLESS and len(secret) >= _SHORTEST
+    }
     errors = tuple(
-        (_redacted(request, error.get("path")), _redacted(request, error.get("message")))
+        (
+            _redacted(request, error.get("path"), secrets),
+            _redacted(request, error.get("message"), secrets),
+        )
         for error in (listed if isinstance(listed, list) else ())
         if isinstance(error, dict)
     )
     said = message[:_LONGEST_MESSAGE] if isinstance(message, str) else ""
-    return (_redacted(request, said) or None), errors
+    return (_redacted(request, said, secrets) or None), errors
 
 
-def _redacted(request: Request, text: Any) -> str:
-    return redact(str(text or ""), request.settings.credentials.secrets)
+def _headers_sent(response: Response) -> list[tuple[str, str]]:
+    """Return the headers that were sent, whoever has set them; of a mock there may be none."""
+    sent = getattr(getattr(response, "request", None), "headers", None)
+    return [
+        (str(name).lower(), value.decode("latin-1") if isinstance(value, bytes) else str(value))
+        for name, value in (sent.items() if isinstance(sent, Mapping) else ())
+    ]
+
+
+def _redacted(request: Request, text: Any, more: Iterable[str] = ()) -> str:
+    return redact(str(text or ""), {*request.settings.credentials.secrets, *more})
 
 
 def _redirect_target(response: Response) -> str | None:

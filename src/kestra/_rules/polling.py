@@ -125,7 +125,7 @@ class Search:
         A search is not repeated if it fails: the next one comes soon.
         """
         url, order = io.server.url("executions/search"), "state.startDate:desc"
-        refused: APIError | None = None
+        pages, refused = self, None
         for form, query in search_queries(io.server, self.fields, sort=order, size=_PAGE):
             pages, page, more = replace(self), 0, True
             try:

@@ -34,7 +34,8 @@ from kestra import ExecutionOutcome, ExecutionRequest, Flow
 from kestra._api.dialects import search_queries
 from kestra._api.requests import request_of
 from kestra._api.servers import Server
-from kestra._rules.batches import Batch, Running, Search
+from kestra._rules.many import Running
+from kestra._rules.polling import Batch, Search
 from kestra._rules.waiting import Options, Wait
 from kestra.exceptions import (
     Conflict,

@@ -22,7 +22,6 @@ from kestra._rules.creation import (
 )
 from kestra._rules.io import Failure
 from kestra._rules.policy import default_policy, is_retried, next_attempt
-from kestra._rules.problems import status_of
 from kestra._values.signals import is_interruption
 from kestra.exceptions import APIError, FailedExponentialBackoff, KestraError, NotFound
 
@@ -163,7 +162,7 @@ class _Sending:
             return True
         if isinstance(outcome, Failure):
             return outcome.final
-        status = status_of(outcome)
+        status = problems.status_of(outcome)
         return not is_retried(self._policy, self._request.method, status) or is_too_big(outcome)
 
     async def _is_found(self, outcome: Response | Failure) -> bool:

@@ -40,7 +40,7 @@ async def until_ended(io: IO, wait: Wait) -> tuple[dict[str, Any], Settling | No
             called: Any = None if callback is None else callback(event)
             if hasattr(called, "__await__"):  # that of `AsyncFlow` may be a coroutine function
                 await called
-    return follower.execution, follower.settling
+    return follower.states.execution, follower.settling
 
 
 async def events(
@@ -60,16 +60,12 @@ class _Follower:
     def __init__(self, io: IO, wait: Wait, min_level: str | None) -> None:
         self._io = io
         self._wait = wait
-        self._states = States(io, wait)
+        self.states = States(io, wait)
         self._log = None if min_level is None else Log(io, wait, min_level)
         # The log comes first: what is logged after the states are shown is in its stream then.
-        self._channels = [each for each in (self._log, self._states) if each is not None]
+        self._channels = [each for each in (self._log, self.states) if each is not None]
         self._last: Change | None = None  # the terminal state, which is reported at the end
         self.settling: Settling | None = None  # once the execution has ended
-
-    @property
-    def execution(self) -> dict[str, Any]:
-        return self._states.execution
 
     async def events(self) -> AsyncGenerator[Change, None]:
         """Yield what happens, until the execution has ended."""
@@ -86,13 +82,13 @@ class _Follower:
 
     def log_state(self, change: StateChange) -> None:
         """Log a state that needs someone, if the execution is in it."""
-        if change.state == state_of(self.execution) and not self._states.ended:
+        if change.state == state_of(self.states.execution) and not self.states.ended:
             log_state(self._wait.execution_id, change.state)
 
     def _stages(self) -> Iterator[AsyncGenerator[Change, None]]:
         if self._wait.url is None:  # else it has just been created
             yield self._poll()
-        while not self._states.ended:
+        while not self.states.ended:
             yield self._step() if self._left > 0 else self._poll(is_last=True)
         yield self._end()
         if self._log is not None and self.settling is not None:
@@ -103,17 +99,17 @@ class _Follower:
         return self._wait.end - self._io.clock.now()
 
     async def _poll(self, *, is_last: bool = False) -> AsyncGenerator[Change, None]:
-        for change in self._new(self._states, await self._states.poll()):
+        for change in self._new(self.states, await self.states.poll()):
             yield change
-        if is_last and not self._states.ended:
-            raise await self._wait.timed_out(self._io, state_of(self.execution))
+        if is_last and not self.states.ended:
+            raise await self._wait.timed_out(self._io, state_of(self.states.execution))
 
     async def _step(self) -> AsyncGenerator[Change, None]:
         """Do what there is to do, and wait for the next event."""
         for channel in self._channels:
             for change in self._new(channel, await channel.tend()):
                 yield change
-            if self._states.ended:
+            if self.states.ended:
                 return
         due = min(channel.due for channel in self._channels)
         for change in await self._next(min(due - self._io.clock.now(), self._left)):
@@ -132,7 +128,7 @@ class _Follower:
 
     def _new(self, channel: Channel, found: Sequence[Change]) -> Sequence[Change]:
         """Return what to report of what was found: all but the terminal state."""
-        if channel is self._states and self._states.ended and found:
+        if channel is self.states and self.states.ended and found:
             *found, self._last = found
         return found
 
@@ -147,21 +143,21 @@ class _Follower:
                 raise
             logger.debug("The execution could not be polled: %s", type(error).__name__)
         else:
-            if state_of(execution) == state_of(self.execution):
-                self._states.execution = execution
+            if state_of(execution) == state_of(self.states.execution):
+                self.states.execution = execution
 
     async def _end(self) -> AsyncGenerator[Change, None]:
         """Wait until the log is stored, and yield what its stream brings meanwhile.
 
         Where nothing tells when that is, the stream is heard until it is quiet.
         """
-        if self._states.stream is not None and self._io.server.dialect is not BEFORE_2:
+        if self.states.stream is not None and self._io.server.dialect is not BEFORE_2:
             await self._poll_again()
-        await self._states.close()
+        await self.states.close()
         if self._log is None:
             return
         clock, limit = self._io.clock, self._wait.options.log_settle
-        settling = Settling(self._io, self._wait.execution_id, self.execution, limit)
+        settling = Settling(self._io, self._wait.execution_id, self.states.execution, limit)
         self.settling = settling
         end = clock.now() + max(settling.limit, _LAST_WORDS)
         while settling.pending:

@@ -6,22 +6,26 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES, FlowExecution
+from kestra._api.parsing import start_of, state_of
 from kestra._api.requests import ExecutionOutcome, ExecutionRequest, request_of
+from kestra._rules import executing
 from kestra._rules.attempts import annotate
-from kestra._rules.batches import create
 from kestra._rules.polling import Polls
+from kestra._rules.reading import naming
+from kestra.exceptions import APIError, FailedExponentialBackoff
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Hashable, Iterator
+    from datetime import datetime
 
-    from kestra._rules.batches import Running
     from kestra._rules.io import IO
     from kestra._rules.polling import Job, Then
-    from kestra._rules.waiting import Options
+    from kestra._rules.waiting import Options, Wait
 
 logger = logging.getLogger("kestra")
 
@@ -42,6 +46,55 @@ def checked_slots(max_concurrent: Any) -> int:
     if max_concurrent < 1:
         raise ValueError("max_concurrent must be 1 or more")
     return max_concurrent
+
+
+@dataclass(eq=False, slots=True)
+class Running:
+    """An execution that was created, and has not ended as far as is known."""
+
+    request: ExecutionRequest
+    start: datetime | None  # when it was created, by the server's clock
+    wait: Wait  # begins then, by the clock of the call, and polls it by itself
+    shown: float  # when a response last showed it, by that clock
+    ended: bool = False  # a response showed that it has
+    key: Hashable = None  # of its batch
+
+    async def poll(self, io: IO) -> dict[str, Any] | None:
+        """Poll it; `None` if it is not known yet, or not before its timeout."""
+        with naming(self.wait.execution_id):
+            return await self.wait.poll(io)
+
+    async def finish(self, shown: dict[str, Any], io: IO) -> FlowExecution:
+        """Return its result, where a poll showed that it has ended."""
+        with naming(self.wait.execution_id):
+            return await executing.ended(io, self.wait, shown)
+
+    async def finish_found(self, shown: dict[str, Any], io: IO) -> FlowExecution:
+        """Return its result, where a search showed that it has ended.
+
+        From 2.0 on searches leave out the task runs. That they cannot be had, or that a poll is
+        behind the search, does not cost the result.
+        """
+        if "taskRunList" not in shown:
+            try:
+                whole = await self.poll(io)
+            except (APIError, FailedExponentialBackoff) as error:
+                logger.warning("The task runs of an execution could not be fetched: %s", error)
+            else:
+                shown = whole if whole and state_of(whole) in TERMINAL_STATES else shown
+        return await self.finish(shown, io)
+
+    async def expire(self, io: IO) -> FlowExecution:
+        """Return its result if it has ended in time, now that its timeout is over."""
+        shown = await self.poll(io)
+        if shown is not None and state_of(shown) in TERMINAL_STATES:
+            return await self.finish(shown, io)
+        raise await self.wait.timed_out(io, state_of(shown))
+
+
+async def _create(request: ExecutionRequest, options: Options, io: IO) -> Running:
+    wait, created = await executing.create(io, request, options)
+    return Running(request, start_of(created), wait, shown=wait.begin)
 
 
 async def outcomes(
@@ -150,8 +203,8 @@ class _Executor:
             self.ready.append(ExecutionOutcome(given, error=error))
             return
         self._creating += 1
-        job = partial(create, request, self._options)
-        self._start(job, partial(self._created, request))
+        create = partial(_create, request, self._options)
+        self._start(create, partial(self._created, request))
 
     # --- creating ---
 

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_KEEPING_METHOD = frozenset({307, 308})
 _BY_STATUS: dict[int, type[APIError]] = {
     400: InvalidInput,
     401: AuthenticationError,
@@ -221,7 +220,7 @@ def is_fine(request: Request, response: Response) -> bool:
 
 def keeps_method(method: str, status: int) -> bool:
     """Return True if a redirect keeps the method of a request; others turn a POST into a GET."""
-    return method.upper() in {"GET", "HEAD"} or status in _KEEPING_METHOD
+    return method.upper() in {"GET", "HEAD"} or status in {307, 308}
 
 
 # --- pieces of a message ---------------------------------------------------------------------

@@ -45,8 +45,9 @@ class Source:
 
 def read_sources(paths: Any) -> list[Source]:
     """Return the documents of files, and of the YAML files below folders."""
-    is_one = isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable)
-    given = [paths] if is_one else list(paths)
+    given: list[Any] = [paths]
+    if isinstance(paths, Iterable) and not isinstance(paths, str | bytes | os.PathLike):
+        given = list(paths)
     for each in given:
         if not isinstance(each, str | os.PathLike):
             raise TypeError(f"paths must be a path or several, not {type(each).__name__}")

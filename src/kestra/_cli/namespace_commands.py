@@ -192,10 +192,17 @@ class _Commands:
     def _show_all(
         self, found: Iterable[Any], header: Sequence[str], row: Callable[[Any], Iterable[Any]]
     ) -> None:
+        """Show what is found in columns, cut where the terminal ends; empty ones are left out."""
         if self._options.json:
             _show_lines(found)
-        else:
-            _show_table([header, *([_cell(value) for value in row(each)] for each in found)])
+            return
+        table = [header, *([_cell(value) for value in row(each)] for each in found)]
+        used = [index for index in range(len(header)) if any(line[index] for line in table[1:])]
+        shown = [[line[index] for index in used] for line in table]
+        room = max(room_on(sys.stdout) or sys.maxsize, _LEAST)
+        for line in columns(shown) if used else ():
+            if not show(line if len(line) <= room else f"{line[: room - 1]}…", sys.stdout):
+                return
 
     def _show_changes(self, changes: Sequence[Change], *, are_shown: bool = False) -> None:
         if self._options.json:
@@ -253,16 +260,6 @@ def _show_json(value: Any) -> bool:
 
 def _plain(value: Any) -> str:
     return iso_duration(value) if isinstance(value, timedelta) else str(value.isoformat())
-
-
-def _show_table(table: Sequence[Sequence[str]]) -> None:
-    """Show rows in columns, the last of them cut where the terminal ends; empty ones left out."""
-    used = [index for index in range(len(table[0])) if any(row[index] for row in table[1:])]
-    shown = [[row[index] for index in used] for row in table]
-    room = max(room_on(sys.stdout) or sys.maxsize, _LEAST)
-    for line in columns(shown) if used else ():
-        if not show(line if len(line) <= room else f"{line[: room - 1]}…", sys.stdout):
-            return
 
 
 def _cell(value: Any) -> str:

@@ -222,7 +222,7 @@ class NamespaceFiles(_Part):
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, "content")
             if "r" in mode:
-                self._perform(files.copy, path, local)
+                self._perform(files.download, path, local)
             with local.open(mode, encoding=encoding, newline=None if "b" in mode else "") as file:
                 yield file
             if "w" in mode:

@@ -70,16 +70,10 @@ def checked_folder(path: Any, name: str = "path") -> str:
     return text
 
 
-async def copy(io: IO, namespace: str, path: Where, to: Path) -> None:
-    """Write a file of the namespace to a new local one."""
-    query = {"path": f"/{checked_path(path)}"}
-    await fetch(io, await address(io, _FILES, namespace=namespace), to, params=query)
-
-
 async def read(io: IO, namespace: str, path: Where) -> bytes:
-    async with temporary_file(io) as part:
-        await copy(io, namespace, path, part)
-        return await io.call(Path.read_bytes, part)
+    async with temporary_file(io) as local:
+        await download(io, namespace, path, local)
+        return await io.call(Path.read_bytes, local)
 
 
 async def download(io: IO, namespace: str, path: Where, to: Where) -> Path:

@@ -13,7 +13,7 @@ from kestra._api.dialects import BEFORE_2, FROM_2, search_queries
 from kestra._api.forms import creation_query
 from kestra._api.models import CORRELATION, OTHER_STATES, TERMINAL_STATES
 from kestra._api.parsing import labels_on, state_of
-from kestra._api.servers import Server, base_url, segment, under_main
+from kestra._api.servers import Server, base_url, segment, ui_root, ui_url, under_main
 from kestra._rules.creation import Creation, without_correlation
 from kestra._rules.io import Request, Settings
 
@@ -129,8 +129,8 @@ def test_the_address_in_the_user_interface():
         execution = response["body"]
         base, _, rest = execution["url"].partition("/ui/")
         tenant = "main" if rest.startswith("main/") else None
-        names = {key: execution[key] for key in ("namespace", "flowId", "id")}
-        assert Server(base, tenant).address(names) == execution["url"]
+        names = (execution["namespace"], execution["flowId"], execution["id"])
+        assert ui_url(ui_root(base, tenant), *names) == execution["url"]
 
 
 # --- what ---

@@ -79,9 +79,9 @@ class Server:
             tenant = self.root_tenant or execution.get("tenantId")
             if tenant is None and _has_microseconds(execution):
                 tenant = MAIN  # from 1.x on, the user interface has it
-            ui = f"{self.base}/ui" + ("" if tenant is None else f"/{quote(tenant, safe='')}")
+            ui = ui_root(self.base, tenant)
             self.ui = None if tenant is None else ui
-        return "/".join([ui, "executions", *(quote(str(name), safe="") for name in names)])
+        return ui_url(ui, *map(str, names))
 
     # --- what responses show ---
 
@@ -182,3 +182,14 @@ def under_main(url: str, base: str) -> str | None:
     if rest == url or rest.startswith(f"{MAIN}/") or rest == "configs":
         return None
     return f"{start}{MAIN}/{rest}"
+
+
+def ui_root(base: str, tenant: str | None) -> str:
+    """Return the address of the user interface, down to the tenant."""
+    return f"{base}/ui" if tenant is None else f"{base}/ui/{quote(tenant, safe='')}"
+
+
+def ui_url(root: str, namespace: str, flow: str, execution_id: str) -> str:
+    """Return the address of an execution in the user interface."""
+    names = ("executions", namespace, flow, execution_id)
+    return "/".join([root, *(quote(name, safe="") for name in names)])

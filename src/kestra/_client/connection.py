@@ -161,7 +161,7 @@ class Connection:
         return Request(method, url, settings, arguments), other_url
 
     def _options(self, *arguments: Any, waits: bool = True, **others: Any) -> Options:
-        """Return how to wait, from the attributes as they are now, checked if there is a wait."""
+        """Return how to wait, from the attributes and these, in their order from `timeout` on."""
         options = Options(  # type: ignore[misc]  # there are never that many
             self.poll_interval,
             self.log_settle,

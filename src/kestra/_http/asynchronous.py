@@ -80,13 +80,13 @@ class AsyncIO:
         return httpx2.Response(200, headers=headers, content=content, request=asked)
 
     def left(self, until: float) -> float:
-        return math.inf if until == math.inf else max(until - self.clock.now(), 0.0)
+        return max(until - self.clock.now(), 0.0)
 
     async def request(
         self, method: str, url: str, *, within: float = math.inf, once: bool = False, **kwargs: Any
     ) -> httpx2.Response:
         request, other_url = self.flow._request(method, url, kwargs)
-        request.until = math.inf if within == math.inf else self.clock.now() + within
+        request.until = self.clock.now() + within
         request.once = once
         if "files" in kwargs:
             request.upload = await self.call(Upload, kwargs["files"])

@@ -127,7 +127,6 @@ class BlockingIO:
         self._stop = Flag()  # for what is done beside this call
         self._parent = parent
         self._clock: stand_ins.Clock | None = None
-        self._workers: Workers | None = None
 
     @property
     def clock(self) -> stand_ins.Clock:
@@ -139,6 +138,10 @@ class BlockingIO:
     def _inbox(self) -> Queue[tuple[Stream, Event | None]]:
         # No SimpleQueue: given a timeout that is already over, its `get` may never return.
         return Queue()
+
+    @cached_property
+    def _workers(self) -> Workers:
+        return Workers()
 
     # --- one request ---
 
@@ -249,16 +252,11 @@ class BlockingIO:
     # --- jobs beside this call ---
 
     def start(self, job: Callable[[IO], Coroutine[Any, Any, Any]], tag: Any) -> None:
-        if self._workers is None:
-            self._workers = Workers()
         self._workers.start(lambda: run(job(BlockingIO(self.flow, self))), tag)
 
     async def finished(self, timeout: float) -> tuple[Any, Any, Exception | None] | None:
-        if self._workers is None:
-            return None
         return self._workers.finished(max(0.0, min(timeout, _LONGEST_WAIT)))
 
     async def stop(self) -> None:
         self._stop.set()
-        if self._workers is not None:
-            self._workers.stop()
+        self._workers.stop()

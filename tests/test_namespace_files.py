@@ -1,6 +1,7 @@
 """The files of a namespace, one by one and synchronized."""
 
 import io
+import os
 import zipfile
 from email import message_from_bytes
 from pathlib import PurePosixPath
@@ -411,6 +412,58 @@ def test_sync_down_puts_a_file_in_the_place_of_a_folder_only_where_that_is_delet
     assert (local / "c").read_text() == "c"
     ns.files.sync(local, direction="down", delete=True)
     assert (local / "a").read_text() == "file"
+
+
+def test_sync_down_does_not_write_through_a_link(write, tmp_path):
+    """What it leads to is outside of the folder, and not compared either."""
+    local = write({"a": "a"})
+    (tmp_path / "elsewhere").mkdir()
+    _link(local / "link", tmp_path / "elsewhere")
+    ns, _ = namespace(exported(**{"link/x": "x"}))
+    with pytest.raises(ValueError, match="'link/x' cannot be fetched, since 'link' is a file or a"):
+        ns.files.sync(local, direction="down", delete=True)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_sync_down_refuses_a_file_in_the_place_of_an_empty_folder(write):
+    """Before anything is changed."""
+    local = write({"a": "a"})
+    (local / "b/c").mkdir(parents=True)
+    ns, _ = namespace(exported(a="new", b="b"))
+    with pytest.raises(ValueError, match="'b' cannot be fetched, since 'b' is a folder in"):
+        ns.files.sync(local, direction="down")
+    assert (local / "a").read_text() == "a"
+
+
+def _link(path, target):
+    try:
+        path.symlink_to(target)
+    except OSError:
+        pytest.skip("no links here")
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_sync_refuses_what_is_not_a_file(write, direction):
+    """A link that leads nowhere, or a pipe, which would be read without end."""
+    local = write({".kestraignore": "ignored\n"})
+    _link(local / "ignored", local / "nowhere")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(local / "odd")
+    else:
+        _link(local / "odd", local / "nowhere")
+    ns, server = namespace()
+    with pytest.raises(ValueError, match="local: 'odd' is neither a regular file nor a link to"):
+        ns.files.sync(local, direction=direction, dry_run=True)
+    assert not server.sent
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"\\\n"])
+def test_an_ignore_file_that_cannot_be_read_is_named(write, content):
+    local = write({"a": "a"})
+    (local / ".gitignore").write_bytes(content)
+    ns, _ = namespace()
+    with pytest.raises(ValueError, match=r"^local: .*\.gitignore' is not a valid ignore file: "):
+        ns.files.sync(local)
 
 
 def test_a_failure_of_sync_says_what_was_done_before(write):

@@ -98,12 +98,12 @@ class Search:
         return {f"filters{name}": value for name, value in query.items()}
 
     def old_query(self, namespace: str) -> dict[str, Any]:
-        """Return the parameters of 0.21."""
+        """Return the parameters of 0.21, which takes one label only; `finds` checks them all."""
         return {
             "namespace": namespace,
             "flowId": self.flow,
             "state": list(self.states) or None,
-            "labels": [f"{key}:{value}" for key, value in self.wanted.items()] or None,
+            "labels": next((f"{key}:{value}" for key, value in self.wanted.items()), None),
             "q": self.text,
             "triggerExecutionId": self.trigger,
             "childFilter": _KINDS[self.children],

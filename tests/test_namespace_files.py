@@ -12,7 +12,7 @@ from namespaces import ENGINES, RECORDED, namespace, recorded
 from urllib3.exceptions import ProtocolError
 
 from kestra import Change, FileInfo
-from kestra.exceptions import FailedExponentialBackoff, InvalidInput, NotFound
+from kestra.exceptions import FailedExponentialBackoff, InvalidInput, NotFound, ServerError
 
 LOST = requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError()))
 MISSING = recorded("nsf_stats_missing", "2.0")
@@ -226,6 +226,25 @@ def test_a_file_is_moved(engine):
     ns.files.move("a/b/c.txt", "m/c.txt")
     assert server.sent[2].line == "PUT namespaces/company.team/files"
     assert server.sent[2].query == {"from": "/a/b/c.txt", "to": "/m/c.txt"}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_move_whose_response_was_lost_is_done(engine):
+    """Repeated, it fails at its own target; the first attempt has left nothing at the source."""
+    there, refusal = recorded("nsf_stats_file", engine), recorded("nsf_move_onto", engine)
+    ns, server = namespace(there, MISSING, LOST, refusal, MISSING, there)
+    ns.files.move("a/b/c.txt", "m/c.txt")
+    assert [each.query.get("path") for each in server.sent[4:]] == ["/a/b/c.txt", "/m/c.txt"]
+
+
+@pytest.mark.parametrize(("answers", "puts"), [([], 1), ([LOST], 2)])
+def test_a_move_onto_what_has_come_meanwhile_fails_at_once(answers, puts):
+    """That the target is there is final, and nothing is taken for done while the source is."""
+    there, refusal = recorded("nsf_stats_file", "2.0"), recorded("nsf_move_onto", "2.0")
+    ns, server = namespace(there, MISSING, *answers, refusal, there)
+    with pytest.raises(ServerError, match="already exists in namespace"):
+        ns.files.move("a/b/c.txt", "m/c.txt")
+    assert sum(each.method == "PUT" for each in server.sent) == puts
 
 
 def test_a_folder_is_not_moved_into_itself():

@@ -16,7 +16,7 @@ from kestra._rules.creation import (
     Step,
     after_search,
     doubt_after,
-    is_too_big,
+    is_final,
     search,
     without_correlation,
 )
@@ -163,7 +163,7 @@ class _Sending:
         if isinstance(outcome, Failure):
             return outcome.final
         status = problems.status_of(outcome)
-        return not is_retried(self._policy, self._request.method, status) or is_too_big(outcome)
+        return not is_retried(self._policy, self._request.method, status) or is_final(outcome)
 
     async def _is_found(self, outcome: Response | Failure) -> bool:
         """Pause, and search where there is a doubt; return False if it is to be sent again."""

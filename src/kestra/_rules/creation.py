@@ -34,6 +34,12 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _HARMLESS = re.compile(r".*/(namespaces/[^/]+/files|flows/validate|flows/(enable|disable)/by-ids)")
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 # A server of 2.0 says so, with the status 404, of an execution that runs.
+_FINAL = (
+    # Inputs or a flow are larger than the queue of a server of 2.0 takes.
+    "MessageTooBig",
+    "message-protection.limit",
+    "already exists in namespace",  # the target of a move
+)
 DISAPPEARED = "Execution disappeared after create"
 
 
@@ -152,7 +158,7 @@ def doubt_after(request: Request, outcome: Response | Failure) -> Doubt:
     if isinstance(outcome, Failure):
         return Doubt.NONE if outcome.unsent else Doubt.UNANSWERED
     status = status_of(outcome)
-    is_failure = (status >= 500 or status in RETRIED_STATUSES) and not is_too_big(outcome)  # noqa: PLR2004  # 5xx
+    is_failure = (status >= 500 or status in RETRIED_STATUSES) and not is_final(outcome)  # noqa: PLR2004  # 5xx
     if status == 404 and DISAPPEARED in body_text(outcome):  # noqa: PLR2004  # Not Found
         return Doubt.UNANSWERED  # that a search does not show it either proves nothing
     return Doubt.ANSWERED if is_failure else Doubt.NONE
@@ -191,7 +197,7 @@ def without_correlation(url: str) -> str:
     return f"{path}?{kept}" if kept else path
 
 
-def is_too_big(response: Response) -> bool:
-    """Return True if inputs or a flow are larger than the server's queue takes; final, on 2.0."""
+def is_final(response: Response) -> bool:
+    """Return True for a 500 that another attempt does not change."""
     text = body_text(response) if status_of(response) == 500 else ""  # noqa: PLR2004
-    return "MessageTooBig" in text or "message-protection.limit" in text
+    return any(each in text for each in _FINAL)

@@ -12,7 +12,7 @@ from kestra._api.dialects import FROM_2
 from kestra._api.namespaces import FileInfo
 from kestra._rules.downloads import checked_target, fetch, replace
 from kestra._rules.pages import address, fetched, ready
-from kestra.exceptions import Conflict, NotFound
+from kestra.exceptions import APIError, Conflict, NotFound
 
 if TYPE_CHECKING:
     import os
@@ -176,7 +176,13 @@ async def move(io: IO, namespace: str, path: Where, to: Where) -> None:
     if await _stats(io, namespace, to) is not None:
         raise FileExistsError(f"to must be a path where nothing is as yet: {to!r}")
     url = io.server.url(_FILES, namespace=namespace)
-    await io.request("put", url, params={"from": f"/{path}", "to": f"/{to}"})
+    try:
+        await io.request("put", url, params={"from": f"/{path}", "to": f"/{to}"})
+    except APIError as error:
+        # An earlier attempt may have done it, whose response was lost.
+        if error.attempts == 1 or await _stats(io, namespace, path) is not None:
+            raise
+        await _there(io, namespace, to)
 
 
 async def delete(io: IO, namespace: str, path: Where, *, recursive: bool) -> None:

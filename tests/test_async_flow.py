@@ -342,6 +342,23 @@ def test_a_download_may_be_cancelled_at_any_await(tmp_path):
     assert step > 5
 
 
+def test_files_of_a_namespace_may_be_cancelled_at_any_await(tmp_path, monkeypatch):
+    """No file is left open, and no temporary folder, though threads open and make them."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = tmp_path / "data.bin"
+    path.write_bytes(b"x")
+
+    async def work(flow):
+        files = flow.namespace("ns").files
+        await files.upload(path, "data.bin")
+        assert await files.read("data.bin") == b"x"
+
+    def check(*_):
+        assert list(tmp_path.iterdir()) == [path]
+
+    assert each_step(work, check) > 15
+
+
 def test_many_executions_may_be_cancelled_at_any_await():
     """Each of their tasks ends too."""
 

@@ -115,6 +115,13 @@ def test_a_server_of_0_21_is_asked_for_one_label():
     assert server.sent[1].query["labels"] == "a:b"
 
 
+def test_labels_of_the_system_may_be_searched_for():
+    """They may not be set."""
+    ns, server = namespace((200, {"results": []}))
+    assert list(ns.executions(labels={"system.from": "api"})) == []
+    assert server.sent[0].query["filters[labels][EQUALS][system.from]"] == "api"
+
+
 def test_the_last_execution(fake):
     ns = Namespace("company.team")
     assert ns.last("report") is None

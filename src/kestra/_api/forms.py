@@ -207,20 +207,20 @@ def labels_of(inputs: Mapping[str, Any]) -> dict[str, str]:
     return {k: v for k, v in made.items() if k != CORRELATION and not _label_fault(k, v)}
 
 
-def checked_labels(labels: Mapping[str, Any]) -> dict[str, str]:
-    """Return explicit labels as text; an error names the key."""
+def checked_labels(labels: Mapping[str, Any], *, sets: bool = True) -> dict[str, str]:
+    """Return explicit labels as text; an error names the key. All may be searched for."""
     if not isinstance(labels, Mapping):
         raise TypeError(f"labels must be a mapping, not {type_name(labels)}")
     checked = {}
     for key, value in labels.items():
         text = text_of(value, f"labels[{key!r}]")
-        if fault := _label_fault(key, text):
+        if fault := _label_fault(key, text, sets=sets):
             raise ValueError(f"labels[{key!r}] {fault}")
         checked[key] = text
     return checked
 
 
-def _label_fault(key: object, value: str) -> str:
+def _label_fault(key: object, value: str, *, sets: bool = True) -> str:
     """Return why the server would refuse a label, or nothing."""
     if not isinstance(key, str) or not key:
         return "must have a string that is not empty as its key"
@@ -228,7 +228,7 @@ def _label_fault(key: object, value: str) -> str:
         "must not have white space in its key": any(character.isspace() for character in key),
         "must not have a colon in its key, where the server splits it": ":" in key,
         f"is reserved: of system labels, only {CORRELATION} may be set": (
-            key.startswith("system.") and key != CORRELATION
+            sets and key.startswith("system.") and key != CORRELATION
         ),
         "must have a value": not value.strip(),
         "has a lone surrogate in its key": any("\ud800" <= c <= "\udfff" for c in key),

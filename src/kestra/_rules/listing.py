@@ -63,7 +63,7 @@ class Search:
             if not isinstance(value := getattr(self, name), kind | None):
                 raise TypeError(f"{name} must be {what}, not {type(value).__name__}")
         self.states = (self.state,) if isinstance(self.state, str) else tuple(self.state or ())
-        self.wanted = checked_labels({} if self.labels is None else self.labels)
+        self.wanted = checked_labels({} if self.labels is None else self.labels, sets=False)
         for each in self.states:
             if each not in _STATES:
                 known = ", ".join(sorted(_STATES))

@@ -71,6 +71,8 @@ _READINGS: Readings = {
     **{name: read for name, read in READINGS.items() if name != ("decimal", "Decimal")},
     ("datetime", "datetime"): _local_time,
     ("numpy", "datetime64"): _numpy_moment,
+    # Of a `float32` its own digits, as in 2.0.0, and not those of the double beside it.
+    ("numpy", "floating"): lambda number: float(str(number)),
 }
 
 

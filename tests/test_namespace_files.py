@@ -247,6 +247,15 @@ def test_a_move_onto_what_has_come_meanwhile_fails_at_once(answers, puts):
     assert sum(each.method == "PUT" for each in server.sent) == puts
 
 
+def test_text_that_cannot_be_sent_is_refused():
+    ns, server = namespace()
+    with pytest.raises(ValueError, match=r"^content has a lone surrogate"):
+        ns.files.write("a", "\ud800")
+    with pytest.raises(ValueError, match=r"^body has a lone surrogate"):
+        ns.webhook("flow", "key", "\ud800")
+    assert not server.sent
+
+
 def test_a_folder_is_not_moved_into_itself():
     ns, server = namespace()
     with pytest.raises(ValueError, match="to must not be below path"):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os.path import commonprefix
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 MASK = "***"
 
@@ -55,6 +56,8 @@ def credentials(
 
     An empty string counts as none. No error holds a value.
     """
+    api_token = _text("api_token", api_token)
+    user, password = _text("user", user), _text("password", password)
     if api_token and api_token.strip(" "):
         if not re.fullmatch(r"[!-~]+", api_token):
             raise ValueError(
@@ -77,8 +80,19 @@ def credentials(
     return _basic(*userinfo, "user and password of the hostname")
 
 
+def _text(name: str, value: Any) -> str | None:
+    """Return a value as text, as 2.0.0 took numbers."""
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str | None):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    return value
+
+
 def checked_headers(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
     """Return headers as they are, if they can be sent. No error holds a value."""
+    if not isinstance(headers, Mapping | None):
+        raise TypeError(f"headers must be a mapping by name, not {type(headers).__name__}")
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"headers: {name!r} is not a valid name of a header")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,9 @@ from kestra._api.credentials import checked_headers, credentials, displayed, wit
 from kestra._api.servers import DEFAULT_HOSTNAME, Server, root, under_main
 from kestra._rules.io import Request, Settings
 from kestra._rules.policy import checked_policy
-from kestra._rules.waiting import Options
+from kestra._rules.waiting import MOST_SECONDS, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import NoReturn
 
     import urllib3
@@ -111,7 +110,7 @@ class Connection:
 
     @tenant.setter
     def tenant(self, tenant: str | None) -> None:
-        self._tenant = tenant or None
+        self._tenant = str(tenant) if tenant else None
         start = root(self._tenant)
         self.API_ENDPOINT_EXECUTION_CREATE = f"{start}executions/{{namespace}}/{{flow_id}}"
         self.API_ENDPOINT_EXECUTION_STATUS = f"{start}executions/{{execution_id}}"
@@ -143,6 +142,10 @@ class Connection:
             userinfo = own or userinfo
         timeout = _checked_timeout(self.request_timeout)
         headers = checked_headers(self.headers) or {}
+        if not isinstance(self.proxies, Mapping | None):
+            raise TypeError(
+                f"proxies must be a mapping by scheme, not {type(self.proxies).__name__}"
+            )
         trace = sys.modules.get("opentelemetry.trace")
         if trace is not None:
             headers = _with_traceparent(headers, arguments.get("headers") or {}, trace)
@@ -197,9 +200,10 @@ def _checked_timeout(timeout: Any) -> tuple[float, float]:
             "request_timeout must be a number of seconds, or two in a tuple, to connect and to "
             f"read, not {timeout!r}"
         )
-    if not all(0 < each < math.inf for each in both):
+    if not all(0 < each <= MOST_SECONDS for each in both):
         raise ValueError(
-            f"request_timeout must be more than 0 seconds, and finite, not {timeout!r}"
+            f"request_timeout must be more than 0 and at most {MOST_SECONDS:,} seconds, "
+            f"not {timeout!r}"
         )
     return both
 

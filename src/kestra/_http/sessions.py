@@ -50,6 +50,8 @@ class Sessions:
     """
 
     def __init__(self, given: requests.Session | None = None) -> None:
+        if given is not None and not callable(getattr(given, "request", None)):
+            raise TypeError(f"session must be a requests.Session, not {type(given).__name__}")
         self.given = given
         self._of: dict[int, requests.Session] = {} if given is None else {os.getpid(): given}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.dialects import FROM_2
 from kestra._api.namespaces import FileInfo
+from kestra._api.stored import utf8
 from kestra._rules.downloads import checked_target, fetch, replace
 from kestra._rules.pages import address, fetched, ready
 from kestra.exceptions import APIError, Conflict, NotFound
@@ -84,7 +85,7 @@ async def download(io: IO, namespace: str, path: Where, to: Where) -> Path:
 
 async def write(io: IO, namespace: str, path: Where, content: str | bytes) -> None:
     if isinstance(content, str):
-        content = content.encode()
+        content = utf8(content, "content")
     if not isinstance(content, bytes):
         raise TypeError(f"content must be text or bytes, not {type(content).__name__}")
     await _put(io, namespace, checked_path(path), content)

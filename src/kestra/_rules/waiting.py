@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 # Seconds.
+MOST_SECONDS = 1_000_000_000  # that an operating system waits for
 LAST_POLL = 1.0  # the poll at the end of a timeout may take that long
 _LONGEST_KILL = 10.0  # that a timeout may take longer for it
 _CREATION_GRACE = 1.0  # a server with several parts may not know a new execution for that long
@@ -64,6 +65,8 @@ class Options:
                 raise TypeError(f"{name} must be a number of seconds, not {kind}")
             if not value >= 0:
                 raise ValueError(f"{name} must be 0 or more seconds")
+        if waits and self.poll_interval > MOST_SECONDS:
+            raise ValueError(f"poll_interval must be at most {MOST_SECONDS:,} seconds")
         for name, callback in (("on_log", self.on_log), ("on_state", self.on_state)):
             if callback is not None and not callable(callback):
                 raise TypeError(f"{name} must be callable, not {type(callback).__name__}")

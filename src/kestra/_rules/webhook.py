@@ -11,6 +11,7 @@ from kestra._api.models import TERMINAL_STATES
 from kestra._api.namespaces import WebhookResponse
 from kestra._api.parsing import body_of, outputs_in, state_of
 from kestra._api.servers import segment
+from kestra._api.stored import utf8
 from kestra._rules import executing
 from kestra._rules.pages import address
 from kestra._rules.problems import body_text, status_of
@@ -81,7 +82,7 @@ def _content(body: Any) -> dict[str, Any]:
                 "body must be a dict, a list or text: a webhook gets other JSON as text, so send "
                 "str(body)"
             )
-    return {"data": text.encode(), "headers": {"Content-Type": kind}}
+    return {"data": utf8(text, "body"), "headers": {"Content-Type": kind}}
 
 
 def _options(wait: Any, make: Callable[..., Options]) -> Options | None:

@@ -33,6 +33,10 @@ def is_key(key: object) -> bool:
     return isinstance(key, str) and bool(_KEY.fullmatch(key)) and len(key) <= _LONGEST_KEY
 
 
+def is_duration(text: str) -> bool:
+    return bool(_DURATION.fullmatch(text))
+
+
 def checked_key(key: Any) -> str:
     """Return a key that the server does not refuse."""
     if not isinstance(key, str):
@@ -115,7 +119,7 @@ def _text(value: Any, path: str) -> str:
                 "as text; put value.total_seconds()"
             )
         return json.dumps(iso_duration(value))
-    if isinstance(value, str) and _DURATION.fullmatch(value):
+    if isinstance(value, str) and is_duration(value):
         raise ValueError(
             f"{path} is a text that the store takes for a duration: put a timedelta, or the text "
             'in a list or a dict, as in {"text": …}'

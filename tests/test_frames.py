@@ -11,7 +11,7 @@ import types
 
 import optional
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kestra import Kestra, testing
@@ -292,7 +292,9 @@ def test_timers_beyond_what_the_engine_counts(value):
         dt.datetime(2026, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=-3.5))),
         "2026-01-02T03:04:05.678Z",
         "2026-01-02T03:04+02:00",
+        "2026-01-02t03:04:05.+18:00",
         1_767_312_245,
+        1e300,
         None,
     ],
     ids=repr,
@@ -309,6 +311,11 @@ def test_timestamps(timestamp):
         dt.datetime(2026, 1, 2),  # noqa: DTZ001  # has to be refused
         dt.date(2026, 1, 2),
         "2026-01-02T03:04:05",
+        "2026-13-01T00:00Z",
+        "2026-02-30T10:00:00Z",
+        "2026-01-01T25:00:00Z",
+        "2026-01-01T00:00:00+18:30",
+        dt.datetime(2026, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=19))),
         "now",
         "",
         True,
@@ -349,6 +356,8 @@ DURATION_LIKE = st.from_regex(
 )
 
 
+@example("\x00 0\x1f", "counter")
+@example("1.5\x1f", "timer")
 @given(st.text(max_size=6) | NUMBER_LIKE | DURATION_LIKE, st.sampled_from(["counter", "timer"]))
 def test_any_text_value(text, type_):
     """A text is sent where the engine reads a finite number of it, and refused otherwise."""

@@ -16,7 +16,7 @@ from typing import Any
 from kestra._values.text import type_name
 from kestra._values.times import iso_duration, parse_instant
 
-_LARGEST = 10 * 1024 * 1024  # bytes of a body
+LARGEST = 10 * 1024 * 1024  # bytes of a body
 _LARGEST_NUMBER = 10**4_000  # Python reads no longer text as a number
 _LONGEST_KEY = 250  # the name of a file on the server
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -87,9 +87,9 @@ def body(value: Any, path: str) -> bytes:
         text = utf8(_text(value, path), path)
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply, or contains itself") from None
-    if len(text) > _LARGEST:
+    if len(text) > LARGEST:
         raise ValueError(
-            f"{path} is {len(text):,} bytes as JSON, and the store takes {_LARGEST:,}: write it to "
+            f"{path} is {len(text):,} bytes as JSON, and the store takes {LARGEST:,}: write it to "
             "a file of the namespace, and store its path"
         )
     return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
+from stat import S_ISREG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,35 +30,7 @@ def is_ours(error: BaseException) -> bool:
     return str(name).startswith("kestra._task.")
 
 
-def signal_handlers() -> set[Any]:
-    """Return the code of the signal handlers that are set, as far as it is Python's."""
-    signal = sys.modules.get("signal")
-    codes: set[Any] = set()
-    if signal is None:
-        return codes
-    for number in signal.valid_signals():
-        handler: Any = signal.getsignal(number)
-        handler = getattr(handler, "func", handler)  # of a `partial`
-        for function in (handler, getattr(handler, "__func__", None), type(handler).__call__):
-            code = getattr(function, "__code__", None)
-            if code is not None:
-                codes.add(code)
-    return codes
-
-
-def write_patiently(descriptor: int, data: memoryview) -> None:
-    """Write bytes to a descriptor that does not block, however slow the reader is."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError as error:  # a reader that is slow, not a loop that is hot
-            if not is_ours(error):
-                raise
-            wait_until_writable(descriptor)
-
-
 def wait_until_writable(descriptor: int) -> None:
-    """Wait for the reader, where the descriptor does not block."""
     from select import select
 
     select((), (descriptor,), ())
@@ -98,18 +71,14 @@ def write_in_pieces(stream: Stream, write: Callable[[str], int], text: str) -> i
 
 
 def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool) -> bool:
-    """Make the best of what has ended the write of a frame; return True if it can be made again.
-
-    Raises:
-        BrokenPipeError: The reader is gone, which Windows calls by another name.
-    """
+    """Make the best of what has ended the write of a frame; return True if it can be made again."""
     if real.plain_below and says_no_lock(error) and not is_without_reader(error):
         real.plain_below = 0
         return True
     if is_ours(error):
         if is_without_reader(error):
             discard_from_now_on(real.descriptor)
-            if not isinstance(error, BrokenPipeError):
+            if not isinstance(error, BrokenPipeError):  # Windows calls it by another name
                 raise BrokenPipeError(*error.args) from None
             return False
         if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
@@ -124,7 +93,6 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
 
 
 def is_without_reader(error: BaseException) -> bool:
-    """Return True if an error means that the reader of a pipe is gone."""
     is_windows = os.name == "nt" and isinstance(error, OSError) and error.errno == EINVAL
     return isinstance(error, BrokenPipeError) or is_windows
 
@@ -132,6 +100,12 @@ def is_without_reader(error: BaseException) -> bool:
 def says_no_lock(error: BaseException) -> bool:
     """Return True if an error means that this kind of file, or its file system, has no locks."""
     return isinstance(error, OSError) and error.errno in _NO_LOCK
+
+
+def leads_to_empty_file(stream: Any) -> bool:
+    stream.flush()
+    status = os.fstat(stream.fileno())
+    return S_ISREG(status.st_mode) and not status.st_size
 
 
 def is_same_object(one: int, other: int) -> bool:
@@ -148,7 +122,6 @@ def is_same_object(one: int, other: int) -> bool:
 
 
 def discard_from_now_on(descriptor: int) -> None:
-    """Lead a descriptor to nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)
     os.close(null)

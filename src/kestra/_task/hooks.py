@@ -25,11 +25,11 @@ IDLE = 0  # nothing is being written (and false)
 WHOLE = 1  # a frame that the kernel takes as a whole: another may still go first, text may not
 INSIDE = 2  # a line that may be out in part: all has to wait for its end
 
-STREAM = -1  # the lock between processes is on the stream's own descriptor
-
 
 class Gate:
     """What one line after the other passes on its way to a pipe."""
+
+    ON_STREAM = -1  # the lock between processes is taken on the stream's own descriptor
 
     def __init__(self) -> None:
         self.lock = RLock()  # around every line; signal handlers and `__del__` re-enter it
@@ -129,7 +129,7 @@ class Stream:
         self.most_text = sys.maxsize if self.is_buffered else self.piece  # written as it comes
         if gate.open_line is not None:
             self.mind_processes()
-        if not is_blocking(self.descriptor):
+        if not _asked(lambda: os.get_blocking(self.descriptor), otherwise=True):
             from kestra._task.descriptor import expect_blocking
 
             expect_blocking(self)
@@ -162,9 +162,6 @@ class Stream:
                 own["write"] = self.inner_write
         if own.get("flush") is self._flush_hook is not None:
             del own["flush"]
-
-    def takes_frames(self, write: object) -> bool:
-        return write is self.hook and self.is_own
 
     def flush_text(self) -> None:
         if self.unflushed:
@@ -304,10 +301,6 @@ def descriptor_of(stream: Any) -> int | None:
     return raw.fileno() if type(raw) is FileIO else None
 
 
-def is_blocking(descriptor: int) -> bool:
-    return _asked(lambda: os.get_blocking(descriptor), otherwise=True)
-
-
 def bytes_at_once(descriptor: int) -> int:
     # POSIX promises 512 that a pipe takes as a whole, or not at all.
     return _asked(lambda: os.fpathconf(descriptor, "PC_PIPE_BUF"), otherwise=512)
@@ -325,12 +318,11 @@ def _asked(ask: Callable[[], T], *, otherwise: T) -> T:
 
 
 def is_same_file(one: int, other: int) -> bool:
-    """Return True if two descriptors lead to the same place, as by `2>&1`.
-
-    Raises:
-        OSError: One of them is closed.
-    """
-    first, second = os.fstat(one), os.fstat(other)
+    """Return True if two descriptors lead to the same place, as by `2>&1`."""
+    try:
+        first, second = os.fstat(one), os.fstat(other)
+    except OSError:  # one of them is closed
+        return False
     if first.st_ino or second.st_ino:
         return os.path.samestat(first, second)
     from kestra._task.descriptor import is_same_object  # every pipe of Windows has the number 0
@@ -340,15 +332,15 @@ def is_same_file(one: int, other: int) -> bool:
 
 def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
-    try:
-        while rest:
+    while rest:
+        try:
             rest = rest[os.write(descriptor, rest) :]
-    except BlockingIOError as error:
-        from kestra._task.descriptor import is_ours, write_patiently
+        except BlockingIOError as error:
+            from kestra._task.descriptor import is_ours, wait_until_writable
 
-        if not is_ours(error):  # but of a signal handler
-            raise
-        write_patiently(descriptor, rest)
+            if not is_ours(error):  # but of a signal handler
+                raise
+            wait_until_writable(descriptor)  # a reader that is slow, not a loop that is hot
 
 
 def _line_ends(encoding: str) -> str:

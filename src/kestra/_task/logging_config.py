@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from kestra._task.logging import KestraHandler, SoleHandler, is_console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from logging import LogRecord
 
 _VARIABLE = "KESTRA_LOGGING_LEVEL"
 _NAMES = {"TRACE": 5}  # besides those that `logging` knows
@@ -32,7 +33,10 @@ def configure(
     stderr_level: int | str,
 ) -> None:
     """See `Kestra.configure_logging`."""
-    number = _root_level(level)
+    if level is None:
+        number = level_number(os.environ.get(_VARIABLE) or logging.INFO, _VARIABLE)
+    else:
+        number = level_number(level, "level")
     number_of_stderr = level_number(stderr_level, "stderr_level")
     root = logging.getLogger()
     _undo.append(partial(root.setLevel, root.level))
@@ -61,18 +65,8 @@ def restore() -> None:
         _undo.pop()()
 
 
-def _root_level(level: int | str | None) -> int:
-    if level is None:
-        return level_number(os.environ.get(_VARIABLE) or logging.INFO, _VARIABLE)
-    return level_number(level, "level")
-
-
 def level_number(level: int | str, source: str) -> int:
-    """Return the number of a level that may be a name, its own or that of an engine.
-
-    Raises:
-        ValueError: There is none; the message names the `source`.
-    """
+    """Return the number of a level that may be a name, its own or that of an engine."""
     number: object = level
     if isinstance(level, str):
         name = level.strip().upper()
@@ -97,8 +91,21 @@ def _route(logger: logging.Logger) -> None:
     if is_end and not ours:
         # What a library's own handlers were to print is what it takes for worth seeing.
         handler = SoleHandler(logger, 0 if is_root else min(it.level for it in consoles))
+        if any(it.filters for it in consoles):
+            handler.addFilter(partial(_filtered, consoles))  # type: ignore[arg-type]  # since 3.12
         logger.addHandler(handler)
         _undo.append(partial(logger.removeHandler, handler))
+
+
+def _filtered(consoles: Iterable[logging.Handler], record: LogRecord) -> LogRecord:
+    """Return a record as the filters of other handlers leave it, which may mask secrets.
+
+    None is left out: what one of the handlers passes over is for another of them.
+    """
+    for console in consoles:
+        passed: object = console.filter(record)
+        record = passed if isinstance(passed, type(record)) else record
+    return record
 
 
 def _put_back(logger: logging.Logger, place: int, handler: logging.Handler) -> None:

@@ -22,16 +22,18 @@ MAX_SECONDS = 9_223_372_036  # of a timer: the engine counts its nanoseconds in 
 
 _LARGEST_FLOAT = 1.7976931348623157e308
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
-_NUMBER = rf"(?a:\s*{_DECIMAL}(?:[eE][+-]?[0-9]+)?\s*)"
-_SECONDS = rf"(?a:\s*{_DECIMAL}\s*)"
+_NUMBER = rf"{_DECIMAL}(?:[eE][+-]?[0-9]+)?"
+_TRIMMED = "".join(map(chr, range(ord(" ") + 1)))  # by Java, at both ends of a number
 _ISO_DURATION = (
     r"(?i:[+-]?P(?=.)(?:([+-]?[0-9]+)D)?"
     r"(?:T(?=.)(?:([+-]?[0-9]+)H)?(?:([+-]?[0-9]+)M)?(?:([+-]?[0-9]+(?:\.[0-9]{1,9})?)S)?)?)"
 )
 _INSTANT = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]*)?)?"
-    r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)"
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]*)?)?"
+    r"(?:[Zz]|[+-]([0-9]{2})(?::?([0-9]{2}))?)"
 )
+_HOUR = 60  # minutes
+_MOST_OFFSET = 18 * _HOUR  # that Java takes
 
 
 def finite_number(value: Any) -> Any:
@@ -40,7 +42,8 @@ def finite_number(value: Any) -> Any:
         return _number(value)
     import re
 
-    if not (len(value) <= MAX_DIGITS and re.fullmatch(_NUMBER, value) and is_finite(float(value))):
+    text = value.strip(_TRIMMED)
+    if not (len(value) <= MAX_DIGITS and re.fullmatch(_NUMBER, text) and is_finite(float(text))):
         raise RefusedError(ValueError, "is text that is not a finite number: convert it first")
     return value
 
@@ -67,13 +70,13 @@ def seconds(value: Any) -> Any:
 def _seconds_of_text(text: str) -> float:
     import re
 
-    if re.fullmatch(_SECONDS, text):
+    if re.fullmatch(_DECIMAL, number := text.strip(_TRIMMED)):
         if "-" in text and "." in text:
             raise RefusedError(
                 ValueError,
                 "is a negative fraction as text, which the engine misreads: send a number",
             )
-        return float(text)
+        return float(number)
     duration = re.fullmatch(_ISO_DURATION, text)
     if duration is None:
         raise RefusedError(
@@ -103,11 +106,9 @@ def _number(value: Any) -> int | float:
 
 def instant(value: object) -> object:
     """A metric's: an instant; seconds since 1970 are one, a datetime without a zone is none."""
-    import re
-
     plain = converted(value)
     is_instant = (
-        re.fullmatch(_INSTANT, plain)
+        _is_instant(plain)
         if isinstance(plain, str)
         else scalar_text(plain) is not None and not isinstance(plain, bool)
     )
@@ -117,3 +118,18 @@ def instant(value: object) -> object:
             "must be an instant: a datetime with a time zone, such as datetime.now(timezone.utc)",
         )
     return plain
+
+
+def _is_instant(text: str) -> bool:
+    import re
+    from datetime import datetime
+
+    found = re.fullmatch(_INSTANT, text)
+    if found is None:
+        return False
+    *moment, hours, minutes = (int(part or 0) for part in found.groups())
+    try:
+        datetime(*moment)  # type: ignore[arg-type]  # noqa: DTZ001  # is there such a day, and time?
+    except ValueError:
+        return False
+    return minutes < _HOUR and hours * _HOUR + minutes <= _MOST_OFFSET

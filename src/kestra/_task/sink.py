@@ -30,12 +30,12 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from _thread import RLock, _count, get_ident
+from _thread import RLock, get_ident
+from _thread import _count as _other_threads
 
 from kestra._task.hooks import (
     IDLE,
     INSIDE,
-    STREAM,
     WHOLE,
     Gate,
     Stream,
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from kestra._task.metric_types import MetricTypes
 
 _modules, _streams, _write = sys.modules, vars(sys), os.write  # looked up once
-_other_threads = _count
 _alone: list[Any] = []  # that of `processes`, once it is needed
 
 _UNBOUND: Any = object()  # no stream, not even None
@@ -69,18 +68,20 @@ _UNBOUND: Any = object()  # no stream, not even None
 class _Place:
     """What one of the two standard streams is at present."""
 
-    def __init__(self, name: str, gate: Gate, write_below: Callable[[str], None]) -> None:
+    write_below: Callable[[str], None]
+
+    def __init__(self, name: str, gate: Gate) -> None:
         self.gate = gate
         self.twin = self  # the other one, where both are one pipe
         self.real: Stream | None = None  # what is below all stand-ins
         self.stand_in: Any = None  # what gets the frames, each in one `write`, if not that
-        # Two doors for `kestra.testing`: where frames go that a stand-in would send round in a
-        # circle, in place of `real`; and the types of all metrics, in place of each stream's own.
+        # Doors for `kestra.testing`: where frames go that a stand-in would send round in a circle,
+        # in place of `real`; and the types of all metrics, in place of each stream's own.
         self.base: Any = None
         self.metric_types: MetricTypes | None = None
+        self.taker: Callable[[str], bool] | None = None  # see `stand_ins.offer_frames`
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
         self.name = name
-        self._write_below = write_below
         self._stream: Any = _UNBOUND
         self._types: MetricTypes | None = None
         self._typed_place: Any = None
@@ -99,7 +100,8 @@ class _Place:
         if stream is not self._stream:
             self._bind(stream)
         place = self.real if self.stand_in is None else self.stand_in
-        if self._types is None or place is not self._typed_place:
+        is_patched = self._own.get("write") is not self._hook
+        if self._types is None or place is not self._typed_place or is_patched:
             from kestra._task.metric_types import types_of
 
             self._types, self._typed_place = types_of(place, self.real), place
@@ -113,21 +115,23 @@ class _Place:
             from kestra._task.stand_ins import below_reshapers
 
             target = below_reshapers(stream)
+        stand_in, hook = target, _UNBOUND
         own: dict[str, Any] = {}
+        own_of_buffer: dict[str, Any] = {}
         if descriptor_of(target) is not None:
             self._set_real(target)
-            own = vars(target)
-            takes_frames = self.real is not None and self.real.takes_frames(own.get("write"))
-            is_own = takes_frames and "write" not in vars(target.buffer)
-            self.stand_in = None if is_own else target
-        else:
-            self.stand_in = target
-            if self.real is None:
-                self._set_real(getattr(sys, f"__{self.name}__"))
-        self._own, self._hook, self._own_of_buffer = {}, _UNBOUND, {}
-        if self.stand_in is None and self.real is not None:
-            self._own, self._hook = own, self.real.hook
-            self._own_of_buffer = vars(target.buffer)
+            real, own, own_of_buffer = self.real, vars(target), vars(target.buffer)
+            if (
+                real is not None
+                and real.is_own
+                and own.get("write") is real.hook
+                and "write" not in own_of_buffer
+            ):
+                stand_in, hook = None, real.hook
+        elif self.real is None:
+            self._set_real(getattr(sys, f"__{self.name}__"))
+        self.stand_in, self._hook = stand_in, hook if self.taker is None else _UNBOUND
+        self._own, self._own_of_buffer = own, own_of_buffer
         self._stream = stream
 
     def _set_real(self, stream: Any) -> None:
@@ -135,10 +139,14 @@ class _Place:
         if real is None or real.stream is not stream:
             if stream is None or stream.closed or descriptor_of(stream) is None:
                 return
+            is_open = False
             if real is not None:
+                from kestra._task.descriptor import leads_to_empty_file
+
                 real.remove_hooks()
-            is_open = real is not None  # perhaps: a blank line is better than a lost frame
-            self.real = real = Stream(stream, self.gate, self._write_below, line_is_open=is_open)
+                # Perhaps: a blank line is better than a lost frame.
+                is_open = not leads_to_empty_file(stream)
+            self.real = real = Stream(stream, self.gate, self.write_below, line_is_open=is_open)
             self.gate.has_text = True
         if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
             real.set_hooks()
@@ -146,9 +154,6 @@ class _Place:
 
 class Sink(_Place):
     """One of the two standard streams, as what frames are written to."""
-
-    def __init__(self, name: str, gate: Gate) -> None:
-        super().__init__(name, gate, self.write_below)
 
     def write(self, frame: str) -> None:
         """Deliver a frame, on a line of its own, before this returns.
@@ -166,7 +171,7 @@ class Sink(_Place):
             and "write" not in self._own_of_buffer
         ):
             self.write_below(frame)
-        else:
+        elif self.taker is None or not self.taker(frame):
             self._write_elsewhere(frame)
 
     def write_metric(
@@ -208,9 +213,8 @@ class Sink(_Place):
                 ):
                     self._write_exclusively(real, line)
                 else:
-                    descriptor = real.descriptor
-                    data = f"{line}\n".encode()
-                    gate.locked_file = STREAM
+                    descriptor, data = real.descriptor, f"{line}\n".encode()
+                    gate.locked_file = gate.ON_STREAM
                     try:
                         _lock(descriptor, _TAKE)
                         written = _write(descriptor, data)  # a pipe takes all of it or nothing,
@@ -225,7 +229,9 @@ class Sink(_Place):
                             gate.is_locked_again = False
                             _lock(descriptor, _GIVE_BACK)
                 if has_text:
-                    self._note_frame(real)
+                    gate.has_text = False
+                    for stream in {real, self.twin.real or real}:
+                        stream.note_frame()
         except BaseException as error:
             is_inside = gate.stage == INSIDE
             gate.stage = INSIDE  # no frame of a signal handler inside the import
@@ -257,13 +263,7 @@ class Sink(_Place):
         is_open = real.line_is_open or (other is not None and other.line_is_open)
         return f"\n{frame}" if is_open else frame
 
-    def _note_frame(self, real: Stream) -> None:
-        self.gate.has_text = False
-        for stream in {real, self.twin.real or real}:
-            stream.note_frame()
-
     def _write_exclusively(self, real: Stream, line: str) -> None:
-        """Write a line under a lock between processes."""
         gate = self.gate
         if not _alone:
             gate.stage = INSIDE  # no frame of a signal handler inside the import
@@ -293,17 +293,11 @@ class Sink(_Place):
             deliver(self, frame, self.stand_in)
 
 
+_is_one_pipe = is_same_file(1, 2)
 _stdout_gate = Gate()
-try:
-    _is_one_pipe = is_same_file(1, 2)
-except OSError:  # one of them is closed
-    _is_one_pipe = False
-if _is_one_pipe:
-    _stderr_gate = _stdout_gate
-else:
-    # Two: a thread may pass on to one of them what it reads from the other.
-    _stderr_gate = Gate()
-    _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
+# Else two: a thread may pass on to one of them what it reads from the other.
+_stderr_gate = _stdout_gate if _is_one_pipe else Gate()
+_stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
 stdout = Sink("stdout", _stdout_gate)
 stderr = Sink("stderr", _stderr_gate)
 if _is_one_pipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from itertools import pairwise
 from types import FrameType
 
@@ -13,8 +12,10 @@ def is_interruption(error: BaseException) -> bool:
     """Return True if a signal handler has raised an error, within the call that raised it."""
     trace = error.__traceback__
     # The first frame has caught it: a handler that raises another one in its place is not passed.
-    inner = None if trace is None else trace.tb_next
-    return any(is_signal_handler(frame) for frame, _ in traceback.walk_tb(inner))
+    while trace is not None and (trace := trace.tb_next) is not None:
+        if is_signal_handler(trace.tb_frame):
+            return True
+    return False
 
 
 def raise_interruption(error: BaseException, before: BaseException | None) -> None:

@@ -12,7 +12,7 @@ from kestra._engine.report import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date
 
     from kestra._api.models import FlowExecution, LogEntry, TaskRun
 
@@ -90,13 +90,13 @@ def as_json(execution: FlowExecution) -> str:
     """Return an execution as a JSON object: its attributes, but for the log."""
     attributes = asdict(execution)
     del attributes["log"]
-    return json.dumps(attributes, default=_instant)
+    return json.dumps(attributes, default=instant)
 
 
 def log_json(entry: LogEntry) -> str:
     """Return a log entry as a JSON object: its attributes."""
-    return json.dumps(asdict(entry), default=_instant)
+    return json.dumps(asdict(entry), default=instant)
 
 
-def _instant(time: datetime) -> str:
+def instant(time: date) -> str:
     return time.isoformat().replace("+00:00", "Z")

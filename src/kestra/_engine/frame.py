@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from kestra._engine.rules import Rules
 
 LEVELS = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
-_LEVEL_OF = {
-    spelling: name for number, name in enumerate(LEVELS) for spelling in (name, str(number))
-}
-_ENTERPRISE_KEYS = ("encryptedOutputs",)
+_LEVEL_OF = {**{name: name for name in LEVELS}, **dict(zip("01234", LEVELS, strict=True))}
 
 Log = tuple[str | None, str | None]  # level and message
 
@@ -37,12 +34,7 @@ class Frame:
 
 
 def read_frame(text: str, rules: Rules, *, enterprise: bool) -> Frame:
-    """Read the JSON of a frame.
-
-    Raises:
-        Refused: The engine drops the whole frame.
-        ReaderDied: It does not survive it.
-    """
+    """Read the JSON of a frame; `Refused` where the engine drops the whole frame."""
     frame, rest = decode(text)
     samples = [
         read_sample(entry, f"metrics[{i}]", rules.metric_types)
@@ -51,13 +43,12 @@ def read_frame(text: str, rules: Rules, *, enterprise: bool) -> Frame:
     logs = [
         _read_log(entry, f"logs[{i}]") for i, entry in enumerate(as_list(frame.get("logs"), "logs"))
     ]
-    assets = _read_assets(frame, rules)
     record = as_object(frame.get("otlp") if "otlp" in rules.keys else None, "otlp")
     return Frame(
-        list(_unread(frame, rest, rules.keys, _ENTERPRISE_KEYS if enterprise else ())),
+        list(_unread(frame, rest, rules.keys, enterprise=enterprise)),
         samples,
         logs,
-        assets,
+        _read_assets(frame, rules),
         otlp.read_logs(record),
         otlp.read_metrics(record),
         as_object(frame.get("outputs"), "outputs"),
@@ -65,14 +56,14 @@ def read_frame(text: str, rules: Rules, *, enterprise: bool) -> Frame:
 
 
 def _unread(
-    frame: dict[str, Any], rest: str, keys: tuple[str, ...], more_keys: tuple[str, ...]
+    frame: dict[str, Any], rest: str, keys: tuple[str, ...], *, enterprise: bool
 ) -> Iterator[str]:
     if "::{" in rest:
         yield "a second frame on the line is not read: give each a line of its own"
     elif rest.strip():
         yield "text after the JSON object, inside the frame, is not read"
     for key in frame:
-        if key not in keys + more_keys:
+        if key not in keys and not (enterprise and key == "encryptedOutputs"):
             yield f"{key!r} is not read: the keys are {', '.join(keys)}"
 
 

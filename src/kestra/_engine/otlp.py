@@ -15,10 +15,8 @@ _T = TypeVar("_T")
 
 _DELTA = 1  # of OTLP's AggregationTemporality
 _SEVERITIES = ((4, "TRACE"), (8, "DEBUG"), (12, "INFO"), (16, "WARN"))  # the last number of each
-_SEVERITY_TEXTS = {
-    name: name.replace("FATAL", "ERROR").replace("WARNING", "WARN")
-    for name in ("TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL")
-}
+_SEVERITY_TEXTS = {"TRACE": "TRACE", "DEBUG": "DEBUG", "WARN": "WARN", "WARNING": "WARN",
+                   "ERROR": "ERROR", "FATAL": "ERROR"}  # fmt: skip
 
 
 def read_logs(record: dict[str, Any]) -> list[tuple[str | None, str | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,21 +47,14 @@ def columns(rows: Iterable[Sequence[str]], room: int | None = None) -> Iterator[
     if room is not None:
         widths = _narrowed(widths, room)
     for row in cells:
-        parts = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
-        for i in range(max(map(len, parts))):
-            line = [part[i] if i < len(part) else "" for part in parts]
+        parts = map(_wrapped, row, widths)
+        for line in zip_longest(*parts, fillvalue=""):
             yield _GAP.join(map(_padded, line, widths)).rstrip()
 
 
 def display_width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    try:
-        from rich.cells import cell_len
-    except ImportError:
-        return sum(map(_character_width, text))
-    return cell_len(text)
+    return len(text) if text.isascii() else sum(map(_character_width, text))
 
 
 def shorten(line: str) -> str:

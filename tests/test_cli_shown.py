@@ -1,7 +1,6 @@
 """What is shown of an execution: text for people, JSON for programs."""
 
 import json
-import sys
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -12,7 +11,6 @@ from kestra._cli.execution_report import (
     as_json,
     as_text,
     duration,
-    log_json,
     output_lines,
     summary,
 )
@@ -150,7 +148,7 @@ ENTRY = LogEntry(START, "WARN", "two\nlines", "load", "r1", 0)
 
 def test_a_log_entry_as_json():
     """The attributes of a `LogEntry`, on one line."""
-    assert json.loads(log_json(ENTRY)) == {
+    assert json.loads(as_json(ENTRY)) == {
         "time": "2026-01-31T08:00:00Z",
         "level": "WARN",
         "message": "two\nlines",
@@ -158,7 +156,7 @@ def test_a_log_entry_as_json():
         "task_run_id": "r1",
         "attempt": 0,
     }
-    assert "\n" not in log_json(ENTRY)
+    assert "\n" not in as_json(ENTRY)
 
 
 def test_what_steers_a_terminal_is_escaped():

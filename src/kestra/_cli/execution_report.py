@@ -12,14 +12,10 @@ from kestra._engine.report import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from kestra._api.models import FlowExecution, LogEntry, TaskRun
 
 _MINUTE = 60
-
-
-# --- for people ------------------------------------------------------------------------------
 
 
 def summary(execution: FlowExecution) -> str:
@@ -83,20 +79,8 @@ def _indented(rows: Iterator[tuple[str, ...]], room: int | None) -> Iterator[str
     return (f"  {line}" for line in columns(rows, room and room - 2))
 
 
-# --- for programs ----------------------------------------------------------------------------
-
-
-def as_json(execution: FlowExecution) -> str:
-    """Return an execution as a JSON object: its attributes, but for the log."""
-    attributes = asdict(execution)
-    del attributes["log"]
-    return json.dumps(attributes, default=_instant)
-
-
-def log_json(entry: LogEntry) -> str:
-    """Return a log entry as a JSON object: its attributes."""
-    return json.dumps(asdict(entry), default=_instant)
-
-
-def _instant(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")
+def as_json(shown: FlowExecution | LogEntry) -> str:
+    """Return the attributes as a JSON object, but for the log of an execution."""
+    attributes = asdict(shown)
+    attributes.pop("log", None)
+    return json.dumps(attributes, default=lambda time: time.isoformat().replace("+00:00", "Z"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from kestra._cli.values import seconds
 from kestra._engine.rules import GRACE, RULES
@@ -31,92 +30,48 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--engine",
-        choices=RULES,
-        default="2.0",
-        help="whose rules (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--enterprise", action="store_true", help="accept assets, as the Enterprise Edition does"
-    )
-    parser.add_argument(
-        "--wrapped",
-        action="store_true",
-        help="show what a task runner would keep that wraps the process in kotlp: no frames",
-    )
-    parser.add_argument(
-        "--context",
-        metavar="FILE",
-        type=_context,
-        help="a JSON object, which the script finds as its execution context",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="show one JSON object on stdout, and ordinary lines on stderr",
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="exit with 1 where the script succeeds but something would be lost, or a pattern of "
-        "--output-files matches nothing",
-    )
-    parser.add_argument(
+    flags = {
+        "enterprise": "accept assets, as the Enterprise Edition does",
+        "wrapped": "show what a task runner would keep that wraps the process in kotlp: no frames",
+        "json": "show one JSON object on stdout, and ordinary lines on stderr",
+        "strict": "exit with 1 where the script succeeds but something would be lost, or a pattern "
+        "of --output-files matches nothing",
+    }
+    add = parser.add_argument
+    add("--engine", choices=RULES, default="2.0", help="whose rules (default: %(default)s)")
+    for name, what in flags.items():
+        add(f"--{name}", action="store_true", help=what)
+    what = "a JSON object, which the script finds as its execution context"
+    add("--context", metavar="FILE", type=_context, help=what)
+    add(
         "--output-files",
         metavar="PATTERN",
         action="append",
         help="run it in a directory of its own, and show which files outputFiles would keep "
         "(repeatable)",
     )
-    _add_kill(parser)
+    what = "kill the script then, as the engine kills a task: SIGTERM, and SIGKILL later"
+    add("--kill-after", metavar="SECONDS", type=seconds, help=what)
+    what = "from SIGTERM to SIGKILL (default: %(default)g)"
+    add("--grace", metavar="SECONDS", type=seconds, default=GRACE, help=what)
     _add_what_is_run(parser)
     parser.set_defaults(command=lambda options: _run(parser, options))
 
 
-def _add_kill(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--kill-after",
-        metavar="SECONDS",
-        type=seconds,
-        help="kill the script then, as the engine kills a task: SIGTERM, and SIGKILL later",
-    )
-    parser.add_argument(
-        "--grace",
-        metavar="SECONDS",
-        type=seconds,
-        default=GRACE,
-        help="from SIGTERM to SIGKILL (default: %(default)g)",
-    )
-
-
 def _add_what_is_run(parser: argparse.ArgumentParser) -> None:
-    script_action = parser.add_argument(
-        "script", metavar="SCRIPT", type=_existing, help="the Python script"
-    )
-    arguments_action = parser.add_argument(
-        "arguments",
-        metavar="ARGS",
-        nargs=argparse.REMAINDER,
-        help="all that follows the script is the script's, options too",
-    )
-    arguments_action.required = False
+    add = parser.add_argument
+    script = add("script", metavar="SCRIPT", type=_existing, help="the Python script")
+    what = "all that follows the script is the script's, options too"
+    arguments = add("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help=what)
+    arguments.required = False
 
-    class FlowFile(argparse.Action):
-        """With a flow, there is no script on the command line."""
+    def flow(path: str) -> str:
+        script.required = False
+        return _existing(path)
 
-        def __call__(self, _parser: Any, namespace: Any, value: Any, _option: Any = None) -> None:
-            namespace.flow = value
-            script_action.required = False
-
-    parser.add_argument(
-        "--flow",
-        metavar="FILE",
-        type=_existing,
-        action=FlowFile,
-        help="a flow in YAML, in place of SCRIPT; with --task ID, run that task of it",
-    )
-    parser.add_argument("--task", metavar="ID", help="the id of the task in --flow")
+    what = "a flow in YAML, in place of SCRIPT; with --task ID, run that task of it"
+    add("--flow", metavar="FILE", type=flow, help=what)
+    add("--task", metavar="ID", help="the id of the task in --flow")
 
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

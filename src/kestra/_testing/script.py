@@ -96,7 +96,6 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
 
 
 def _feed(reader: TaskReader, process: subprocess.Popen[bytes], name: str, timeout: float) -> None:
-    """Let the engine read all that the process prints, until it has ended or is made to."""
     __tracebackhide__ = True
     output = Output(process)
     printed = deque[str](maxlen=_SHOWN_LINES)
@@ -110,22 +109,17 @@ def _feed(reader: TaskReader, process: subprocess.Popen[bytes], name: str, timeo
     try:
         take_until(deadline)
         process.wait(max(deadline - monotonic(), 0))
-    except (TimeoutError, subprocess.TimeoutExpired):
-        _kill(process)
+    except BaseException as error:  # Ctrl-C too
+        _signal_all(process, "SIGKILL")
+        process.wait()
+        if not isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
+            raise
         with suppress(TimeoutError):
             take_until(monotonic() + _LAST_WORDS)
         raise TimeoutError(
             f"{name} had not ended after {timeout:g} s, and was killed. "
             + _end_of("it had printed", printed)
         ) from None
-    except BaseException:  # Ctrl-C
-        _kill(process)
-        raise
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    _signal_all(process, "SIGKILL")
-    process.wait()
 
 
 def _signal_all(process: subprocess.Popen[bytes], name: Literal["SIGTERM", "SIGKILL"]) -> None:
@@ -216,32 +210,27 @@ class Output:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._queue: Queue[tuple[Stream, str | None]] = Queue(_QUEUED_LINES)
-        self._open = 0
+        self._open = 2
         for pipe, stream in ((process.stdout, "stdout"), (process.stderr, "stderr")):
             Thread(target=self._read, args=(pipe, stream), daemon=True).start()
-            self._open += 1
 
     def lines(self, deadline: float | None = None) -> Iterator[tuple[Stream, str]]:
-        """Yield the lines of both streams in the order of their arrival; may be called again.
+        """Yield the lines of both streams as they come; may be called again after a TimeoutError.
 
-        Raises:
-            TimeoutError: The deadline, by the monotonic clock, is over.
+        The deadline is by the monotonic clock.
         """
         while self._open:
-            stream, line = self._next(deadline)
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            try:
+                stream, line = self._queue.get(timeout=left)
+            except Empty:
+                raise TimeoutError from None
             if line is None:
                 self._open -= 1
             else:
                 yield stream, line
-
-    def _next(self, deadline: float | None) -> tuple[Stream, str | None]:
-        if deadline is None:
-            return self._queue.get()
-        left = deadline - monotonic()
-        if left > 0:
-            with suppress(Empty):
-                return self._queue.get(timeout=left)
-        raise TimeoutError
 
     def _read(self, pipe: IO[bytes], stream: Stream) -> None:
         try:

@@ -37,12 +37,9 @@ def read_frame(text: str, rules: Rules, *, enterprise: bool) -> Frame:
     """Read the JSON of a frame; `Refused` where the engine drops the whole frame."""
     frame, rest = decode(text)
     samples = [
-        read_sample(entry, f"metrics[{i}]", rules.metric_types)
-        for i, entry in enumerate(as_list(frame.get("metrics"), "metrics"))
+        read_sample(entry, where, rules.metric_types) for where, entry in as_list(frame, "metrics")
     ]
-    logs = [
-        _read_log(entry, f"logs[{i}]") for i, entry in enumerate(as_list(frame.get("logs"), "logs"))
-    ]
+    logs = [_read_log(entry, where) for where, entry in as_list(frame, "logs")]
     record = as_object(frame.get("otlp") if "otlp" in rules.keys else None, "otlp")
     return Frame(
         list(_unread(frame, rest, rules.keys, enterprise=enterprise)),
@@ -69,7 +66,7 @@ def _unread(
 
 def _read_log(entry: Any, where: str) -> Log:
     entry = as_object(entry, where)
-    level, message = entry.get("level"), as_text(entry.get("message"), f"{where}.message")
+    level, message = entry.get("level"), as_text(entry, "message", f"{where}.")
     if level is None:
         return None, message
     if isinstance(level, str):
@@ -83,13 +80,11 @@ def _read_assets(frame: dict[str, Any], rules: Rules) -> dict[str, Any] | None:
     if "assets" not in rules.keys or frame.get("assets") is None:
         return None
     assets = as_object(frame["assets"], "assets")
-    for i, asset in enumerate(as_list(assets.get("inputs"), "assets.inputs")):
-        where = f"assets.inputs[{i}]"
-        as_text(as_object(asset, where).get("id"), f"{where}.id")
-    for i, asset in enumerate(as_list(assets.get("outputs"), "assets.outputs")):
+    for where, asset in as_list(assets, "inputs", "assets."):
+        as_text(as_object(asset, where), "id", f"{where}.")
+    for where, asset in as_list(assets, "outputs", "assets."):
         if isinstance(asset, dict):  # anything else passes, strange to say
-            where = f"assets.outputs[{i}]"
-            as_text(asset.get("id"), f"{where}.id")
+            as_text(asset, "id", f"{where}.")
             as_object(asset.get("metadata"), f"{where}.metadata")
             if rules.typed_assets and asset.get("type") is None:
                 raise Refused(f"{where}.type is missing")

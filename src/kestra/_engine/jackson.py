@@ -70,10 +70,14 @@ def trim(text: str) -> str:
     return text.strip(_TRIMMED)
 
 
-def as_text(value: Any, name: str) -> str | None:
+# Each of these takes an object, the name of a field in it, and where it stands, for the message.
+
+
+def as_text(entry: dict[str, Any], name: str, where: str) -> str | None:
     """Convert where the engine wants text: scalars as they were written."""
+    value = entry.get(name)
     if isinstance(value, (dict, list)):
-        raise Refused(f"{name} must be text")
+        raise Refused(f"{where}{name} must be text")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Double):
@@ -81,24 +85,26 @@ def as_text(value: Any, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def as_double(value: Any, name: str) -> float | None:
+def as_double(entry: dict[str, Any], name: str, where: str) -> float | None:
     """Convert where the engine wants a number: text that holds one will do."""
+    value = entry.get(name)
     if value is None:
         return None
     if isinstance(value, (bool, dict, list)):
-        raise Refused(f"{name} must be a number")
+        raise Refused(f"{where}{name} must be a number")
     if isinstance(value, str):
         value = trim(value)
         if value in _DOUBLES:
             return _DOUBLES[value]
         _limit_digits(len(value))
         if not _DOUBLE.fullmatch(value):
-            raise Refused(f"{name} is text, but not a number")
+            raise Refused(f"{where}{name} is text, but not a number")
     return float(str(value))  # infinite, where a number itself would overflow
 
 
-def as_nanoseconds(value: Any, name: str) -> int | None:
+def as_nanoseconds(entry: dict[str, Any], name: str, where: str) -> int | None:
     """Convert where the engine wants a duration: seconds, or ISO 8601 as in `PT1.5S`."""
+    value, name = entry.get(name), f"{where}{name}"
     if value is None:
         return None
     if isinstance(value, (bool, dict, list)):
@@ -114,17 +120,16 @@ def as_nanoseconds(value: Any, name: str) -> int | None:
     return int(value) * _NANOSECONDS
 
 
-def as_list(value: Any, name: str) -> list[Any]:
-    """Convert where the engine wants a list; `null` is an empty one."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise Refused(f"{name} must be a list")
-    return value
+def as_list(entry: dict[str, Any], name: str, where: str = "") -> list[tuple[str, Any]]:
+    """Return where each item stands, and the item; `null` is an empty list."""
+    value = entry.get(name)
+    if value is not None and not isinstance(value, list):
+        raise Refused(f"{where}{name} must be a list")
+    return [(f"{where}{name}[{i}]", item) for i, item in enumerate(value or ())]
 
 
 def as_object(value: Any, name: str) -> dict[str, Any]:
-    """Convert where the engine wants an object; `null` is an empty one."""
+    """Return an object that is no field; `null` is an empty one."""
     if value is None:
         return {}
     if not isinstance(value, dict):

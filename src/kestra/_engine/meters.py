@@ -51,21 +51,17 @@ def read_sample(entry: Any, where: str, types: Collection[str]) -> Sample | None
     kind = entry.get("type")
     if kind not in types:
         raise Refused(f"{where}.type must be one of {', '.join(types)}")
-    timestamp = as_text(entry.get("timestamp"), f"{where}.timestamp")
+    inside = f"{where}."
+    timestamp = as_text(entry, "timestamp", inside)
     if timestamp and not _INSTANT.fullmatch(timestamp):
         raise Refused(f"{where}.timestamp must be an ISO 8601 instant with an offset")
     tags = entry.get("tags")
     if tags is not None:
         tags = as_object(tags, f"{where}.tags")
-        tags = {key: as_text(tag, f"{where}.tags.{key}") for key, tag in tags.items()}
-    return Sample(
-        where,
-        as_text(entry.get("name"), f"{where}.name"),
-        kind,
-        (as_nanoseconds if kind == "timer" else as_double)(entry.get("value"), f"{where}.value"),
-        tags,
-        as_text(entry.get("description"), f"{where}.description"),
-    )
+        tags = {key: as_text(tags, key, f"{where}.tags.") for key in tags}
+    name = as_text(entry, "name", inside)
+    value = (as_nanoseconds if kind == "timer" else as_double)(entry, "value", inside)
+    return Sample(where, name, kind, value, tags, as_text(entry, "description", inside))
 
 
 class Meters:

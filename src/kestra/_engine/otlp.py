@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from kestra._engine.jackson import as_double, as_list, as_object, as_text
 from kestra._engine.meters import ReaderDied, Sample
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_T = TypeVar("_T")
-
+_WHERE = "otlp: "
 _DELTA = 1  # of OTLP's AggregationTemporality
 _SEVERITIES = ((4, "TRACE"), (8, "DEBUG"), (12, "INFO"), (16, "WARN"))  # the last number of each
 _SEVERITY_TEXTS = {"TRACE": "TRACE", "DEBUG": "DEBUG", "WARN": "WARN", "WARNING": "WARN",
@@ -40,34 +36,35 @@ def _flatten(record: dict[str, Any], *path: str) -> list[dict[str, Any] | None]:
         if None in level:
             raise ReaderDied(f"otlp: null in a list above {name}")
         level = [
-            None if entry is None else as_object(entry, f"otlp: {name}[{i}]")
+            None if entry is None else as_object(entry, where)
             for parent in level
-            for i, entry in enumerate(_get(parent or {}, name, as_list))
+            for where, entry in as_list(parent or {}, name, _WHERE)
         ]
     return level
 
 
 def _level(entry: dict[str, Any]) -> str:
-    number = _get(entry, "severityNumber", as_double)
+    number = as_double(entry, "severityNumber", _WHERE)
     if number and number > 0:
         return next((level for last, level in _SEVERITIES if number <= last), "ERROR")
-    text = _get(entry, "severityText", as_text) or ""
+    text = as_text(entry, "severityText", _WHERE) or ""
     return _SEVERITY_TEXTS.get(text.strip().upper(), "INFO")
 
 
 def _samples(metric: dict[str, Any]) -> list[Sample] | None:
     is_gauge = metric.get("gauge") is not None
-    data = _get(metric, "gauge" if is_gauge else "sum", as_object)
-    is_delta = not is_gauge and _get(data, "aggregationTemporality", as_double) == _DELTA
-    kind, name = "counter" if is_delta else "gauge", _get(metric, "name", as_text)
+    kind = "gauge" if is_gauge else "sum"
+    data = as_object(metric.get(kind), f"otlp: {kind}")
+    is_delta = not is_gauge and as_double(data, "aggregationTemporality", _WHERE) == _DELTA
+    kind, name = "counter" if is_delta else "gauge", as_text(metric, "name", _WHERE)
     samples = []
-    for i, point in enumerate(_get(data, "dataPoints", as_list)):
-        entry = as_object(point, f"otlp: dataPoints[{i}]")
+    for where, point in as_list(data, "dataPoints", _WHERE):
+        entry = as_object(point, where)
         tags = None if point is None else _tags(entry)
         if tags is None:
             return None
-        value = _get(entry, "asDouble", as_double)
-        value = _get(entry, "asInt", as_double) if value is None else value
+        value = as_double(entry, "asDouble", _WHERE)
+        value = as_double(entry, "asInt", _WHERE) if value is None else value
         if value is not None:
             samples.append(Sample("otlp", name, kind, value, tags))
     return samples
@@ -76,9 +73,9 @@ def _samples(metric: dict[str, Any]) -> list[Sample] | None:
 def _tags(point: dict[str, Any]) -> dict[str, str | None] | None:
     """Return the attributes, or `None` where one is null or given twice."""
     tags: dict[str, str | None] = {}
-    for i, attribute in enumerate(_get(point, "attributes", as_list)):
-        entry = as_object(attribute, f"otlp: attributes[{i}]")
-        key, text = _get(entry, "key", as_text), _text(entry.get("value"))
+    for where, attribute in as_list(point, "attributes", _WHERE):
+        entry = as_object(attribute, where)
+        key, text = as_text(entry, "key", _WHERE), _text(entry.get("value"))
         if attribute is None or key in tags:
             return None
         if key is not None and text is not None:
@@ -90,15 +87,11 @@ def _text(value: Any) -> str | None:
     value = as_object(value, "otlp: a value")
     for name in ("stringValue", "boolValue", "intValue"):
         if value.get(name) is not None:
-            return as_text(value[name], f"otlp: {name}")
-    number = _get(value, "doubleValue", as_double)
+            return as_text(value, name, _WHERE)
+    number = as_double(value, "doubleValue", _WHERE)
     if number is not None:
         return str(number)
     for name in ("arrayValue", "kvlistValue"):
         if value.get(name) is not None:
-            return json.dumps(_get(value, name, as_object), separators=(",", ":"))
-    return _get(value, "bytesValue", as_text)
-
-
-def _get(entry: dict[str, Any], name: str, convert: Callable[[Any, str], _T]) -> _T:
-    return convert(entry.get(name), f"otlp: {name}")
+            return json.dumps(as_object(value[name], f"otlp: {name}"), separators=(",", ":"))
+    return as_text(value, "bytesValue", _WHERE)

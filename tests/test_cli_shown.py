@@ -14,7 +14,7 @@ from kestra._cli.execution_report import (
     output_lines,
     summary,
 )
-from kestra._cli.streams import printable
+from kestra._engine.report import printable
 from kestra.exceptions import ConnectionFailed, ExecutionTimeout, MalformedResponse, NotFound
 
 START = datetime(2026, 1, 31, 8, tzinfo=timezone.utc)

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 
 from urllib3 import Retry
 
-from kestra._api.models import StateChange
+from kestra._api.models import FlowExecution, LogEntry, StateChange
 from kestra._api.parsing import is_shown
 from kestra._cli import exits
 from kestra._cli.display import Display
 from kestra._cli.execution_report import as_json, as_text, output_lines, summary
-from kestra._cli.streams import OutputLost, is_live, is_terminal, printable, room_on, show
+from kestra._cli.streams import OutputLost, is_live, is_terminal, room_on, show
 from kestra._client.flow import Flow
+from kestra._engine.report import printable
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
-
-    from kestra._api.models import FlowExecution, LogEntry
 
 _POLL_TIMEOUT = 2.0  # seconds
 
@@ -152,7 +151,6 @@ def _show_end(ended: FlowExecution, display: Display) -> None:
 
 
 def _interrupted(flow: Flow, created: FlowExecution, display: Display) -> int:
-    """Kill the execution, or leave it running, as the user says."""
     what = "keeps running"
     if is_terminal(sys.stdin, sys.stderr) and _is_to_be_killed():
         flow.kill(created.execution_id)

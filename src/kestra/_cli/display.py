@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
-from kestra._api.models import TERMINAL_STATES
+from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange, TaskRun
 from kestra._cli.execution_report import as_json
-from kestra._cli.streams import is_terminal, printable, show
+from kestra._cli.streams import is_terminal, show
+from kestra._engine.report import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
-
-    from kestra._api.models import LogEntry, StateChange, TaskRun
 
 
 class Display:
@@ -25,7 +23,6 @@ class Display:
         self._json = json
 
     def note(self, text: str) -> None:
-        """Show a sentence."""
         show(printable(text), sys.stderr)
 
     def state(self, change: StateChange) -> None:

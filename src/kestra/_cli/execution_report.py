@@ -6,14 +6,11 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.models import TERMINAL_STATES
-from kestra._cli.streams import printable
-from kestra._engine.report import columns
+from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, TaskRun
+from kestra._engine.report import columns, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from kestra._api.models import FlowExecution, LogEntry, TaskRun
 
 _MINUTE = 60
 
@@ -29,7 +26,6 @@ def summary(execution: FlowExecution) -> str:
 
 
 def tasks_done(runs: Sequence[TaskRun]) -> str:
-    """Return how many of the tasks that have begun are done."""
     done = sum(run.state.current in TERMINAL_STATES for run in runs)
     return f"{done} of {len(runs)} {'task' if len(runs) == 1 else 'tasks'} done"
 
@@ -48,14 +44,14 @@ def duration(seconds: float) -> str:
 def as_text(execution: FlowExecution, room: int | None = None) -> str:
     """Return all that is known of an execution, but for its log, in so many columns."""
     lines = [f"{execution.execution_id}: {summary(execution)}"]
-    if execution.url:
-        lines.append(execution.url)
-    if execution.error:
-        lines.append(execution.error)
-    if execution.task_runs:
-        lines += ["", "Tasks", *_indented(map(_task_row, execution.task_runs), room)]
-    if execution.outputs:
-        lines += ["", "Outputs", *_indented(_output_rows(execution.outputs), room)]
+    lines += filter(None, (execution.url, execution.error))
+    tables = {
+        "Tasks": map(_task_row, execution.task_runs),
+        "Outputs": _output_rows(execution.outputs or {}),
+    }
+    for title, rows in tables.items():
+        table = list(columns(rows, room, indent="  "))
+        lines += ["", title, *table] if table else []
     return printable("\n".join(lines))
 
 
@@ -73,10 +69,6 @@ def _task_row(run: TaskRun) -> tuple[str, ...]:
     name = run.task if run.value is None else f"{run.task} ({run.value})"
     took = "" if run.state.duration is None else duration(run.state.duration)
     return printable(name), str(run.state.current), took
-
-
-def _indented(rows: Iterator[tuple[str, ...]], room: int | None) -> Iterator[str]:
-    return (f"  {line}" for line in columns(rows, room and room - 2))
 
 
 def as_json(shown: FlowExecution | LogEntry) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from kestra._cli.display import Display
 from kestra._cli.execution_report import duration, tasks_done
-from kestra._cli.streams import printable
+from kestra._engine.report import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,6 @@ class Screen(Display):
         self._start = 0.0
 
     def note(self, text: str) -> None:
-        """Show a sentence."""
         self._console.print(printable(text), soft_wrap=True)
 
     def state(self, change: StateChange) -> None:

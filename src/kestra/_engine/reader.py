@@ -6,19 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kestra._engine.frame import LEVELS, read_frame
+from kestra._engine.frame import LEVELS, Frame, Log, read_frame
 from kestra._engine.jackson import Double, Refused
 from kestra._engine.lines import decode, frame_of, split_lines, why_no_frame
-from kestra._engine.messages import Messages, Rejected, TaskLog
+from kestra._engine.messages import Messages, Rejected, Source, State, Stream, TaskLog
 from kestra._engine.meters import Meters, ReaderDied, Sample
-from kestra._engine.rules import MAX_METRIC_NAME, RULES
-
-if TYPE_CHECKING:
-    from kestra._engine.frame import Frame, Log
-    from kestra._engine.messages import Source, State, Stream
-    from kestra._engine.rules import Rules
+from kestra._engine.rules import MAX_METRIC_NAME, RULES, Rules
 
 Lines = str | bytes | Iterable[str | bytes]
 

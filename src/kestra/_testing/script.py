@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from kestra._engine import report
 from kestra._engine.lines import read_lines
-from kestra._engine.messages import ScriptMessages
+from kestra._engine.messages import ScriptMessages, Stream
 from kestra._engine.reader import TaskReader
 from kestra._engine.rules import GRACE
 from kestra._task.execution_context import FILE_VARIABLE
@@ -24,8 +24,6 @@ from kestra._testing.task_context import context_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from kestra._engine.messages import Stream
 
 _QUEUED_LINES = 1_000
 _SHOWN_LINES = 50

@@ -1,13 +1,16 @@
-"""What the commands that talk to a server are given, and what `--help` says of them."""
+"""What the commands are given, and what `--help` says of them."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kestra._cli.namespace_arguments import add_namespace_commands
 from kestra._cli.values import Pairs, input_pair, label_pair, seconds
+from kestra._engine.rules import GRACE, RULES
 from kestra._task.frames import LOG_LEVELS
 
 if TYPE_CHECKING:
@@ -68,6 +71,16 @@ example:
   python -m kestra kill 3jSVqWZrk2ZXgT0wdQ4GZi
 """
 
+_RUN = """\
+Run a Python script as a task of Kestra would (a process of its own, pipes for stdout and
+stderr) and show what Kestra would keep: ordinary lines as they come, then outputs, metrics
+and logs, and what would be lost, line by line, and why.
+
+The exit status is that of the script, whatever is lost (see --strict); 128 + N where signal N
+ended it; 2 where it could not be run; 5 where it succeeded but standard output could not be
+written.
+"""
+
 _ENVIRONMENT = """
 environment variables:
   KESTRA_HOSTNAME              the server (default: http://localhost:8080)
@@ -90,26 +103,26 @@ exit status:
 
 
 def add_commands(commands: Commands) -> None:
-    """Add the commands that talk to a server."""
     _add_execute(commands)
     parser = _added(commands, "status", "show an execution as it is now", _STATUS)
     _add_id(parser)
-    _add_last(parser, json="show one JSON object: id, status, outputs, task runs and more")
+    _add_last(parser, "show one JSON object: id, status, outputs, task runs and more")
     parser = _added(commands, "logs", "show the log of an execution", _LOGS)
     _add_id(parser)
     parser.add_argument(
         "-f", "--follow", action="store_true", help="go on until the execution has ended"
     )
     _add_min_level_and_timeout(parser)
-    _add_last(parser, json="show one JSON object a line")
+    _add_last(parser, "show one JSON object a line")
     parser = _added(commands, "outputs", "show the outputs of an execution", _OUTPUTS)
     _add_id(parser)
     parser.add_argument("--task", metavar="TASK", help="the id of a task, for its outputs")
-    _add_last(parser, json="show one JSON object")
+    _add_last(parser, "show one JSON object")
     parser = _added(commands, "kill", "kill an execution", _KILL)
     _add_id(parser)
     _add_last(parser)
     add_namespace_commands(commands, _added)
+    _add_run(commands)
 
 
 def _add_execute(commands: Commands) -> None:
@@ -139,7 +152,7 @@ def _add_execute(commands: Commands) -> None:
     add("--follow", action="store_true", help="show the log on stderr while it is written")
     _add_min_level_and_timeout(parser)
     add("--kill-on-timeout", action="store_true", help="kill the execution when that time is over")
-    _add_last(parser, json="show one JSON object: id, status, outputs, task runs and more")
+    _add_last(parser, "show one JSON object: id, status, outputs, task runs and more")
 
 
 def _added(
@@ -191,9 +204,89 @@ def _add_min_level_and_timeout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_last(parser: argparse.ArgumentParser, json: str | None = None) -> None:
-    """Add what comes last: `--json`, with its help, where there is any; the server."""
-    if json:
-        parser.add_argument("--json", action="store_true", help=json)
+def _add_last(parser: argparse.ArgumentParser, of_json: str | None = None) -> None:
+    if of_json:
+        parser.add_argument("--json", action="store_true", help=of_json)
     parser.add_argument("--hostname", metavar="URL", help="the server (default: $KESTRA_HOSTNAME)")
     parser.add_argument("--tenant", metavar="TENANT", help="the tenant (default: $KESTRA_TENANT)")
+
+
+def _add_run(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="run a script as a task would, and show what Kestra would keep",
+        usage="%(prog)s [options] (SCRIPT [ARGS ...] | --flow FILE --task ID)",
+        description=_RUN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags = {
+        "enterprise": "accept assets, as the Enterprise Edition does",
+        "wrapped": "show what a task runner would keep that wraps the process in kotlp: no frames",
+        "json": "show one JSON object on stdout, and ordinary lines on stderr",
+        "strict": "exit with 1 where the script succeeds but something would be lost, or a pattern "
+        "of --output-files matches nothing",
+    }
+    add = parser.add_argument
+    add("--engine", choices=RULES, default="2.0", help="whose rules (default: %(default)s)")
+    for name, what in flags.items():
+        add(f"--{name}", action="store_true", help=what)
+    what = "a JSON object, which the script finds as its execution context"
+    add("--context", metavar="FILE", type=_context, help=what)
+    add(
+        "--output-files",
+        metavar="PATTERN",
+        action="append",
+        help="run it in a directory of its own, and show which files outputFiles would keep "
+        "(repeatable)",
+    )
+    what = "kill the script then, as the engine kills a task: SIGTERM, and SIGKILL later"
+    add("--kill-after", metavar="SECONDS", type=seconds, help=what)
+    what = "from SIGTERM to SIGKILL (default: %(default)g)"
+    add("--grace", metavar="SECONDS", type=seconds, default=GRACE, help=what)
+    _add_what_is_run(parser)
+    parser.set_defaults(command=lambda options: _run(parser, options))
+
+
+def _add_what_is_run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    script = add("script", metavar="SCRIPT", type=_existing, help="the Python script")
+    what = "all that follows the script is the script's, options too"
+    arguments = add("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help=what)
+    arguments.required = False
+
+    def flow(path: str) -> str:
+        script.required = False
+        return _existing(path)
+
+    what = "a flow in YAML, in place of SCRIPT; with --task ID, run that task of it"
+    add("--flow", metavar="FILE", type=flow, help=what)
+    add("--task", metavar="ID", help="the id of the task in --flow")
+
+
+def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    if options.flow and options.script:
+        parser.error("--flow takes the place of SCRIPT: give one of them")
+    if bool(options.flow) != bool(options.task):
+        parser.error("--flow FILE and --task ID belong together")
+    from kestra._cli.run import run
+
+    return run(options)
+
+
+def _existing(path: str) -> str:
+    if not Path(path).exists():
+        raise argparse.ArgumentTypeError(f"{path} does not exist")
+    return path
+
+
+def _context(path: str) -> str:
+    try:
+        context = json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        context = None
+    if not isinstance(context, dict):
+        raise argparse.ArgumentTypeError(f"{path} must contain a JSON object")
+    return str(Path(path).absolute())

@@ -30,13 +30,16 @@ _POLL_TIMEOUT = 2.0  # seconds
 
 
 def carry_out(options: argparse.Namespace) -> int:
-    """Carry out a command, and return the exit status."""
     display = _display_for(options)
     logger, warnings = logging.getLogger("kestra"), _Warnings(display)
     logger.addHandler(warnings)
     try:
         with Flow(hostname=options.hostname, tenant=options.tenant) as flow:
-            return _COMMANDS.get(options.name, _in_namespace)(flow, options, display)
+            if options.name in _COMMANDS:
+                return _COMMANDS[options.name](flow, options, display)
+            from kestra._cli.namespace_commands import namespace_command
+
+            return namespace_command(flow, options, display)
     except KeyboardInterrupt as error:
         for note in getattr(error, "__notes__", ()):
             display.note(note)
@@ -223,12 +226,6 @@ def _kill(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     flow.kill(options.execution_id)
     display.note(f"Execution {options.execution_id} is being killed.")
     return exits.GOOD
-
-
-def _in_namespace(flow: Flow, options: argparse.Namespace, display: Display) -> int:
-    from kestra._cli.namespace_commands import namespace_command
-
-    return namespace_command(flow, options, display)
 
 
 _COMMANDS: dict[str, Callable[[Flow, argparse.Namespace, Display], int]] = {

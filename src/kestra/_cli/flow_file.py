@@ -43,14 +43,7 @@ class Task:
 def prepare(file: str, task_id: str, context: str | None, folder: str) -> Task:
     """Put the files of a task into its working directory, and return what is run there.
 
-    Args:
-        file: The flow, in YAML.
-        task_id: The id of the task, which may stand in others.
-        context: A JSON file with the values of its expressions, such as `{{ inputs.day }}`.
-        folder: The working directory.
-
-    Raises:
-        NeedsServer: It cannot be run from the file.
+    `context` is a JSON file with the values of expressions such as `{{ inputs.day }}`.
     """
     kind, properties = _read(file, task_id, context)
     input_files = _mapping(properties, "inputFiles")

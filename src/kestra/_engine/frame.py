@@ -1,13 +1,10 @@
-"""What stands in a frame: read as a whole, before any of it is kept."""
+"""What stands in a frame, part by part; `Refused` where the engine drops the whole frame."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kestra._engine import otlp
-from kestra._engine.jackson import Refused, as_list, as_object, as_text, decode, trim
-from kestra._engine.meters import Sample, read_sample
+from kestra._engine.jackson import Refused, as_list, as_object, as_text, trim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,41 +17,10 @@ _LEVEL_OF = {**{name: name for name in LEVELS}, **dict(zip("01234", LEVELS, stri
 Log = tuple[str | None, str | None]  # level and message
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame whose types are right; `unread` says which parts the engine ignores."""
-
-    unread: list[str]
-    samples: list[Sample | None]
-    logs: list[Log]
-    assets: dict[str, Any] | None
-    otlp_logs: list[Log]
-    otlp_metrics: list[list[Sample] | None]
-    outputs: dict[str, Any]
-
-
-def read_frame(text: str, rules: Rules, *, enterprise: bool) -> Frame:
-    """Read the JSON of a frame; `Refused` where the engine drops the whole frame."""
-    frame, rest = decode(text)
-    samples = [
-        read_sample(entry, where, rules.metric_types) for where, entry in as_list(frame, "metrics")
-    ]
-    logs = [_read_log(entry, where) for where, entry in as_list(frame, "logs")]
-    record = as_object(frame.get("otlp") if "otlp" in rules.keys else None, "otlp")
-    return Frame(
-        list(_unread(frame, rest, rules.keys, enterprise=enterprise)),
-        samples,
-        logs,
-        _read_assets(frame, rules),
-        otlp.read_logs(record),
-        otlp.read_metrics(record),
-        as_object(frame.get("outputs"), "outputs"),
-    )
-
-
-def _unread(
+def unread(
     frame: dict[str, Any], rest: str, keys: tuple[str, ...], *, enterprise: bool
 ) -> Iterator[str]:
+    """Yield which parts the engine ignores."""
     if "::{" in rest:
         yield "a second frame on the line is not read: give each a line of its own"
     elif rest.strip():
@@ -64,7 +30,7 @@ def _unread(
             yield f"{key!r} is not read: the keys are {', '.join(keys)}"
 
 
-def _read_log(entry: Any, where: str) -> Log:
+def read_log(entry: Any, where: str) -> Log:
     entry = as_object(entry, where)
     level, message = entry.get("level"), as_text(entry, "message", f"{where}.")
     if level is None:
@@ -76,7 +42,7 @@ def _read_log(entry: Any, where: str) -> Log:
     return _LEVEL_OF[str(level)], message
 
 
-def _read_assets(frame: dict[str, Any], rules: Rules) -> dict[str, Any] | None:
+def read_assets(frame: dict[str, Any], rules: Rules) -> dict[str, Any] | None:
     if "assets" not in rules.keys or frame.get("assets") is None:
         return None
     assets = as_object(frame["assets"], "assets")

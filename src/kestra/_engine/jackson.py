@@ -49,7 +49,7 @@ class Double(float):
         return number
 
 
-def decode(text: str) -> tuple[Any, str]:
+def read_json(text: str) -> tuple[Any, str]:
     """Read the first value of `text`; the rest, which the engine ignores, comes second."""
     try:
         value, end = _read(text)

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from math import inf
 from typing import Any
 
-from kestra._engine.frame import LEVELS, Frame, Log, read_frame
-from kestra._engine.jackson import Double, Refused
+from kestra._engine import otlp
+from kestra._engine.frame import LEVELS, Log, read_assets, read_log, unread
+from kestra._engine.jackson import Double, Refused, as_list, as_object, read_json
 from kestra._engine.lines import decode, frame_of, split_lines, why_no_frame
 from kestra._engine.messages import Messages, Rejected, Source, State, Stream, TaskLog
-from kestra._engine.meters import Meters, ReaderDied, Sample
+from kestra._engine.meters import Meters, ReaderDied, Sample, read_sample
 from kestra._engine.rules import MAX_METRIC_NAME, RULES, Rules
 
 Lines = str | bytes | Iterable[str | bytes]
@@ -28,12 +29,8 @@ _WRAPPED = (
 class TaskReader:
     """Takes a task's lines one by one, in the order of their arrival.
 
-    Args:
-        version: One of `RULES`.
-        enterprise: The Enterprise Edition, which accepts assets.
-        server: What a server keeps in the end; else what the side that runs the task hands on.
-        wrapped: The task runner wraps the process in `kotlp`, which turns each line, a frame too,
-            into a log record.
+    It keeps what a server keeps in the end, or what the side that runs the task hands on. `wrapped`
+    is a process in `kotlp`, which turns each line, a frame too, into a log record.
     """
 
     def __init__(
@@ -79,7 +76,9 @@ class TaskReader:
             if frame:
                 self._take_frame(frame, stream)
             else:
-                self._take_text(line, stream)
+                level = "DEBUG" if self._debug else "INFO"
+                self._log("ERROR" if stream == "stderr" else level, line, stream)
+                self._lose(why_no_frame(line))
         return not frame and not marker
 
     def messages(self) -> Messages:
@@ -93,14 +92,9 @@ class TaskReader:
             self._state,
         )
 
-    def _take_text(self, line: str, stream: Stream) -> None:
-        level = "DEBUG" if self._debug else "INFO"
-        self._log("ERROR" if stream == "stderr" else level, line, stream)
-        self._lose(why_no_frame(line))
-
     def _take_frame(self, text: str, stream: Stream) -> None:
         try:
-            self._keep(read_frame(text, self._rules, enterprise=self._enterprise), text)
+            self._keep(text)
         except Refused as refused:
             self._log("WARN", f"Invalid outputs '{refused}'", "engine")
             self._lose(f"the whole frame is dropped: {refused}")
@@ -111,19 +105,28 @@ class TaskReader:
                 self._note_stderr()
             self._lose(f"the engine's reader of {stream} dies of it: {death}")
 
-    def _keep(self, frame: Frame, text: str) -> None:
-        for reason in frame.unread:
+    def _keep(self, text: str) -> None:
+        """Read a frame as a whole, and then keep its parts, in the order of the engine."""
+        rules = self._rules
+        frame, rest = read_json(text)
+        samples = [read_sample(it, at, rules.metric_types) for at, it in as_list(frame, "metrics")]
+        logs = [read_log(it, at) for at, it in as_list(frame, "logs")]
+        assets = read_assets(frame, rules)
+        record = as_object(frame.get("otlp") if "otlp" in rules.keys else None, "otlp")
+        otlp_logs, otlp_metrics = otlp.read_logs(record), otlp.read_metrics(record)
+        outputs = as_object(frame.get("outputs"), "outputs")
+        for reason in unread(frame, rest, rules.keys, enterprise=self._enterprise):
             self._lose(reason)
-        for sample in frame.samples:
+        for sample in samples:
             self._keep_sample(sample)
-        for log in frame.logs:
+        for log in logs:
             self._keep_log(log, f"Invalid log '{text}'")
-        self._keep_assets(frame.assets)
-        for log in frame.otlp_logs:
+        self._keep_assets(assets)
+        for log in otlp_logs:
             self._keep_log(log, f"Invalid OTLP log '{text}'")
-        for metric in frame.otlp_metrics:
+        for metric in otlp_metrics:
             self._keep_otlp_metric(metric, f"Invalid OTLP metric '{text}'")
-        self._keep_outputs(frame.outputs)
+        self._keep_outputs(outputs)
 
     def _keep_sample(self, sample: Sample | None) -> None:
         if sample and sample.name and len(sample.name) > MAX_METRIC_NAME:
@@ -206,7 +209,8 @@ def _keep_values(outputs: dict[str, Any], rules: Rules) -> dict[str, list[str]]:
         is_object = isinstance(container, dict)
         for key, value in list(container.items() if is_object else enumerate(container)):
             where = f"{path}.{key}" if is_object else f"{path}[{key}]"
-            if _has_lone_surrogate(key) or _has_lone_surrogate(value):
+            texts = [it for it in (key, value) if isinstance(it, str) and not it.isascii()]
+            if any(map(_LONE_SURROGATE.search, texts)):
                 found["surrogate"].append(where)
             if isinstance(value, (dict, list)):
                 pending.append((where, value))
@@ -224,12 +228,6 @@ def _keep_values(outputs: dict[str, Any], rules: Rules) -> dict[str, list[str]]:
                 del container[key]
                 found["null"].append(where)
     return found
-
-
-def _has_lone_surrogate(value: Any) -> bool:
-    return (
-        isinstance(value, str) and not value.isascii() and _LONE_SURROGATE.search(value) is not None
-    )
 
 
 def read(stdout: Lines, stderr: Lines, reader: TaskReader) -> Messages:

@@ -51,7 +51,7 @@ def capture(
             not if the code in the block has read `rejected` since, or has raised.
         ValueError: An engine whose rules are not known.
     """
-    return _Block(engine, enterprise=enterprise)
+    return Captured(engine, enterprise=enterprise)
 
 
 class Captured:
@@ -74,6 +74,17 @@ class Captured:
 
     def __repr__(self) -> str:
         return repr(self._messages())
+
+    def __enter__(self) -> Captured:  # noqa: PYI034  # Self came with Python 3.11
+        self.attach()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        __tracebackhide__ = True
+        self.detach()
+        losses = self.unseen_losses()
+        if losses and kind is None:
+            raise AssertionError(losses)
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -159,19 +170,6 @@ class Captured:
             for line in last.end():
                 reader.feed(line, stream)
         return reader.messages()
-
-
-class _Block(Captured):
-    def __enter__(self) -> Captured:
-        self.attach()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        __tracebackhide__ = True
-        self.detach()
-        losses = self.unseen_losses()
-        if losses and kind is None:
-            raise AssertionError(losses)
 
 
 class _Tee:

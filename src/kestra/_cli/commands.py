@@ -154,21 +154,18 @@ def _show_end(ended: FlowExecution, display: Display) -> None:
 
 
 def _interrupted(flow: Flow, created: FlowExecution, display: Display) -> int:
-    what = "keeps running"
-    if is_terminal(sys.stdin, sys.stderr) and _is_to_be_killed():
+    answer, what = "", "keeps running"
+    if is_terminal(sys.stdin, sys.stderr):
+        try:
+            show("\nKill the execution, or leave it running? [k/L] ", sys.stderr, end="")
+            answer = sys.stdin.readline().strip().lower()
+        except KeyboardInterrupt:
+            show("", sys.stderr)
+    if answer.startswith("k"):
         flow.kill(created.execution_id)
         what = "is being killed"
     display.note(f"Execution {created.execution_id} {what}: {created.url}")
     return exits.INTERRUPTED
-
-
-def _is_to_be_killed() -> bool:
-    try:
-        show("\nKill the execution, or leave it running? [k/L] ", sys.stderr, end="")
-        return sys.stdin.readline().strip().lower().startswith("k")
-    except KeyboardInterrupt:
-        show("", sys.stderr)
-        return False
 
 
 def _status(flow: Flow, options: argparse.Namespace, _: Display) -> int:

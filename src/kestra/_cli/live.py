@@ -43,24 +43,23 @@ class Screen(Display):
         self._console.print(printable(text), soft_wrap=True)
 
     def state(self, change: StateChange) -> None:
-        """Show a state, until the next one."""
         self._state = change.state
 
     def entry(self, entry: LogEntry) -> bool:
-        """Show a log entry; a terminal is always read."""
+        pieces = _COLOURS.split(entry.message)  # a message has colours of its own
+        pieces[::2] = map(printable, pieces[::2])
         shown_time = entry.time.astimezone().strftime("%H:%M:%S") if entry.time else "-"
         text = Text.assemble(
             (f"{shown_time} ", "dim"),
             (f"{entry.level:<5} ", _LEVELS.get(entry.level, "")),
             (f"{printable(entry.task)}: " if entry.task else "", "bold"),
-            _coloured(entry.message),
+            Text.from_ansi("".join(pieces)),
         )
         self._console.print(text, soft_wrap=True)
         return True
 
     @contextmanager
     def watching(self, poll: Callable[[], Sequence[TaskRun]], since: float = 0) -> Iterator[None]:
-        """Keep a line with state, time and tasks up to date in this block."""
         self._start = time.monotonic() - since
         live = Live(
             console=self._console,
@@ -97,10 +96,3 @@ class Screen(Display):
         )
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
-
-
-def _coloured(message: str) -> Text:
-    """Return a message with its own colours; all other control characters are escaped."""
-    pieces = _COLOURS.split(message)
-    pieces[::2] = map(printable, pieces[::2])
-    return Text.from_ansi("".join(pieces))

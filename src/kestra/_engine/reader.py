@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import Any
 
-from kestra._engine import otlp
-from kestra._engine.frame import LEVELS, Log, read_assets, read_log, unread
+from kestra._engine import frame as parts
 from kestra._engine.jackson import Double, Refused, as_list, as_object, read_json
 from kestra._engine.lines import decode, frame_of, split_lines, why_no_frame
 from kestra._engine.messages import Messages, Rejected, Source, State, Stream, TaskLog
@@ -82,14 +81,10 @@ class TaskReader:
         return not frame and not marker
 
     def messages(self) -> Messages:
-        """Return what has been kept so far."""
+        """Return what has been kept, after the last line."""
+        metrics = self._meters.metrics()
         return Messages(
-            dict(self._outputs),
-            self._meters.metrics(),
-            list(self._logs),
-            list(self._assets),
-            list(self._rejected),
-            self._state,
+            self._outputs, metrics, self._logs, self._assets, self._rejected, self._state
         )
 
     def _take_frame(self, text: str, stream: Stream) -> None:
@@ -110,12 +105,13 @@ class TaskReader:
         rules = self._rules
         frame, rest = read_json(text)
         samples = [read_sample(it, at, rules.metric_types) for at, it in as_list(frame, "metrics")]
-        logs = [read_log(it, at) for at, it in as_list(frame, "logs")]
-        assets = read_assets(frame, rules)
+        logs = [parts.read_log(it, at) for at, it in as_list(frame, "logs")]
+        assets = parts.read_assets(frame, rules)
         record = as_object(frame.get("otlp") if "otlp" in rules.keys else None, "otlp")
-        otlp_logs, otlp_metrics = otlp.read_logs(record), otlp.read_metrics(record)
+        otlp_logs = parts.read_otlp_logs(record)
+        otlp_metrics = parts.read_otlp_metrics(record)
         outputs = as_object(frame.get("outputs"), "outputs")
-        for reason in unread(frame, rest, rules.keys, enterprise=self._enterprise):
+        for reason in parts.unread(frame, rest, rules.keys, enterprise=self._enterprise):
             self._lose(reason)
         for sample in samples:
             self._keep_sample(sample)
@@ -140,11 +136,13 @@ class TaskReader:
             self._lose(reason, fatal=True)
         self._meters.add(sample)
 
-    def _keep_log(self, log: Log, complaint: str) -> None:
+    def _keep_log(self, log: parts.Log, complaint: str) -> None:
         level, message = log
         if level is None:
             self._log("WARN", complaint, "engine")
-            self._lose(f"a log without a level is dropped: give it one of {', '.join(LEVELS)}")
+            self._lose(
+                f"a log without a level is dropped: give it one of {', '.join(parts.LEVELS)}"
+            )
         elif message is None and self._rules.server:
             self._lose("a log without a message leaves no entry")
         else:

@@ -69,8 +69,6 @@ class Captured:
         self._looked_at = 0  # so many losses
         self._is_attached = False
         self._streams = [_Tee(partial(self._keep, stream)) for stream in ("stdout", "stderr")]
-        self._replaced: tuple[TextIO, TextIO] = sys.stdout, sys.stderr
-        self._below: list[tuple[Any, Any, Any]] = []
 
     def __repr__(self) -> str:
         return repr(self._messages())

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from kestra import __version__
 from kestra._cli.arguments import add_commands
-from kestra._cli.run_arguments import add_command
 from kestra._cli.streams import show_anything
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"kestra {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_commands(commands)
-    add_command(commands)
     options = parser.parse_args(arguments)
     status: int = options.command(options)
     return status

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ _STATEMENT = re.compile(r"\{%")
 _PATH = re.compile(r"\w+(\.\w+|\[\s*(\d+|'[^']*'|\"[^\"]*\")\s*\])*")
 _STEP = re.compile(r"(\w+)|\[\s*(?:(\d+)|'([^']*)'|\"([^\"]*)\")\s*\]")
 _LISTS_OF_TASKS = ("tasks", "errors", "finally", "afterExecution", "then", "else")
+_PROPERTIES = ("script", "commands", "beforeCommands", "env", "inputFiles", "outputFiles",
+               "namespaceFiles")  # fmt: skip
 
 
 class NeedsServer(ValueError):
@@ -29,60 +32,40 @@ class NeedsServer(ValueError):
 
 @dataclass(frozen=True)
 class Task:
-    """What of a script task counts here, with its expressions replaced."""
+    """What is run: in a directory of its own where there are patterns of files to keep."""
 
-    commands: list[str]
-    script: str | None = None
-    env: dict[str, str] = field(default_factory=dict)
-    input_files: dict[str, str] = field(default_factory=dict)
-    output_files: list[str] = field(default_factory=list)
-    namespace_files: list[str] = field(default_factory=list)
-    namespace_folder: Path = Path()
-
-    def prepare(self, folder: str) -> list[str]:
-        """Put the files of the task into its working directory, and return its command."""
-        if self.namespace_files:
-            found, _ = matching(str(self.namespace_folder), self.namespace_files, skip=True)
-            for file in found:
-                _copy(self.namespace_folder / file.path, Path(folder, file.path))
-        for path, content in self.input_files.items():
-            target = Path(folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if os.path.isfile(content):  # noqa: PTH113  # False too for text of any length
-                shutil.copy(content, target)
-            else:
-                target.write_text(content, "utf-8")
-        commands = self.commands
-        if self.script is not None:
-            Path(folder, _SCRIPT).write_text(self.script, "utf-8")
-            if not commands:
-                return [sys.executable, _SCRIPT]
-            commands = [*commands, f"python {_SCRIPT}"]
-        shell = shutil.which("sh")
-        if shell is None:
-            raise NeedsServer("its commands need a POSIX shell, and there is no `sh` here")
-        return [shell, "-c", "\n".join(["set -e", *commands])]
-
-    def variables(self) -> dict[str, str]:
-        """Return its environment, in which `python` is this interpreter."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        return {"PATH": path, **self.env}
+    command: list[str]
+    variables: dict[str, str]
+    folder: str = "."
+    patterns: list[str] = field(default_factory=list)
 
 
-_SCRIPT = "script.py"
+def prepare(file: str, task_id: str, context: str | None, folder: str) -> Task:
+    """Put the files of a task into its working directory, and return what is run there.
 
-
-def read_task(file: str, task_id: str, context: str | None) -> Task:
-    """Return a task of a flow.
-
-    Args:
-        file: The flow, in YAML.
-        task_id: The id of the task, which may stand in others.
-        context: A JSON file with the values of its expressions, such as `{{ inputs.day }}`.
-
-    Raises:
-        NeedsServer: It cannot be run from the file.
+    `context` is a JSON file with the values of expressions such as `{{ inputs.day }}`.
     """
+    kind, properties = _read(file, task_id, context)
+    input_files = _mapping(properties, "inputFiles")
+    for name, content in input_files.items():
+        if content.startswith(("kestra://", "nsfile://")):
+            raise NeedsServer(f"inputFiles.{name} is a file of a server: {content}")
+    # In the environment, `python` is this interpreter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    variables = {"PATH": path, **_mapping(properties, "env")}
+    _copy_namespace_files(properties.get("namespaceFiles"), Path(file).absolute().parent, folder)
+    for name, content in input_files.items():
+        target = _place(folder, name)
+        if os.path.isfile(content):  # noqa: PTH113  # False too for text of any length
+            shutil.copy(content, target)
+        else:
+            target.write_text(content, "utf-8")
+    command = _command(kind, properties, folder)
+    return Task(command, variables, folder, _texts(properties, "outputFiles"))
+
+
+def _read(file: str, task_id: str, context: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the type of a task, and its properties with their expressions replaced."""
     try:
         import yaml
     except ImportError:
@@ -94,18 +77,33 @@ def read_task(file: str, task_id: str, context: str | None) -> Task:
     tasks = {str(task.get("id")): task for task in _tasks_in(flow)}
     if task_id not in tasks:
         raise NeedsServer(f"{file} has no task {task_id!r}; there are {', '.join(tasks) or 'none'}")
+    task = tasks[task_id]
+    inputs = flow.get("inputs") or []
+    defaults = {it["id"]: it["defaults"] for it in inputs if {"id", "defaults"} <= it.keys()}
     values = json.loads(Path(context).read_text("utf-8")) if context else {}
-    values["inputs"] = {**_defaults(flow), **values.get("inputs", {})}
-    properties = {
-        name: _rendered(tasks[task_id][name], name, values)
-        for name in ("script", "commands", "beforeCommands", "env", "inputFiles", "outputFiles",
-                     "namespaceFiles")
-        if tasks[task_id].get(name) is not None
-    }  # fmt: skip
-    return _task(str(tasks[task_id].get("type")), properties, Path(file).absolute().parent)
+    values["inputs"] = {**defaults, **values.get("inputs", {})}
+    return str(task.get("type")), {
+        name: _rendered(task[name], name, values)
+        for name in _PROPERTIES
+        if task.get(name) is not None
+    }
 
 
-def _task(kind: str, properties: dict[str, Any], folder: Path) -> Task:
+def _copy_namespace_files(wanted: Any, source: Path, folder: str) -> None:
+    if isinstance(wanted, dict) and wanted.get("enabled"):
+        patterns = _texts(wanted, "include") or ["**"]
+        patterns += [f"**/{name}" for name in patterns]  # it is found in every folder
+        for file in matching(str(source), patterns, skip=True)[0]:
+            shutil.copy(source / file.path, _place(folder, file.path))
+
+
+def _place(folder: str, path: str) -> Path:
+    target = Path(folder, path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _command(kind: str, properties: dict[str, Any], folder: str) -> list[str]:
     commands = _texts(properties, "beforeCommands")
     script = properties.get("script")
     if script is None:
@@ -113,41 +111,26 @@ def _task(kind: str, properties: dict[str, Any], folder: Path) -> Task:
         if not commands:
             raise NeedsServer(f"a task of the type {kind} has neither a script nor commands")
     elif ".shell." in kind:
-        commands, script = [*commands, str(script)], None
-    elif ".python." not in kind:
+        commands.append(str(script))
+    elif ".python." in kind:
+        Path(folder, "script.py").write_text(str(script), "utf-8")
+        if not commands:
+            return [sys.executable, "script.py"]
+        commands.append("python script.py")
+    else:
         raise NeedsServer(f"a script of the type {kind} cannot be run here: only Python and shell")
-    input_files = _mapping(properties, "inputFiles")
-    for name, content in input_files.items():
-        if content.startswith(("kestra://", "nsfile://")):
-            raise NeedsServer(f"inputFiles.{name} is a file of a server: {content}")
-    namespace_files = properties.get("namespaceFiles") or {}
-    included = []
-    if isinstance(namespace_files, dict) and namespace_files.get("enabled"):
-        included = _texts(namespace_files, "include") or ["**"]
-        included += [f"**/{name}" for name in included]  # it is found in every folder
-    return Task(
-        commands,
-        script,
-        _mapping(properties, "env"),
-        input_files,
-        _texts(properties, "outputFiles"),
-        included,
-        folder,
-    )
+    shell = shutil.which("sh")
+    if shell is None:
+        raise NeedsServer("its commands need a POSIX shell, and there is no `sh` here")
+    return [shell, "-c", "\n".join(["set -e", *commands])]
 
 
 def _tasks_in(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        for name in _LISTS_OF_TASKS:
-            for task in node.get(name) or () if isinstance(node.get(name), list) else ():
-                if isinstance(task, dict):
-                    yield task
-                    yield from _tasks_in(task)
-
-
-def _defaults(flow: dict[str, Any]) -> dict[str, Any]:
-    inputs = flow.get("inputs") or []
-    return {it["id"]: it["defaults"] for it in inputs if {"id", "defaults"} <= it.keys()}
+    lists = [node.get(name) for name in _LISTS_OF_TASKS] if isinstance(node, dict) else []
+    for task in chain.from_iterable(it for it in lists if isinstance(it, list)):
+        if isinstance(task, dict):
+            yield task
+            yield from _tasks_in(task)
 
 
 def _texts(properties: Mapping[str, Any], name: str) -> list[str]:
@@ -163,7 +146,6 @@ def _mapping(properties: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def _rendered(value: Any, where: str, values: dict[str, Any]) -> Any:
-    """Return a property with its expressions replaced."""
     if isinstance(value, dict):
         return {key: _rendered(it, f"{where}.{key}", values) for key, it in value.items()}
     if isinstance(value, list):
@@ -190,8 +172,3 @@ def _value(expression: str, where: str, values: Any) -> Any:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, target)

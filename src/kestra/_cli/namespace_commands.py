@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.stored import body, checked_headers, checked_key, value_of
 from kestra._cli import exits
 from kestra._cli.namespace_arguments import KEY_VARIABLE
-from kestra._cli.streams import is_live, printable, room_on, show, show_bytes
+from kestra._cli.streams import is_live, room_on, show, show_bytes
+from kestra._engine.report import printable
 from kestra._values.times import iso_duration, parse_instant
 from kestra.exceptions import KestraError
 

@@ -9,6 +9,7 @@ from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
     from typing import Any
 
     from kestra._task.hooks import Stream
@@ -29,35 +30,24 @@ def is_ours(error: BaseException) -> bool:
     return str(name).startswith("kestra._task.")
 
 
-def signal_handlers() -> set[Any]:
-    """Return the code of the signal handlers that are set, as far as it is Python's."""
-    signal = sys.modules.get("signal")
-    codes: set[Any] = set()
-    if signal is None:
-        return codes
-    for number in signal.valid_signals():
+def codes_of(*functions: Any) -> set[CodeType]:
+    """Return the code of functions and methods, as far as it is Python's."""
+    codes = (getattr(function, "__code__", None) for function in functions)
+    return {code for code in codes if code is not None}
+
+
+def signal_handlers() -> set[CodeType]:
+    """Return the code of the signal handlers that are set."""
+    signal: Any = sys.modules.get("signal")
+    codes: set[CodeType] = set()
+    for number in signal.valid_signals() if signal is not None else ():
         handler: Any = signal.getsignal(number)
         handler = getattr(handler, "func", handler)  # of a `partial`
-        for function in (handler, getattr(handler, "__func__", None), type(handler).__call__):
-            code = getattr(function, "__code__", None)
-            if code is not None:
-                codes.add(code)
+        codes |= codes_of(handler, type(handler).__call__)
     return codes
 
 
-def write_patiently(descriptor: int, data: memoryview) -> None:
-    """Write bytes to a descriptor that does not block, however slow the reader is."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError as error:  # a reader that is slow, not a loop that is hot
-            if not is_ours(error):
-                raise
-            wait_until_writable(descriptor)
-
-
 def wait_until_writable(descriptor: int) -> None:
-    """Wait for the reader, where the descriptor does not block."""
     from select import select
 
     select((), (descriptor,), ())
@@ -98,18 +88,14 @@ def write_in_pieces(stream: Stream, write: Callable[[str], int], text: str) -> i
 
 
 def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool) -> bool:
-    """Make the best of what has ended the write of a frame; return True if it can be made again.
-
-    Raises:
-        BrokenPipeError: The reader is gone, which Windows calls by another name.
-    """
+    """Make the best of what has ended the write of a frame; return True if it can be made again."""
     if real.plain_below and says_no_lock(error) and not is_without_reader(error):
         real.plain_below = 0
         return True
     if is_ours(error):
         if is_without_reader(error):
             discard_from_now_on(real.descriptor)
-            if not isinstance(error, BrokenPipeError):
+            if not isinstance(error, BrokenPipeError):  # Windows calls it by another name
                 raise BrokenPipeError(*error.args) from None
             return False
         if isinstance(error, BlockingIOError):  # the mode has changed, and no frame is out in part
@@ -124,7 +110,6 @@ def can_go_on(sink: Sink, real: Stream, error: BaseException, *, is_inside: bool
 
 
 def is_without_reader(error: BaseException) -> bool:
-    """Return True if an error means that the reader of a pipe is gone."""
     is_windows = os.name == "nt" and isinstance(error, OSError) and error.errno == EINVAL
     return isinstance(error, BrokenPipeError) or is_windows
 
@@ -148,7 +133,6 @@ def is_same_object(one: int, other: int) -> bool:
 
 
 def discard_from_now_on(descriptor: int) -> None:
-    """Lead a descriptor to nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)
     os.close(null)

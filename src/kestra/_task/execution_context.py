@@ -86,11 +86,14 @@ def load_execution_context(path: str | os.PathLike[str] | None = None) -> Execut
         InvalidExecutionContext: What is there is not a JSON object; also a `ValueError`.
     """
     path = path or os.environ.get(FILE_VARIABLE) or CONTEXT_FILE
-    content = _file_content(path)
-    if content is not None:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # pathlib takes long to import
+            content = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    else:
         return _parsed(content, f"the file '{path}'")
-    encoded = os.environ.get(_VARIABLE)
-    if encoded:
+    if encoded := os.environ.get(_VARIABLE):
         return _parsed(_decoded(encoded), f"the environment variable {_VARIABLE} (base64)")
     place = os.path.abspath(path)  # noqa: PTH100  # pathlib takes long to import
     raise ExecutionContextNotFound(
@@ -98,14 +101,6 @@ def load_execution_context(path: str | os.PathLike[str] | None = None) -> Execut
         f"{_VARIABLE} is there. The task needs the property `executionContext: true` "
         f"(Kestra 2.0); elsewhere, {FILE_VARIABLE} may name a file"
     )
-
-
-def _file_content(path: str | os.PathLike[str]) -> bytes | None:
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123  # pathlib takes long to import
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def _decoded(base64: str) -> bytes:

@@ -129,7 +129,7 @@ class Stream:
         self.most_text = sys.maxsize if self.is_buffered else self.piece  # written as it comes
         if gate.open_line is not None:
             self.mind_processes()
-        if not is_blocking(self.descriptor):
+        if not _asked(lambda: os.get_blocking(self.descriptor), otherwise=True):
             from kestra._task.descriptor import expect_blocking
 
             expect_blocking(self)
@@ -304,10 +304,6 @@ def descriptor_of(stream: Any) -> int | None:
     return raw.fileno() if type(raw) is FileIO else None
 
 
-def is_blocking(descriptor: int) -> bool:
-    return _asked(lambda: os.get_blocking(descriptor), otherwise=True)
-
-
 def bytes_at_once(descriptor: int) -> int:
     # POSIX promises 512 that a pipe takes as a whole, or not at all.
     return _asked(lambda: os.fpathconf(descriptor, "PC_PIPE_BUF"), otherwise=512)
@@ -325,11 +321,7 @@ def _asked(ask: Callable[[], T], *, otherwise: T) -> T:
 
 
 def is_same_file(one: int, other: int) -> bool:
-    """Return True if two descriptors lead to the same place, as by `2>&1`.
-
-    Raises:
-        OSError: One of them is closed.
-    """
+    """Return True if two descriptors lead to the same place, as by `2>&1`."""
     first, second = os.fstat(one), os.fstat(other)
     if first.st_ino or second.st_ino:
         return os.path.samestat(first, second)
@@ -340,15 +332,15 @@ def is_same_file(one: int, other: int) -> bool:
 
 def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
-    try:
-        while rest:
+    while rest:
+        try:
             rest = rest[os.write(descriptor, rest) :]
-    except BlockingIOError as error:
-        from kestra._task.descriptor import is_ours, write_patiently
+        except BlockingIOError as error:
+            from kestra._task.descriptor import is_ours, wait_until_writable
 
-        if not is_ours(error):  # but of a signal handler
-            raise
-        write_patiently(descriptor, rest)
+            if not is_ours(error):  # but of a signal handler
+                raise
+            wait_until_writable(descriptor)  # a reader that is slow, not a loop that is hot
 
 
 def _line_ends(encoding: str) -> str:

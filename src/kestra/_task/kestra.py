@@ -106,9 +106,8 @@ class Kestra:
             message = {"name": name, "type": type_, "value": value, "tags": tags}
             Kestra._send({"metrics": [message]})
             return
-        frame = frames.usual_metric_frame(name, type_, value, tags)
-        if frame is None:
-            frame = frames.metric_frame(name, type_, value, tags)
+        metric = name, type_, value, tags
+        frame = frames.usual_metric_frame(*metric) or frames.metric_frame(*metric)
         stdout.write_metric(frame, name, type_, tags)
 
     _metrics = metrics
@@ -370,16 +369,8 @@ class Kestra:
         """
         from kestra._task.programs import run
 
-        return run(
-            arguments,
-            stdout=stdout,
-            stderr=stderr,
-            check=check,
-            parse=parse,
-            timeout=timeout,
-            cwd=cwd,
-            env=env,
-        )
+        levels = {"stdout": stdout, "stderr": stderr}
+        return run(arguments, levels, parse, timeout, check=check, cwd=cwd, env=env)
 
     @staticmethod
     def read(path_: str | PathLike[str]) -> list[Any]:

@@ -33,11 +33,8 @@ class OnKill:
     """What `Kestra.on_kill` returns: a context manager, a decorator, and an object to ask.
 
     Handlers that follow each other call each other, the last one first: `_before` of one may be
-    that of another, or one that somebody else has set.
-
-    Args:
-        cleanup: What to call; None puts the end off until the block has ended.
-        notify: What is called, in its place, at once.
+    that of another, or one that somebody else has set. Without a cleanup, `notify` is called at
+    once, and the end put off until the block has ended.
     """
 
     def __init__(
@@ -66,26 +63,10 @@ class OnKill:
             self._pass_on(*self._put_off)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        from functools import wraps
-
-        from kestra._task.timing import kind_of, works_later
+        from kestra._task.timing import within
 
         self._unset()  # from here on it is for the calls of the function
-        kind = kind_of(function)
-        if kind == "generator":
-            raise works_later("the decorated function", kind, "Kestra.on_kill(cleanup)")
-
-        @wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            with OnKill(self._cleanup):
-                return function(*args, **kwargs)
-
-        @wraps(function)
-        async def guarded_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with OnKill(self._cleanup):
-                return await function(*args, **kwargs)  # type: ignore[misc]
-
-        return guarded_coroutine if kind else guarded  # type: ignore[return-value]
+        return within(lambda: OnKill(self._cleanup), function, "on_kill(cleanup)")
 
     def _set(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -144,7 +125,6 @@ class OnKill:
         self._pass_on(signum, frame)
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:
-        """Let the handler that was there before go on, and end unless it puts that off."""
         if callable(self._before):
             self._before(signum, frame)
             if isinstance(getattr(self._before, "__self__", None), OnKill):
@@ -153,7 +133,6 @@ class OnKill:
 
 
 def _end(signum: int, *, is_child: bool) -> NoReturn:
-    """End with the status of the signal."""
     if not is_child:  # which has a copy of its parent's text
         if "kestra._task.prints" in sys.modules:
             from kestra._task.prints import finish

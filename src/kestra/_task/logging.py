@@ -23,7 +23,6 @@ _DELIVERED = "_kestra_delivered"  # marks a record that the engine has
 
 
 def level_name(levelno: int) -> str:
-    """The engine's name of a level: that of the highest threshold that it reaches."""
     if levelno >= logging.ERROR:
         return "ERROR"
     if levelno >= logging.WARNING:
@@ -224,12 +223,8 @@ class SoleHandler(KestraHandler):
     """Keeps what it has delivered from the console handlers of a logger.
 
     They would print it once more, as plain text: after `logging.basicConfig()`, or with a handler
-    that a library adds. Files, caplog and others see it as ever.
-
-    Args:
-        logger: That with the other handlers, this one's own or one above.
-        level: The least level that is delivered.
-        split: As of a `KestraHandler`.
+    that a library adds. Files, caplog and others see it as ever. The `logger` is that with the
+    other handlers, this one's own or one above.
     """
 
     _deliver = KestraHandler.handle  # takes less time than `super()`
@@ -240,7 +235,6 @@ class SoleHandler(KestraHandler):
         self._known: list[logging.Handler] = []
 
     def handle(self, record: LogRecord) -> bool:
-        """As that of any handler."""
         if self._logger.handlers != self._known and _MESSAGE:  # as in `handleError`
             self._known = [*self._logger.handlers]
             for handler in filter(is_console, self._known):
@@ -266,7 +260,6 @@ class TaskHandler(SoleHandler):
 
     @property
     def formatter(self) -> Any:
-        """A `JsonFormatter`, unless another was set."""
         if self._formatter is None:
             self._formatter = self._make()
         return self._formatter

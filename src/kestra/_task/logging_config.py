@@ -32,7 +32,10 @@ def configure(
     stderr_level: int | str,
 ) -> None:
     """See `Kestra.configure_logging`."""
-    number = _root_level(level)
+    if level is None:
+        number = level_number(os.environ.get(_VARIABLE) or logging.INFO, _VARIABLE)
+    else:
+        number = level_number(level, "level")
     number_of_stderr = level_number(stderr_level, "stderr_level")
     root = logging.getLogger()
     _undo.append(partial(root.setLevel, root.level))
@@ -61,18 +64,8 @@ def restore() -> None:
         _undo.pop()()
 
 
-def _root_level(level: int | str | None) -> int:
-    if level is None:
-        return level_number(os.environ.get(_VARIABLE) or logging.INFO, _VARIABLE)
-    return level_number(level, "level")
-
-
 def level_number(level: int | str, source: str) -> int:
-    """Return the number of a level that may be a name, its own or that of an engine.
-
-    Raises:
-        ValueError: There is none; the message names the `source`.
-    """
+    """Return the number of a level that may be a name, its own or that of an engine."""
     number: object = level
     if isinstance(level, str):
         name = level.strip().upper()

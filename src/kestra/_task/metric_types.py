@@ -23,30 +23,22 @@ _NEVER_NULL = frozenset({str, int, bool})  # a tag of another type may be one th
 
 
 class MetricTypes:
-    """The types of the metrics that were sent to one place.
-
-    Attributes:
-        known: The type by `name`, or `(name, {tag keys})`; and the calls that agree with it, as
-            `(name, type, tag key, …)`.
-    """
-
-    __slots__ = ("known",)
+    """The types of the metrics that were sent to one place."""
 
     def __init__(self) -> None:
+        # By name, or `(name, {tag keys})`; and the calls that agree, as `(name, type, key, …)`.
         self.known: dict[object, str] = {}
 
     def claim(self, name: str, type_: str, tags: Mapping[str, Any] | None) -> None:
-        """Note the type of a metric that is about to be sent.
+        """Note the type of a metric that is about to be sent; refuse a second one.
 
-        Raises:
-            ValueError: This name, with the same tag names, had another type. An engine registers
-                a metric by these until it is restarted: the clash outlives the execution.
+        An engine registers a metric by its name and tag names until it is restarted: the clash
+        outlives the execution.
         """
         tags = tags or {}
         claim: tuple[object, ...] | None = (name, type_, *tags)
-        for tag in tags.values():
-            if type(tag) not in _NEVER_NULL:
-                claim = None  # it may be left out: then other keys are sent
+        if not _NEVER_NULL.issuperset(map(type, tags.values())):
+            claim = None  # one may be left out: then other keys are sent
         if claim in self.known:
             return
         keys = frozenset(key_text(key) for key, tag in tags.items() if converted(tag) is not None)
@@ -68,7 +60,7 @@ def types_of(place: object, real: Stream | None) -> MetricTypes:
     memory, as by `capsys` or `redirect_stdout(io.StringIO())`, or in a file, as by `capfd`: no
     engine ever sees that.
     """
-    if real is not None and (place is real or not (_is_in_memory(place) or _is_in_file(place))):
+    if real is not None and (place is real or not _is_kept(place)):
         kind = real.kind
         if not S_ISREG(kind.st_mode):
             number = kind.st_ino or -real.descriptor  # every pipe of Windows has the number 0
@@ -83,14 +75,12 @@ def types_of(place: object, real: Stream | None) -> MetricTypes:
     return types
 
 
-def _is_in_memory(place: object) -> bool:
-    from kestra._task.stand_ins import is_in_memory
+def _is_kept(place: object) -> bool:
+    from kestra._task.stand_ins import memory_of
 
-    return is_in_memory(place)
-
-
-def _is_in_file(place: object) -> bool:
     try:
-        return isinstance(place, TextIOWrapper) and S_ISREG(fstat(place.fileno()).st_mode)
+        return memory_of(place) is not None or (
+            isinstance(place, TextIOWrapper) and S_ISREG(fstat(place.fileno()).st_mode)
+        )
     except (OSError, ValueError):  # it has no descriptor, or is closed
         return False

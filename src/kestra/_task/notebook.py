@@ -25,24 +25,18 @@ if TYPE_CHECKING:
 _outlets: dict[int, Sink] = {}  # by the descriptor that leads to the task
 
 
-def is_kernel(stream: Any) -> bool:
-    """Return True for what stands in the place of a standard stream in a kernel."""
-    return type(stream).__module__ == "ipykernel.iostream"
-
-
 def deliver(sink: Sink, frame: str, target: Any, stdout: Any) -> bool:
     """Write a frame to the task; return False if the kernel belongs to none.
 
-    Args:
-        sink: Where the frame was sent to.
-        frame: The frame.
-        target: What stands in the stream's place.
-        stdout: What stands in the place of standard output.
+    `stdout` and `target` are what stands in the place of standard output, and of the sink's stream.
     """
     # A server that people work with names the notebook.
     if "WORKING_DIR" not in os.environ or "JPY_SESSION_NAME" in os.environ:
         return False
-    descriptor = _descriptor(stdout if is_kernel(stdout) else target)
+    stream = stdout if type(stdout) is type(target) else target
+    # The kernel's own; what is printed below Python is led away from it.
+    own: int | None = getattr(stream, "_original_stdstream_copy", None)
+    descriptor = {"stdout": 1, "stderr": 2}[stream.name] if own is None else own
     if S_ISCHR(os.fstat(descriptor).st_mode):  # a terminal, or nowhere
         return False
     if descriptor not in _outlets:
@@ -51,12 +45,6 @@ def deliver(sink: Sink, frame: str, target: Any, stdout: Any) -> bool:
     target.write(f" {frame}\n")
     target.flush()
     return True
-
-
-def _descriptor(stream: Any) -> int:
-    """Return that of the kernel's own stream; what is printed below Python is led away from it."""
-    own: int | None = getattr(stream, "_original_stdstream_copy", None)
-    return {"stdout": 1, "stderr": 2}[stream.name] if own is None else own
 
 
 def _outlet(kind: type[Sink], descriptor: int) -> Sink:

@@ -42,11 +42,6 @@ class PrintStream:
 
     Frames go to the stream below (see `stand_ins`), and so does what is printed while a record is
     on its way, by a filter, a formatter or a handler.
-
-    Args:
-        name: Which of the two streams this is.
-        below: What was there before.
-        level: That of the records.
     """
 
     def __init__(self, name: str, below: Any, level: int) -> None:
@@ -63,7 +58,6 @@ class PrintStream:
         return getattr(self.below, name)
 
     def write(self, text: str, /) -> int:
-        """Log the lines that the text ends, and keep the rest."""
         thread = get_ident()
         is_logging, whole = _printed_by()
         if not self._is_set or is_logging or not isinstance(text, str):
@@ -87,13 +81,11 @@ class PrintStream:
         return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:
-        """Write one after the other."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush the stream below; a line that is not at its end waits for that."""
-        self.below.flush()
+        self.below.flush()  # a line that is not at its end waits for that
 
     def finish(self) -> None:
         """Log what is left of lines that never ended."""
@@ -101,7 +93,6 @@ class PrintStream:
             self._log(self._lines.popitem()[1].rstrip("\r"))
 
     def unset(self) -> None:
-        """Put back what was there before."""
         self.finish()
         atexit.unregister(self.finish)
         self._is_set = False

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import nullcontext, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from subprocess import DEVNULL, PIPE, CompletedProcess, TimeoutExpired
 from time import monotonic
@@ -31,28 +32,26 @@ _KILLED = object()
 _LINE_ENDS = "\u0085\u2028\u2029"  # with one inside, the engine takes no line for a frame
 
 
-def run(  # noqa: PLR0913  # keywords, each by itself
+def run(
     arguments: Sequence[str | os.PathLike[str]],
-    *,
-    stdout: Level | None,
-    stderr: Level | None,
-    check: bool,
+    levels: Mapping[str, Level | None],
     parse: Parse | None,
     timeout: float | None,
-    cwd: str | os.PathLike[str] | None,
-    env: Mapping[str, str] | None,
+    *,
+    check: bool,
+    **options: Any,
 ) -> CompletedProcess[str]:
-    """See `Kestra.run`."""
+    """See `Kestra.run`; `levels` are those of `stdout` and `stderr`, `options` those of `Popen`."""
     if isinstance(arguments, (str, bytes, os.PathLike)):
         raise TypeError(
             f"arguments is of type {type(arguments).__name__}: it must be a list such as "
             '["dbt", "build"]; for a shell, ["bash", "-c", "…"]'
         )
-    levels = {
-        name: None if level is None else level_name(level_number(level, name))
-        for name, level in (("stdout", stdout), ("stderr", stderr))
+    names = {
+        stream: None if level is None else level_name(level_number(level, stream))
+        for stream, level in levels.items()
     }
-    program = _Program([os.fspath(each) for each in arguments], levels, parse, cwd, env)
+    program = _Program([os.fspath(each) for each in arguments], names, parse, options)
     status = program.relay(timeout)
     if check and status:
         raise subprocess.CalledProcessError(status, program.arguments)
@@ -67,27 +66,23 @@ class _Program:
         arguments: list[str],
         levels: Mapping[str, str | None],
         parse: Parse | None,
-        cwd: str | os.PathLike[str] | None,
-        env: Mapping[str, str] | None,
+        options: Mapping[str, Any],
     ) -> None:
         self.arguments = arguments
         self._levels = levels
         self._parse = parse
-        self._options: dict[str, Any] = {"cwd": cwd, "env": env}
+        self._options = options
         self._queue: SimpleQueue[Any] = SimpleQueue()  # a signal handler may put into it
         self._room = threading.Semaphore(_MOST_WAITING)
         self._is_over = False
 
     def relay(self, timeout: float | None) -> int:
-        """Run it to its end, and return its exit status.
-
-        Raises:
-            TimeoutExpired: It was killed after so many seconds.
-        """
+        """Run it to its end, and return its exit status."""
         deadline = None if timeout is None else monotonic() + timeout
         is_main = threading.current_thread() is threading.main_thread()
         # The kill is put off until the block has ended: first the program's last lines.
-        with OnKill(None, self._note_kill) if is_main else nullcontext() as kill:
+        note_kill = partial(self._queue.put, (_KILLED, ""))
+        with OnKill(None, note_kill) if is_main else nullcontext() as kill:
             self._start()
             running.add(self._process.pid)
             try:
@@ -103,9 +98,6 @@ class _Program:
             raise TimeoutExpired(self.arguments, timeout)
         return self._process.wait()
 
-    def _note_kill(self) -> None:
-        self._queue.put((_KILLED, ""))
-
     def _start(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # the script's own
             self.arguments,
@@ -119,12 +111,12 @@ class _Program:
             **self._options,
         )
         self._open = 3
-        for read in (
-            lambda: self._read("stdout", self._process.stdout),
-            lambda: self._read("stderr", self._process.stderr),
-            self._wait,
+        for target, *of in (
+            (self._read, "stdout", self._process.stdout),
+            (self._read, "stderr", self._process.stderr),
+            (self._wait,),
         ):
-            threading.Thread(target=read, daemon=True).start()
+            threading.Thread(target=target, args=of, daemon=True).start()
 
     def _read(self, name: str, pipe: Any) -> None:
         with pipe:

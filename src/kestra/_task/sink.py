@@ -69,7 +69,9 @@ _UNBOUND: Any = object()  # no stream, not even None
 class _Place:
     """What one of the two standard streams is at present."""
 
-    def __init__(self, name: str, gate: Gate, write_below: Callable[[str], None]) -> None:
+    write_below: Callable[[str], None]
+
+    def __init__(self, name: str, gate: Gate) -> None:
         self.gate = gate
         self.twin = self  # the other one, where both are one pipe
         self.real: Stream | None = None  # what is below all stand-ins
@@ -80,7 +82,6 @@ class _Place:
         self.metric_types: MetricTypes | None = None
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
         self.name = name
-        self._write_below = write_below
         self._stream: Any = _UNBOUND
         self._types: MetricTypes | None = None
         self._typed_place: Any = None
@@ -113,21 +114,22 @@ class _Place:
             from kestra._task.stand_ins import below_reshapers
 
             target = below_reshapers(stream)
+        stand_in, hook = target, _UNBOUND
         own: dict[str, Any] = {}
+        own_of_buffer: dict[str, Any] = {}
         if descriptor_of(target) is not None:
             self._set_real(target)
-            own = vars(target)
-            takes_frames = self.real is not None and self.real.takes_frames(own.get("write"))
-            is_own = takes_frames and "write" not in vars(target.buffer)
-            self.stand_in = None if is_own else target
-        else:
-            self.stand_in = target
-            if self.real is None:
-                self._set_real(getattr(sys, f"__{self.name}__"))
-        self._own, self._hook, self._own_of_buffer = {}, _UNBOUND, {}
-        if self.stand_in is None and self.real is not None:
-            self._own, self._hook = own, self.real.hook
-            self._own_of_buffer = vars(target.buffer)
+            own, own_of_buffer = vars(target), vars(target.buffer)
+            if (
+                self.real is not None
+                and self.real.takes_frames(own.get("write"))
+                and "write" not in own_of_buffer
+            ):
+                stand_in, hook = None, self.real.hook
+        elif self.real is None:
+            self._set_real(getattr(sys, f"__{self.name}__"))
+        self.stand_in, self._hook = stand_in, hook
+        self._own, self._own_of_buffer = own, own_of_buffer
         self._stream = stream
 
     def _set_real(self, stream: Any) -> None:
@@ -138,7 +140,7 @@ class _Place:
             if real is not None:
                 real.remove_hooks()
             is_open = real is not None  # perhaps: a blank line is better than a lost frame
-            self.real = real = Stream(stream, self.gate, self._write_below, line_is_open=is_open)
+            self.real = real = Stream(stream, self.gate, self.write_below, line_is_open=is_open)
             self.gate.has_text = True
         if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
             real.set_hooks()
@@ -146,9 +148,6 @@ class _Place:
 
 class Sink(_Place):
     """One of the two standard streams, as what frames are written to."""
-
-    def __init__(self, name: str, gate: Gate) -> None:
-        super().__init__(name, gate, self.write_below)
 
     def write(self, frame: str) -> None:
         """Deliver a frame, on a line of its own, before this returns.
@@ -225,7 +224,9 @@ class Sink(_Place):
                             gate.is_locked_again = False
                             _lock(descriptor, _GIVE_BACK)
                 if has_text:
-                    self._note_frame(real)
+                    gate.has_text = False
+                    for stream in {real, self.twin.real or real}:
+                        stream.note_frame()
         except BaseException as error:
             is_inside = gate.stage == INSIDE
             gate.stage = INSIDE  # no frame of a signal handler inside the import
@@ -256,11 +257,6 @@ class Sink(_Place):
         self.gate.stage = WHOLE
         is_open = real.line_is_open or (other is not None and other.line_is_open)
         return f"\n{frame}" if is_open else frame
-
-    def _note_frame(self, real: Stream) -> None:
-        self.gate.has_text = False
-        for stream in {real, self.twin.real or real}:
-            stream.note_frame()
 
     def _write_exclusively(self, real: Stream, line: str) -> None:
         """Write a line under a lock between processes."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import sys
 
-from kestra._task.descriptor import signal_handlers
+from kestra._task.descriptor import codes_of, signal_handlers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,12 +58,8 @@ def _below(stream: Any) -> Any:
     return None
 
 
-def is_in_memory(stream: Any) -> bool:
-    """Return True if what is written to a stream stays in this process, as with `capsys`."""
-    return _memory(stream) is not None
-
-
-def _memory(stream: Any) -> io.StringIO | io.BytesIO | None:
+def memory_of(stream: Any) -> io.StringIO | io.BytesIO | None:
+    """Return where what is written to a stream stays in this process, as with `capsys`."""
     if isinstance(stream, io.StringIO):
         return stream
     buffer = getattr(stream, "buffer", None) if isinstance(stream, io.TextIOWrapper) else None
@@ -114,7 +110,7 @@ def _write(sink: Sink, frame: str, target: Any) -> None:
 
 
 def _has_open_line(sink: Sink, target: Any) -> bool:
-    memory = _memory(target)
+    memory = memory_of(target)
     if memory is None:
         return sink.real is not None and sink.real.line_is_open
     if memory is not target:
@@ -158,19 +154,14 @@ def _has_logged(code: CodeType, record: LogRecord) -> bool:
     )
 
 
-def _codes_of_writes(sink: Sink, target: Any) -> set[Any]:
-    """Return the code that runs while a stand-in writes, as far as it is Python's."""
-    codes = set()
+def _codes_of_writes(sink: Sink, target: Any) -> set[CodeType]:
+    """Return the code that runs while a stand-in writes."""
     buffer = getattr(target, "buffer", None)
-    for stream in (target, buffer, getattr(buffer, "raw", None)):
-        write = getattr(stream, "write", None)
-        if sink.real is not None and write is sink.real.hook:
-            write = sink.real.inner_write
-        for function in (write, getattr(write, "__func__", None)):
-            code = getattr(function, "__code__", None)
-            if code is not None:
-                codes.add(code)
-    return codes
+    streams = (target, buffer, getattr(buffer, "raw", None))
+    writes = [getattr(stream, "write", None) for stream in streams]
+    if (real := sink.real) is not None:
+        writes = [real.inner_write if write is real.hook else write for write in writes]
+    return codes_of(*writes)
 
 
 def _frame_within(frame: str) -> str | None:

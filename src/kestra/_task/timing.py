@@ -10,6 +10,7 @@ from kestra._task.sink import stdout
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from typing import Any, ParamSpec, TypeVar
 
     P = ParamSpec("P")
@@ -17,13 +18,7 @@ if TYPE_CHECKING:
 
 
 class Timing:
-    """What `Kestra.timer(name)` returns: a context manager, and a decorator.
-
-    Args:
-        name: Of the metric.
-        tags: Of the metric.
-        send: `Kestra._metrics`.
-    """
+    """What `Kestra.timer(name)` returns: a context manager, and a decorator."""
 
     def __init__(
         self, name: str, tags: Mapping[str, Any] | None, send: Callable[..., object]
@@ -42,33 +37,39 @@ class Timing:
         self._send(self._name, "timer", time.perf_counter() - self._start, self._tags)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        from functools import wraps
-
-        kind = kind_of(function)
-        if kind == "generator":
-            raise works_later("the decorated function", kind, "Kestra.timer(name)")
-
-        @wraps(function)
-        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
-            with Timing(self._name, self._tags, self._send):
-                return function(*args, **kwargs)
-
-        @wraps(function)
-        async def timed_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-            with Timing(self._name, self._tags, self._send):
-                return await function(*args, **kwargs)  # type: ignore[misc]
-
-        return timed_coroutine if kind else timed  # type: ignore[return-value]
+        return within(lambda: Timing(self._name, self._tags, self._send), function, "timer(name)")
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function now, and return its result."""
-        if kind := kind_of(function):
-            raise works_later("duration", kind, "Kestra.timer(name)")
+        if kind := _kind_of(function):
+            raise _works_later("duration", kind, "timer(name)")
         with self:
             return function()
 
 
-def kind_of(function: object) -> str | None:
+def within(
+    block: Callable[[], AbstractContextManager[object]], function: Callable[P, T], made_by: str
+) -> Callable[P, T]:
+    """Return a function each of whose calls runs inside a block of its own."""
+    from functools import wraps
+
+    kind = _kind_of(function)
+    if kind == "generator":
+        raise _works_later("the decorated function", kind, made_by)
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        with block():
+            return function(*args, **kwargs)
+
+    @wraps(function)
+    async def wrapped_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with block():
+            return await function(*args, **kwargs)  # type: ignore[misc]
+
+    return wrapped_coroutine if kind else wrapped  # type: ignore[return-value]
+
+
+def _kind_of(function: object) -> str | None:
     """Return `generator` or `coroutine` where a call does none of the work, else None."""
     import inspect  # here: it takes longer to load than a script needs to send a number
 
@@ -77,9 +78,8 @@ def kind_of(function: object) -> str | None:
     return "coroutine" if inspect.iscoroutinefunction(function) else None
 
 
-def works_later(what: str, kind: str, instead: str) -> TypeError:
-    """Return the error of a function whose call is over before any of the work is done."""
+def _works_later(what: str, kind: str, made_by: str) -> TypeError:
     return TypeError(
         f"{what} is a {kind} function: a call of it does none of the work; "
-        f"put `with {instead}:` around the code that runs it to its end"
+        f"put `with Kestra.{made_by}:` around the code that runs it to its end"
     )

@@ -10,13 +10,14 @@ from itertools import chain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
 _SCALARS = (str, int, float, type(None))
 _CONTAINERS = frozenset({dict, list, tuple})
 _TEXT = frozenset({str})
-_PIECE = 1 << 16
+# As `json` escapes it; two that belong together are one character.
+_LONE_SURROGATE = r"\\ud(?:[89ab]..(?!\\ud[c-f])|[c-f](?<!\\ud[89ab]..\\ud[c-f]))"
 
 
 def is_plain(value: Any, text: str, levels: int) -> bool:
@@ -57,12 +58,35 @@ def is_safe(value: Any, text: str, most_digits: int, most_text: int, *, is_flat:
     if "\\" in text:
         import re
 
-        if (is_flat or re.search(r"\\ud[89a-f]", text)) and not _is_unicode(value):
+        if is_flat and not _is_unicode(value):
+            return False
+        if not is_flat and re.search(_LONE_SURROGATE, text):
             return False
     if len(text) <= most_digits:
         return True
-    is_any_long = len(text) >= most_text and _longest_text(value) >= most_text // 2
-    return not is_any_long and not _has_long_number(text, most_digits)
+    return not _has_long_text(text, most_text) and not _has_long_number(text, most_digits)
+
+
+def _is_unicode(flat: dict[str, Any]) -> bool:
+    try:
+        for part in chain(flat, flat.values()):
+            if isinstance(part, str):
+                str.encode(part)
+            elif isinstance(part, dict) and not _is_unicode(part):
+                return False
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _has_long_text(text: str, most: int) -> bool:
+    """Return True if so many characters stand between two quotes, escapes included."""
+    if len(text) < most:
+        return False
+    bare = text.replace(r"\\", "..").replace(r"\"", "..")
+    return any(
+        bare.find('"', at) - bare.rfind('"', 0, at) > most for at in range(most, len(bare), most)
+    )
 
 
 def _has_long_number(text: str, most_digits: int) -> bool:
@@ -75,39 +99,6 @@ def _has_long_number(text: str, most_digits: int) -> bool:
         digits.match(text, sample.start() * step)
         for sample in re.finditer("[0-9]{3}", text[::step])
     )
-
-
-def _is_unicode(value: Any) -> bool:
-    """Return True if no text in it has a surrogate."""
-    try:
-        for texts in _texts(value):
-            is_any_large = max(map(len, texts), default=0) > _PIECE  # no second copy of that
-            for _ in map(str.encode, _pieces(texts) if is_any_large else texts):
-                pass
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _pieces(texts: Iterable[str]) -> Iterator[str]:
-    return (text[n : n + _PIECE] for text in texts for n in range(0, len(text), _PIECE))
-
-
-def _longest_text(value: Any) -> int:
-    return max(max(map(len, texts), default=0) for texts in _texts(value))
-
-
-def _texts(value: Any) -> Iterator[list[str]]:
-    """All texts, keys among them, of a plain value: by level, which goes at the speed of C."""
-    if isinstance(value, str):
-        yield [value]
-        return
-    level = [value]
-    while level:
-        dicts, lists = _dicts_and_lists(level)
-        texts = [child for child in _children(dicts, lists) if isinstance(child, str)]
-        yield [*texts, *chain.from_iterable(dicts)]
-        level = [child for child in _children(dicts, lists) if type(child) in _CONTAINERS]
 
 
 def _dicts_and_lists(level: list[Any]) -> tuple[list[dict[str, Any]], list[Any]]:

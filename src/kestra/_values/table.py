@@ -44,8 +44,7 @@ def own_text(value: object) -> str | None:
 def _reading_of(kind: type, readings: Readings) -> Callable[[Any], Any] | None:
     """The reading of the nearest base class that has one."""
     for base in kind.__mro__:
-        read = readings.get((base.__module__.partition(".")[0], base.__qualname__))
-        if read is not None:
+        if read := readings.get((base.__module__.partition(".")[0], base.__qualname__)):
             return read
     return readings.get(_DATACLASS) if hasattr(kind, "__dataclass_fields__") else None
 
@@ -68,10 +67,6 @@ def _duration(value: Any) -> str:
 
 def _isoformat(value: Any) -> str:
     return str(value.isoformat())
-
-
-def _decimal(value: Any) -> str | None:
-    return str(value) if value.is_finite() else None
 
 
 def _null(_: object) -> None:
@@ -109,11 +104,6 @@ def _numpy_array(value: Any) -> object:
     return list(value) if value.ndim else value[()]  # not bare numbers of nanoseconds
 
 
-def _pandas_duration(value: Any) -> str:
-    # Not `value.isoformat()`: of the durations that begin with days, servers read none as input.
-    return _duration(value.value)
-
-
 def _pydantic_model(value: Any) -> object:
     return value.model_dump() if hasattr(value, "model_dump") else value.dict()
 
@@ -149,7 +139,7 @@ READINGS: Readings = {
     ("datetime", "date"): _isoformat,
     ("datetime", "time"): _isoformat,
     ("datetime", "timedelta"): _duration,
-    ("decimal", "Decimal"): _decimal,
+    ("decimal", "Decimal"): lambda number: str(number) if number.is_finite() else None,
     ("enum", "Enum"): lambda member: member.value,
     ("pathlib", "PurePath"): str,
     ("uuid", "UUID"): str,
@@ -160,7 +150,8 @@ READINGS: Readings = {
     ("numpy", "ndarray"): _numpy_array,
     ("pandas", "NaTType"): _null,
     ("pandas", "NAType"): _null,
-    ("pandas", "Timedelta"): _pandas_duration,
+    # Not its `isoformat()`: of the durations that begin with days, servers read none as input.
+    ("pandas", "Timedelta"): lambda duration: _duration(duration.value),
     ("pandas", "DataFrame"): _table,
     ("pandas", "Series"): _column,
     ("pandas", "Index"): _index,

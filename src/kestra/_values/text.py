@@ -27,9 +27,11 @@ except ImportError:  # an interpreter without the accelerator
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, NoReturn, TypeGuard
+    from typing import Any, NoReturn, TypeGuard, TypeVar
 
     from kestra._values.table import Readings
+
+    T = TypeVar("T")
 
 quote = encode_basestring_ascii
 
@@ -85,16 +87,9 @@ _encode = _encoder(None) if make_encoder is not None else None  # not constructe
 
 
 def json_text(value: object, path: str, depth: int = 1) -> str:
-    """`value` as JSON text in ASCII.
+    """`value` as JSON text in ASCII; a `TypeError` or a `ValueError` says why it cannot be sent.
 
-    Args:
-        value: What to write; nothing of it is changed.
-        path: Where the value stands in the message, to name it in an error: `outputs`.
-        depth: How many objects and lists are open around it.
-
-    Raises:
-        TypeError: A value or a key that JSON cannot hold.
-        ValueError: One that JSON could hold, but the engine would drop, or crash on.
+    Its `path`, `outputs`, is for that error; `depth` objects and lists are open around it.
     """
     if _encode is not None:
         # A circle ends at the recursion limit: where a script has raised that, with a crash.
@@ -133,15 +128,11 @@ def _is_known(value: object, text: str, depth: int, is_flat: bool, is_short: boo
     )
 
 
-# --- any value, part by part ------------------------------------------------------------------
+# --- any value, part by part; each of these may raise `RefusedError` --------------------------
 
 
 def converted(value: object, readings: Readings | None = None) -> object:
-    """What a value stands for, as a value of a JSON type, or as it is where it has no reading.
-
-    Raises:
-        RefusedError: There is a remedy for values of this type, or no obvious lossless reading.
-    """
+    """What a value stands for, as a value of a JSON type, or as it is where it has no reading."""
     if type(value) in _CONTAINERS or isinstance(value, _SCALARS):
         return value
     from kestra._values import table
@@ -153,11 +144,9 @@ def converted(value: object, readings: Readings | None = None) -> object:
 
 
 def key_text(key: object) -> str:
-    """The text of an object's key: what `json.dumps` makes of it, or that of a date, UUID, ….
-
-    Raises:
-        RefusedError: It has none.
-    """
+    """The text of an object's key: what `json.dumps` makes of it, or that of a date, UUID, …."""
+    if type(key) is str and key.isascii() and len(key) < MAX_TEXT:
+        return key
     plain = key
     if not isinstance(key, _SCALARS):
         from kestra._values import table
@@ -174,12 +163,20 @@ def key_text(key: object) -> str:
     return scalar
 
 
-def scalar_text(value: object) -> str | None:
-    """A value of a JSON type as JSON text; None where it is not a scalar.
+def members(mapping: Mapping[Any, T]) -> Iterator[tuple[str, T]]:
+    """The values of an object, each with the text of its key; two may not become the same."""
+    known = set()
+    for key, value in mapping.items():
+        text = key_text(key)
+        if text in known:
+            reason = f"has two keys that become {_short(quote(text))}: rename one"
+            raise RefusedError(ValueError, reason)
+        known.add(text)
+        yield text, value
 
-    Raises:
-        RefusedError: The engine would drop the frame, or crash on it.
-    """
+
+def scalar_text(value: object) -> str | None:
+    """A value of a JSON type as JSON text; None where it is not a scalar."""
     if isinstance(value, str):
         check_text(value)
         return quote(value)
@@ -226,21 +223,16 @@ def check_text(text: str, has: str = "has", is_of: str = "is a text of") -> None
         )
 
 
-def two_keys(text: str) -> RefusedError:
-    """Why an object cannot be sent in which two keys become the same text."""
-    return RefusedError(ValueError, f"has two keys that become {_short(quote(text))}: rename one")
-
-
 class _Container:
     """An object or a list that is being written."""
 
-    __slots__ = ("close", "parts", "piece", "separator", "source")
+    __slots__ = ("close", "key", "parts", "separator", "source")
 
-    def __init__(self, parts: Iterator[tuple[str, str, Any]], close: str, source: object) -> None:
-        self.parts = parts  # of each value: its piece of the path, the text before it, itself
+    def __init__(self, parts: Iterator[tuple[Any, Any]], close: str, source: object) -> None:
+        self.parts = parts  # each value, by its key or index
         self.close = close
         self.source = source
-        self.piece = ""
+        self.key: Any = None  # of the value that is being written
         self.separator = ""
 
 
@@ -266,7 +258,7 @@ class Walk:
         try:
             return "".join(self._chunks(value))
         except RefusedError as refusal:
-            pieces = [container.piece for container in self._open]
+            pieces = [path_piece(container.key) for container in self._open]
             if len(pieces) > _SHOWN_PIECES:
                 pieces[_SHOWN_PIECES // 2 : -_SHOWN_PIECES // 2] = ["…"]
             raise refusal.at(self._path + "".join(pieces), self.as_file) from None
@@ -275,14 +267,15 @@ class Walk:
         yield self._begin(value)
         while self._open:
             container = self._open[-1]
-            container.piece = ""  # what the next step refuses is the container itself
+            container.key = None  # what the next step refuses is the container itself
             part = next(container.parts, None)
             if part is None:
                 yield self._open.pop().close
                 continue
-            container.piece, before, value = part
+            container.key, value = part
             yield container.separator
-            yield before
+            if container.close == "}":
+                yield f"{self.quote(container.key)}: "
             yield self._begin(value)
             container.separator = ", "
 
@@ -301,7 +294,7 @@ class Walk:
                 ValueError, f"is nested deeper than {MAX_DEPTH:,} levels: flatten it"
             )
         if isinstance(plain, Mapping):
-            self._open.append(_Container(self._members(plain), "}", value))
+            self._open.append(_Container(members(plain), "}", value))
             return "{"
         if not is_list_like(plain):
             raise RefusedError(
@@ -309,22 +302,14 @@ class Walk:
                 f"is of type {type_name(plain)}, which JSON cannot hold: "
                 "convert it to text, a number, a list or a dict",
             )
-        items = ((f"[{index}]", "", item) for index, item in enumerate(plain))
-        self._open.append(_Container(items, "]", value))
+        self._open.append(_Container(enumerate(plain), "]", value))
         return "["
 
-    def _members(self, mapping: Mapping[Any, Any]) -> Iterator[tuple[str, str, Any]]:
-        known = set()
-        for key, value in mapping.items():
-            text = key_text(key)
-            if text in known:
-                raise two_keys(text)
-            known.add(text)
-            yield path_piece(text), f"{self.quote(text)}: ", value
 
-
-def path_piece(key: str) -> str:
-    """A key as a part of a path: `.ratio`, or `["a b"]`."""
+def path_piece(key: str | int | None) -> str:
+    """A key or an index as a part of a path: `.ratio`, `["a b"]`, `[3]`; None is no part."""
+    if not isinstance(key, str):
+        return "" if key is None else f"[{key}]"
     return f".{key}" if key.isascii() and key.isidentifier() else f"[{_short(quote(key))}]"
 
 

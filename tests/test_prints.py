@@ -64,6 +64,28 @@ print("the end", end="")
     assert sorted(entries(code)) == [("INFO", "the end"), ("WARN", "2 of 2")]
 
 
+def test_text_that_no_python_code_prints(tmp_path):
+    """The message of `sys.exit`, and what C code calls `print` with, are entries too."""
+    path = tmp_path / "script.py"
+    path.write_text(f"""{START}
+import atexit, _thread
+from threading import Event
+done = Event()
+class Done:
+    def __str__(self):
+        return "thread"
+    def __del__(self):
+        done.set()
+atexit.register(print, "at exit")
+_thread.start_new_thread(print, (Done(),))
+assert done.wait(60)
+sys.exit("fatal: no rows")
+""")
+    script = Script(str(path))
+    assert (script.status, script.stderr) == (1, "")
+    assert script.frames == [("INFO", "thread"), ("WARN", "fatal: no rows"), ("INFO", "at exit")]
+
+
 def test_frames_and_records_are_what_they_were(entries, tmp_path):
     """Outputs go past, on lines of their own; `logging` and its levels are as without it."""
     code = """

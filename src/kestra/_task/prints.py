@@ -123,7 +123,7 @@ def _after_returns(line: str) -> str:
 
 def _printed_by() -> tuple[bool, str]:
     """Return whether `logging` prints, and the whole text where a traceback is being printed."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # documented
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  # documented
     whole = ""
     while frame is not None:
         if frame.f_globals.get("__name__") in _LOGGING:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,7 @@ _EXPRESSION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _STATEMENT = re.compile(r"\{%")
 _PATH = re.compile(r"\w+(\.\w+|\[\s*(\d+|'[^']*'|\"[^\"]*\")\s*\])*")
 _STEP = re.compile(r"(\w+)|\[\s*(?:(\d+)|'([^']*)'|\"([^\"]*)\")\s*\]")
-_LISTS_OF_TASKS = ("tasks", "errors", "finally", "afterExecution", "then", "else")
+_LISTS_OF_TASKS = ("tasks", "errors", "finally", "afterExecution", "then", "else", "defaults")
 _PROPERTIES = ("script", "commands", "beforeCommands", "env", "inputFiles", "outputFiles",
                "namespaceFiles")  # fmt: skip
 
@@ -50,6 +51,10 @@ def prepare(file: str, task_id: str, context: str | None, folder: str) -> Task:
     for name, content in input_files.items():
         if content.startswith(("kestra://", "nsfile://")):
             raise NeedsServer(f"inputFiles.{name} is a file of a server: {content}")
+        if not Path(folder, name).resolve().is_relative_to(Path(folder).resolve()):
+            raise NeedsServer(
+                f"inputFiles.{name} is outside of the working directory: give a path inside"
+            )
     # In the environment, `python` is this interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     variables = {"PATH": path, **_mapping(properties, "env")}
@@ -71,7 +76,7 @@ def _read(file: str, task_id: str, context: str | None) -> tuple[str, dict[str, 
     except ImportError:
         raise NeedsServer("--flow needs PyYAML: pip install 'kestra[cli]'") from None
     try:
-        flow = yaml.safe_load(Path(file).read_text("utf-8"))
+        flow = yaml.load(Path(file).read_text("utf-8"), _as_written(yaml.BaseLoader))  # noqa: S506
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise NeedsServer(f"{file} cannot be read: {error}") from None
     tasks = {str(task.get("id")): task for task in _tasks_in(flow)}
@@ -79,14 +84,37 @@ def _read(file: str, task_id: str, context: str | None) -> tuple[str, dict[str, 
         raise NeedsServer(f"{file} has no task {task_id!r}; there are {', '.join(tasks) or 'none'}")
     task = tasks[task_id]
     inputs = flow.get("inputs") or []
-    defaults = {it["id"]: it["defaults"] for it in inputs if {"id", "defaults"} <= it.keys()}
+    if not isinstance(inputs, list) or not all(isinstance(it, dict) for it in inputs):
+        raise NeedsServer(f"{file}: inputs must be a list of mappings, each with an id")
+    defaults = {_text(it.get("id")): it["defaults"] for it in inputs if "defaults" in it}
     values = json.loads(Path(context).read_text("utf-8")) if context else {}
-    values["inputs"] = {**defaults, **values.get("inputs", {})}
+    given = values.get("inputs")
+    values["inputs"] = {**defaults, **(given if isinstance(given, dict) else {})}
     return str(task.get("type")), {
         name: _rendered(task[name], name, values)
         for name in _PROPERTIES
         if task.get(name) is not None
     }
+
+
+def _as_written(base: type[Any]) -> type[Any]:
+    """Return a loader that keeps the text of `3.10` or `12:30:00`, as the server does.
+
+    Numbers, truth values and null, where JSON writes them in the same way, are what they are.
+    """
+
+    class Loader(base):  # type: ignore[misc]
+        def construct_scalar(self, node: Any) -> Any:
+            text = super().construct_scalar(node)
+            if node.style is not None:  # in quotes, or a block
+                return text
+            with suppress(ValueError):
+                value = json.loads(text)
+                if json.dumps(value) == text:
+                    return value
+            return None if text in {"", "~"} else text
+
+    return Loader
 
 
 def _copy_namespace_files(wanted: Any, source: Path, folder: str) -> None:
@@ -111,9 +139,9 @@ def _command(kind: str, properties: dict[str, Any], folder: str) -> list[str]:
         if not commands:
             raise NeedsServer(f"a task of the type {kind} has neither a script nor commands")
     elif ".shell." in kind:
-        commands.append(str(script))
+        commands.append(_plain(script, "script"))
     elif ".python." in kind:
-        Path(folder, "script.py").write_text(str(script), "utf-8")
+        Path(folder, "script.py").write_text(_plain(script, "script"), "utf-8")
         if not commands:
             return [sys.executable, "script.py"]
         commands.append("python script.py")
@@ -126,23 +154,41 @@ def _command(kind: str, properties: dict[str, Any], folder: str) -> list[str]:
 
 
 def _tasks_in(node: Any) -> Iterator[dict[str, Any]]:
-    lists = [node.get(name) for name in _LISTS_OF_TASKS] if isinstance(node, dict) else []
-    for task in chain.from_iterable(it for it in lists if isinstance(it, list)):
+    """Yield the tasks of a flow, also those in others, with the files that they share."""
+    if not isinstance(node, dict):
+        return
+    cases = node.get("cases")
+    lists = [node.get(name) for name in _LISTS_OF_TASKS]
+    lists += cases.values() if isinstance(cases, dict) else ()
+    for item in chain.from_iterable(it for it in lists if isinstance(it, list)):
+        task = item.get("task", item) if isinstance(item, dict) else None  # of a Dag
         if isinstance(task, dict):
+            for name in ("inputFiles", "namespaceFiles"):  # of a WorkingDirectory
+                shared, own = node.get(name), task.get(name) or {}
+                if isinstance(shared, dict) and isinstance(own, dict):
+                    task[name] = {**shared, **own}
             yield task
             yield from _tasks_in(task)
 
 
 def _texts(properties: Mapping[str, Any], name: str) -> list[str]:
     value = properties.get(name) or []
-    return [str(it) for it in ([value] if isinstance(value, str) else value)]
+    return [_plain(it, name) for it in (value if isinstance(value, list) else [value])]
+
+
+def _plain(value: Any, name: str) -> str:
+    if isinstance(value, (dict, list)):
+        raise NeedsServer(
+            f"{name} holds a mapping or a list where text is needed: put it in quotes"
+        )
+    return _text(value)
 
 
 def _mapping(properties: Mapping[str, Any], name: str) -> dict[str, str]:
     value = properties.get(name) or {}
     if not isinstance(value, dict):
         raise NeedsServer(f"{name} must be a mapping to be used here")
-    return {str(key): _text(it) for key, it in value.items()}
+    return {_text(key): _text(it) for key, it in value.items()}
 
 
 def _rendered(value: Any, where: str, values: dict[str, Any]) -> Any:
@@ -154,7 +200,10 @@ def _rendered(value: Any, where: str, values: dict[str, Any]) -> Any:
         return value
     if _STATEMENT.search(value):
         raise NeedsServer(f"{where} holds a statement between {{% and %}}, which needs a server")
-    return _EXPRESSION.sub(lambda match: _text(_value(match[1], where, values)), value)
+    text = _EXPRESSION.sub(lambda match: _text(_value(match[1], where, values)), value)
+    if "\0" in where + text:
+        raise NeedsServer(f"{where} holds a NUL character: leave it out")
+    return text
 
 
 def _value(expression: str, where: str, values: Any) -> Any:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TextIO
 
 from kestra._cli import files
-from kestra._cli.flow_file import NeedsServer, Task, prepare
+from kestra._cli.flow_file import Task, prepare
 from kestra._cli.run_report import Report
 from kestra._cli.streams import UNWRITTEN, OutputLost, room_on, show
 from kestra._engine.jackson import MAX_NESTING
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         try:
             task = _task(options, stack)
-        except NeedsServer as error:
+        except (OSError, ValueError) as error:
             show(f"error: {error}", sys.stderr)
             return 2
         before = None if task.patterns else files.snapshot(task.folder)

@@ -115,6 +115,7 @@ print(3)
         "print(traceback.format_exc())",
         "sys.stderr.write(traceback.format_exc())",
         "traceback.print_exception(*sys.exc_info())",
+        "sys.stderr.writelines(traceback.format_exception(*sys.exc_info()))",
     ],
 )
 def test_a_traceback_is_one_entry(entries, code):

@@ -264,7 +264,8 @@ class Kestra:
                 entry. A hook that was set before is called after it.
             capture_prints: Each line that is printed becomes an entry of the logger `print`, a
                 traceback one as a whole; blank lines none. What the script prints on standard
-                output is INFO. The output of other programs is not included: see `run`.
+                output is INFO; below `level`, it is printed as it is. The output of other programs
+                is not included: see `run`.
             stderr_level: The level of what the script prints on standard error.
 
         Raises:

@@ -85,8 +85,7 @@ class PrintStream:
         return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:
-        for line in lines:
-            self.write(line)
+        self.write("".join(lines))
 
     def flush(self) -> None:
         """Flush the stream below; a line that is not at its end waits for that, or the last call.

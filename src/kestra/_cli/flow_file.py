@@ -98,7 +98,7 @@ def _read(file: str, task_id: str, context: str | None) -> tuple[str, dict[str, 
 
 
 def _as_written(base: type[Any]) -> type[Any]:
-    """Return a loader that keeps the text of `3.10` or `12:30:00`, as the server does.
+    """Return a loader that keeps the text of `3.10` or `12:30:00` as it is written.
 
     Numbers, truth values and null, where JSON writes them in the same way, are what they are.
     """

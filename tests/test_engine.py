@@ -191,7 +191,13 @@ def test_ordinary_lines(line):
             '::{"metrics": [{"type": "gauge", "tags": {"a": []}}]}::',
             "metrics[0].tags.a must be text",
         ),
-        ('::{"metrics": [{"type": "gauge", "timestamp": "now"}]}::', "metrics[0].timestamp"),
+        *(
+            (
+                f'::{{"metrics": [{{"type": "gauge", "timestamp": "{it}"}}]}}::',
+                "metrics[0].timestamp",
+            )
+            for it in ("now", "2026-02-30T10:00Z", "2026-01-01T25:00Z", "2026-01-01T00:00+18:30")
+        ),
         ('::{"logs": [{"level": "WARNING"}]}::', "logs[0].level must be one of ERROR, WARN"),
         ('::{"logs": [{"level": true}]}::', "logs[0].level must be one of ERROR, WARN"),
         ('::{"logs": [{"level": "INFO", "message": {}}]}::', "logs[0].message must be text"),

@@ -122,6 +122,21 @@ def test_twice_is_once(root, entries):
     assert entries() == [("INFO", "message")]
 
 
+def test_what_masks_secrets_goes_on(root, entries):
+    """A filter of a console handler that is set aside still changes records; it drops none."""
+
+    def mask(record):
+        record.msg = record.msg.replace("s3cret", "***")
+        return record.levelno >= logging.WARNING
+
+    console = logging.StreamHandler(sys.stdout)
+    console.addFilter(mask)
+    root.addHandler(console)
+    Kestra.configure_logging()
+    root.info("password s3cret")
+    assert entries() == [("INFO", "password ***")]
+
+
 def test_restore(root, library):
     """To restore puts all back as it was before the first call, handlers in their order too."""
     handlers = [logging.StreamHandler(), logging.NullHandler(), logging.StreamHandler(sys.stdout)]

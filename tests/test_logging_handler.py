@@ -6,6 +6,7 @@ import queue
 import sys
 import threading
 from logging.handlers import QueueHandler, QueueListener
+from pipes import run, run_unread
 
 import pytest
 
@@ -673,3 +674,60 @@ begun.wait(60)
 """)
     assert (ran.status, ran.stderr) == (0, "")
     assert {message for _, message in ran.logs} == {"x" * 100}
+
+
+# --- what the script has changed -----------------------------------------------------------
+
+
+MASKS = "lambda self, record: before(self, record).replace('s3cret', '***')"
+PATCHES = {
+    "JsonFormatter.format": MASKS,
+    "LogFormatter.format": MASKS,
+    "logging.Formatter.format": MASKS,
+    "LogFormatter.formatTime": "lambda self, record, datefmt=None: '*** at noon'",
+    "JsonFormatter._formatter": "logging.Formatter('*** %(name)s')",
+}
+
+
+@pytest.mark.parametrize("patched", PATCHES)
+def test_a_patched_formatter_is_asked(patched):
+    """`Kestra.logger()` formats by its classes, where somebody masks secrets by a patch of them."""
+    code = f"""
+import logging
+from kestra import JsonFormatter, LogFormatter
+
+before = {patched}
+{patched} = {PATCHES[patched]}
+Kestra.logger().info("password s3cret")
+Kestra.logger().error("password s3cret")
+"""
+    script = run(code)
+    messages = testing.parse(script.stdout, stderr=script.stderr)
+    assert [entry.level for entry in messages.logs] == ["INFO", "ERROR"]
+    assert all("***" in entry.message for entry in messages.logs)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_signal_handler_that_takes_itself_off():
+    """Its exception is the script's, though it is set no more when the handler is asked for."""
+    code = """
+import signal
+
+def handler(number, frame):
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(number, signal.SIG_IGN)
+    os.write(2, b"!")
+    raise TimeoutError("too late")
+
+logger = Kestra.logger()
+signal.signal(signal.SIGALRM, handler)
+try:
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    while True:
+        logger.info("x" * 10_000)
+except TimeoutError as error:
+    Kestra.outputs({"error": str(error)})
+"""
+    script = run_unread(code)
+    assert (script.stderr, script.returncode) == (b"", 0)
+    assert testing.parse(script.stdout).outputs == {"error": "too late"}

@@ -142,6 +142,8 @@ def test_a_download_is_there_whole_or_not_at_all(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["c.txt"]
     with pytest.raises(ValueError, match="to must name a file, not the folder"):
         ns.files.download("a", tmp_path)
+    with pytest.raises(FileNotFoundError, match="to must be in a folder that exists"):
+        ns.files.download("a", tmp_path / "missing" / "c.txt")
 
 
 def test_a_file_is_opened_to_read():

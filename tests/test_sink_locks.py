@@ -6,7 +6,7 @@ import sys
 from pipes import run, run_unread, said
 
 import pytest
-from test_sink import LARGE, watch
+from test_sink import AGAIN, LARGE, watch
 
 from kestra import testing
 from kestra._task import descriptor
@@ -34,7 +34,7 @@ class Strike:
         if event in ("call", "c_return") and name.startswith("kestra._task."):
             self.left -= 1
             if self.left == 0:
-                handler()
+                handler(signal.SIGALRM, frame)
 
 signal.signal(signal.SIGALRM, handler)
 {before}
@@ -165,14 +165,15 @@ def test_a_timeout_while_another_process_writes(size):
 import fcntl, signal
 
 def handler(*_):
+    signal.setitimer(signal.ITIMER_REAL, 0)
     raise TimeoutError
 
 signal.signal(signal.SIGALRM, handler)
 Kestra.outputs({{"early": 1}})
 other = os.open("/proc/self/fd/1", os.O_WRONLY)  # conflicts with ours, as that of a process does
 {TAKE_IT}
-signal.setitimer(signal.ITIMER_REAL, 0.05)
 try:
+    signal.setitimer(*{AGAIN})
     Kestra.outputs({{"late": "x" * {size}}})
 except TimeoutError:
     os.close(other)

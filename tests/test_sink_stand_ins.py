@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 
 from kestra import Kestra, testing
+from kestra._task import sink
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes of a POSIX system")
 
@@ -214,6 +215,59 @@ listener.stop()
     messages = kept(run(code))
     assert logs(messages) == [("INFO", "hello")]
     assert messages.outputs == {"a": 1}
+
+
+@pytest.mark.parametrize("form", ["%s", "said %s", "said %r", "%.60s"])
+def test_a_stream_that_logs_in_another_thread(form):
+    """However the text is changed on its way, and however many lines wait: each is one entry."""
+    code = f"""
+import queue, threading
+
+lines = queue.Queue()
+logger = Kestra.logger()
+
+class Logs:
+    def write(self, text):
+        if text.strip():
+            lines.put(text.strip())
+
+    def flush(self):
+        pass
+
+def log():
+    while (text := lines.get()) != "end":
+        logger.info({form!r}, text)
+
+sys.stdout = Logs()
+for n in range(1_200):
+    print(f"h\u00e9llo {{n}}")
+thread = threading.Thread(target=log)
+thread.start()
+lines.put("end")
+thread.join()
+lines.put("end")  # for what has come back
+log()
+"""
+    messages = kept(run(code))
+    assert len(messages.logs) == 1_200
+    if "%s" in form:
+        assert messages.logs[-1].message.endswith(" h\u00e9llo 1199")
+
+
+def test_an_entry_that_names_a_frame(tmp_path):
+    """It is an entry, and goes where others go: through a class that masks secrets."""
+    code = f"""
+{STAND_INS["redactor"]}
+sys.stdout = StandIn(sys.stdout)
+message = {{"outputs": {{"password": "s3cret"}}}}
+Kestra.send(message)
+Kestra.logger().info("sent: %s", Kestra.format(message))
+"""
+    messages = kept(run(code))
+    assert messages.outputs == {"password": "***"}
+    (entry,) = messages.logs
+    assert "***" in entry.message
+    assert "s3cret" not in entry.message
 
 
 def test_standard_error_that_logs_what_it_is_given():
@@ -472,6 +526,70 @@ def test_an_open_line_in_memory(capsys, monkeypatch):
     assert sys.stdout.getvalue() == f"open\n{FRAME}\n"
 
 
+def test_an_open_line_of_somebody_else(capfd, monkeypatch):
+    """Where text is kept in a file, the line is that file's: not that of pytest's own dots."""
+    Kestra.outputs({"first": 1})
+    monkeypatch.setattr(sink.stdout.real, "line_is_open", True)
+    capfd.readouterr()
+    Kestra.outputs({"a": 1})
+    print("open", end="")
+    Kestra.outputs({"a": 1})
+    assert capfd.readouterr().out == f"{FRAME}\nopen\n{FRAME}\n"
+
+
+def test_a_new_file_has_no_open_line(tmp_path):
+    """The first frame in each file is its first line."""
+    code = """
+for name in sys.argv[1:]:
+    with open(name, "w") as sys.stdout:
+        Kestra.outputs({"a": 1})
+"""
+    paths = [tmp_path / "one", tmp_path / "two"]
+    script = run(code, *paths)
+    assert (script.stderr, script.returncode) == (b"", 0)
+    assert [path.read_text() for path in paths] == [f"{FRAME}\n"] * 2
+
+
+def test_text_of_another_thread_in_memory():
+    """A frame looks for an open line without a move of the position, where others print."""
+    code = """
+import io, threading
+
+class Slow(io.StringIO):
+    def tell(self):
+        position = super().tell()
+        asked.set()
+        printed.wait()
+        return position
+
+asked, printed = threading.Event(), threading.Event()
+
+def other():
+    asked.wait()
+    print("of another thread")
+    printed.set()
+
+first, sys.stdout = sys.stdout, Slow()
+threading.Thread(target=other).start()
+print("text")
+Kestra.outputs({"a": 1})
+first.write(sys.stdout.getvalue())
+"""
+    assert said(run(code)) == ["text", "of another thread", FRAME]
+
+
+def test_bytes_warnings_are_errors():
+    """`python -bb` compares no text with bytes."""
+    code = """
+import contextlib, io
+
+with contextlib.redirect_stdout(io.StringIO()) as text:
+    Kestra.outputs({"a": 1})
+print(text.getvalue(), end="")
+"""
+    assert said(run(code, options=("-bb",))) == [FRAME]
+
+
 # No stream, and streams that no engine reads.
 
 
@@ -528,6 +646,15 @@ except ValueError:
     Kestra.outputs({{"refused": True}})
 """
     assert kept(run(code)).outputs == {"refused": True}
+
+
+@pytest.mark.parametrize("name", ["sys.stdout.write", "sys.stdout", "builtins.print"])
+def test_types_of_metrics_that_a_mock_keeps(name, capsys):
+    """They are of no metric that is sent."""
+    with mock.patch(name):
+        Kestra.counter(name, 1)
+    Kestra.timer(name, 1)
+    assert "timer" in capsys.readouterr().out
 
 
 def test_types_of_metrics_between_tests(capsys):

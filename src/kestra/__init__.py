@@ -34,10 +34,12 @@ if TYPE_CHECKING:
         AsyncNamespaceFlows,
     )
     from kestra._client.flow import Flow
-    from kestra._client.key_values import KeyValueStore
-    from kestra._client.namespace import Namespace
-    from kestra._client.namespace_files import NamespaceFiles
-    from kestra._client.namespace_flows import NamespaceFlows
+    from kestra._client.namespace import (
+        KeyValueStore,
+        Namespace,
+        NamespaceFiles,
+        NamespaceFlows,
+    )
     from kestra._task.execution_context import (
         CONTEXT_FILE,
         ExecutionContext,
@@ -100,10 +102,7 @@ _HOMES = {
     "_client.async_namespace": "AsyncKeyValueStore AsyncNamespace AsyncNamespaceFiles "
     "AsyncNamespaceFlows",
     "_client.flow": "Flow",
-    "_client.key_values": "KeyValueStore",
-    "_client.namespace": "Namespace",
-    "_client.namespace_files": "NamespaceFiles",
-    "_client.namespace_flows": "NamespaceFlows",
+    "_client.namespace": "KeyValueStore Namespace NamespaceFiles NamespaceFlows",
     "_task.execution_context": "CONTEXT_FILE ExecutionContext load_execution_context",
     "_task.json_formatter": "JsonFormatter",
     "_task.kestra": "Kestra",

@@ -104,11 +104,7 @@ def _is_empty(content: Any) -> bool:
 
 
 def rewinder(parts: Mapping[str, Any]) -> Callable[[], bool]:
-    """Return what lets the files of a form be read again, and returns True if all of them can be.
-
-    Args:
-        parts: The form, as `requests` takes it.
-    """
+    """Return what lets the files of a form be read again, and returns True if all can be."""
     files = [part[1] for part in parts.values() if hasattr(part[1], "read")]
     starts = [_position(file) for file in files]
 

@@ -26,27 +26,16 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A document: the source of a flow.
-
-    Attributes:
-        path: Its file.
-        line: How many lines of the file come before it.
-        text: The document.
-        id: The id of the flow, `None` where the document cannot be read.
-        namespace: Its namespace, `None` where the id is.
-        namespace_at: Where in the text the namespace stands.
-        calls: The flows that it calls, as namespace and id.
-        fault: Why it cannot be read.
-    """
+    """A document: the source of a flow; without id and namespace where it cannot be read."""
 
     path: str
-    line: int
+    line: int  # how many lines of the file come before it
     text: str
     id: str | None = None
     namespace: str | None = None
-    namespace_at: tuple[int, int] = (0, 0)
-    calls: frozenset[tuple[str, str]] = frozenset()
-    fault: str = ""
+    namespace_at: tuple[int, int] = (0, 0)  # in the text
+    calls: frozenset[tuple[str, str]] = frozenset()  # namespaces and ids of flows
+    fault: str = ""  # why it cannot be read
 
     @property
     def place(self) -> str:
@@ -55,161 +44,77 @@ class Source:
 
 
 def read_sources(paths: Any) -> list[Source]:
-    """Return the documents of files, and of the YAML files below folders.
-
-    Raises:
-        TypeError: `paths` is neither a path nor several.
-        ValueError: There are no documents, or a file is not UTF-8.
-        OSError: A file cannot be read.
-    """
-    if isinstance(paths, bytes) or not isinstance(paths, str | os.PathLike | Iterable):
-        raise TypeError(f"paths must be a path or several, not {type(paths).__name__}")
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    """Return the documents of files, and of the YAML files below folders."""
+    given: list[Any] = [paths]
+    if isinstance(paths, Iterable) and not isinstance(paths, str | bytes | os.PathLike):
+        given = list(paths)
     for each in given:
         if not isinstance(each, str | os.PathLike):
             raise TypeError(f"paths must be a path or several, not {type(each).__name__}")
-    sources = [
-        source
-        for each in given
-        for path in _files(Path(each))
-        for source in _documents(str(path), _read(path))
-    ]
+    files = [path for each in given for path in _files(Path(each))]
+    sources = [source for path in files for source in _documents(path)]
     if not sources:
-        listed = ", ".join(os.fspath(each) for each in given)
-        raise ValueError(
-            f"paths: there are no flows in {listed or 'nothing'}: YAML files hold them"
-        )
+        listed = ", ".join(map(os.fspath, given)) or "nothing"
+        raise ValueError(f"paths: there are no flows in {listed}: YAML files hold them")
     return sources
 
 
-def for_namespace(sources: Iterable[Source], namespace: str, *, override: bool) -> list[Source]:
-    """Return the documents with this namespace, in an order in which callers come last.
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return [
+        each
+        for each in sorted(path.rglob("*"))
+        if each.suffix in _SUFFIXES
+        and each.is_file()
+        and not any(part.startswith(".") for part in each.relative_to(path).parts)
+    ]
 
-    Raises:
-        ValueError: One cannot be read, is of another namespace, or two are of one flow.
-    """
-    own: dict[str, Source] = {}
-    for source in sources:
-        if source.fault:
-            raise ValueError(f"{source.place}: {source.fault}")
-        flow = str(source.id)
-        if source.namespace != namespace:
-            if not override:
-                raise ValueError(
-                    f"{source.place}: the flow {flow} is of the namespace {source.namespace}, not "
-                    f"{namespace}: deploy it there, or with override_namespace=True"
-                )
-            source = _moved(source, namespace)  # noqa: PLW2901  # the same flow, elsewhere
-        if flow in own:
-            raise ValueError(f"{source.place}: the flow {flow} is in {own[flow].place} as well")
-        own[flow] = source
-    return list(_in_order(own, namespace))
+
+def _documents(path: Path) -> list[Source]:
+    """Return the documents of a file; that of a file with one is its whole text."""
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    matches = list(_SEPARATOR.finditer(text))
+    starts = [0, *(match.end() for match in matches)]
+    ends = [*(match.start() for match in matches), len(text)]
+    found = [
+        document(text[start:end], str(path), text.count("\n", 0, start))
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    documents = [each for each in found if each is not None]
+    whole = document(text, str(path)) if len(documents) == 1 else None
+    return documents if whole is None else [whole]
 
 
 def document(text: str, path: str = "", line: int = 0) -> Source | None:
     """Return a document with what it says of its flow; `None` if it is empty."""
-    import_yaml = _yaml()
+    yaml = _yaml()
     bom = len(text) - len(text.removeprefix(_BOM))
     source = Source(path, line, text)
     try:
-        root = import_yaml.compose(text[bom:], Loader=import_yaml.SafeLoader)
-    except import_yaml.YAMLError as error:
+        root = yaml.compose(text[bom:], Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
         at = getattr(error, "problem_mark", None)
         where = f"line {line + at.line + 1}: " if at else ""
-        return replace(
-            source, fault=f"{where}{getattr(error, 'problem', None) or 'not valid YAML'}"
-        )
+        said = getattr(error, "problem", None) or "not valid YAML"
+        return replace(source, fault=f"{where}{said}")
     if root is None:
         return None
     values = _mapping(root)
-    missing = [each for each in ("id", "namespace") if not _scalar(values.get(each))]
-    if missing:
-        return replace(source, fault=f"it has no {missing[0]}, so it is not a flow")
+    for name in ("id", "namespace"):
+        if not _scalar(values.get(name)):
+            return replace(source, fault=f"it has no {name}, so it is not a flow")
     at = values["namespace"]
-    namespace = str(_scalar(at))
     return replace(
         source,
         id=_scalar(values["id"]),
-        namespace=namespace,
+        namespace=_scalar(at),
         namespace_at=(at.start_mark.index + bom, at.end_mark.index + bom),
-        calls=frozenset(_calls(root, namespace)),
+        calls=frozenset(_calls(root, str(_scalar(at)))),
     )
-
-
-def difference(old: str, new: str, name: str, path: str) -> str:
-    """Return the difference of two sources as a unified diff; empty where there is none."""
-    lines = unified_diff(_lines(old), _lines(new), f"{name} (server)", path, lineterm="")
-    return "\n".join(lines)
-
-
-def _lines(text: str) -> list[str]:
-    *lines, rest = text.split("\n")
-    return [*lines, rest, "\\ No newline at end of file"] if rest else lines
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    for each in sorted(path.rglob("*")):
-        below = each.relative_to(path).parts
-        hidden = any(part.startswith(".") for part in below)
-        if each.suffix in _SUFFIXES and not hidden and each.is_file():
-            yield each
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-
-
-def _documents(path: str, text: str) -> Iterator[Source]:
-    """Yield the documents of a file; that of a file with one is its whole text."""
-    starts = [0, *(match.end() for match in _SEPARATOR.finditer(text))]
-    ends = [*(match.start() for match in _SEPARATOR.finditer(text)), len(text)]
-    found = [
-        document(text[start:end], path, text.count("\n", 0, start))
-        for start, end in zip(starts, ends, strict=True)
-    ]
-    documents = [each for each in found if each is not None]
-    if len(documents) == 1:
-        whole = document(text, path)
-        yield documents[0] if whole is None else whole
-    else:
-        yield from documents
-
-
-def _moved(source: Source, namespace: str) -> Source:
-    start, end = source.namespace_at
-    marks = _MARKS.match(source.text[start:end])[0]  # type: ignore[index]  # it matches nothing too
-    calls = {
-        (namespace if called == source.namespace else called, flow) for called, flow in source.calls
-    }
-    return replace(
-        source,
-        text=source.text[:start] + marks + namespace + source.text[end:],
-        namespace=namespace,
-        calls=frozenset(calls),
-    )
-
-
-def _in_order(sources: dict[str, Source], namespace: str) -> Iterator[Source]:
-    """Yield each after those that it calls; where they call each other, in the order of files."""
-    done: set[str] = set()
-
-    def visit(flow: str) -> Iterator[Source]:
-        if flow in done:
-            return
-        done.add(flow)
-        for called_in, called in sorted(sources[flow].calls):
-            if called_in == namespace and called in sources:
-                yield from visit(called)
-        yield sources[flow]
-
-    for flow in sources:
-        yield from visit(flow)
 
 
 def _calls(node: Any, namespace: str) -> Iterator[tuple[str, str]]:
@@ -241,3 +146,60 @@ def _yaml() -> Any:
             "to read the sources of flows, install PyYAML: pip install 'kestra[namespace]'"
         ) from None
     return yaml
+
+
+def for_namespace(sources: Iterable[Source], namespace: str, *, override: bool) -> list[Source]:
+    """Return the documents with this namespace, in an order in which callers come last."""
+    own: dict[str, Source] = {}
+    for source in sources:
+        flow = str(source.id)
+        if source.fault:
+            raise ValueError(f"{source.place}: {source.fault}")
+        if source.namespace != namespace and not override:
+            raise ValueError(
+                f"{source.place}: the flow {flow} is of the namespace {source.namespace}, not "
+                f"{namespace}: deploy it there, or with override_namespace=True"
+            )
+        if flow in own:
+            raise ValueError(f"{source.place}: the flow {flow} is in {own[flow].place} as well")
+        own[flow] = source if source.namespace == namespace else _moved(source, namespace)
+    return list(_in_order(own, namespace))
+
+
+def _moved(source: Source, namespace: str) -> Source:
+    start, end = source.namespace_at
+    marks = _MARKS.match(source.text[start:end])[0]  # type: ignore[index]  # it matches nothing too
+    own = ((namespace if where == source.namespace else where, to) for where, to in source.calls)
+    return replace(
+        source,
+        text=source.text[:start] + marks + namespace + source.text[end:],
+        namespace=namespace,
+        calls=frozenset(own),
+    )
+
+
+def _in_order(sources: dict[str, Source], namespace: str) -> Iterator[Source]:
+    """Yield each after those that it calls; where they call each other, in the order of files."""
+    done: set[str] = set()
+
+    def visit(flow: str) -> Iterator[Source]:
+        if flow in sources and flow not in done:
+            done.add(flow)
+            for called_in, called in sorted(sources[flow].calls):
+                if called_in == namespace:
+                    yield from visit(called)
+            yield sources[flow]
+
+    for flow in sources:
+        yield from visit(flow)
+
+
+def difference(old: str, new: str, name: str, path: str) -> str:
+    """Return the difference of two sources as a unified diff; empty where there is none."""
+    lines = unified_diff(_lines(old), _lines(new), f"{name} (server)", path, lineterm="")
+    return "\n".join(lines)
+
+
+def _lines(text: str) -> list[str]:
+    *lines, rest = text.split("\n")
+    return [*lines, rest, "\\ No newline at end of file"] if rest else lines

@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from math import isfinite
 from typing import Any
 
 from kestra._values.times import iso_duration, parse_instant
 
-LARGEST = 10 * 1024 * 1024  # bytes of a body
+_LARGEST = 10 * 1024 * 1024  # bytes of a body
 _LONGEST_KEY = 250  # the name of a file on the server
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HEADER = re.compile(r"(?!\s)[ -~\x80-\xff]*(?<!\s)")  # what is sent in a header as it is
 # A text that the server takes, or may take, for a duration.
 _DURATION = re.compile(
     r"P(?=[^T]|T.)(?:([0-9]*)D)?(?:T(?:([0-9]*)H)?(?:([0-9]*)M)?(?:([0-9]*)([.,][0-9]*)?S)?)?",
     re.IGNORECASE,
 )
-_MILLISECOND = timedelta(milliseconds=1)
 _SECOND = timedelta(seconds=1)
 
 
 def checked_key(key: Any) -> str:
-    """Return a key that the store takes.
-
-    Raises:
-        TypeError: It is not a string.
-        ValueError: The server would refuse it.
-    """
+    """Return a key that the server does not refuse."""
     if not isinstance(key, str):
         raise TypeError(f"key must be a string, not {type(key).__name__}")
     if not _KEY.fullmatch(key) or len(key) > _LONGEST_KEY:
@@ -43,27 +39,24 @@ def checked_key(key: Any) -> str:
     return key
 
 
-def checked_headers(ttl: Any, description: Any) -> dict[str, str]:
-    """Return what a PUT says beside the value.
-
-    Raises:
-        TypeError: One is of the wrong type.
-        ValueError: One cannot be sent.
-    """
-    headers = {}
+def put_request(
+    key: Any, value: Any, ttl: Any = None, description: Any = None
+) -> tuple[bytes, dict[str, str]]:
+    """Return the body and the headers of a PUT, if all of it is kept as it is."""
+    checked_key(key)
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
     if ttl is not None:
         headers["ttl"] = _ttl(ttl)
-    if description is not None:
-        if not isinstance(description, str):
-            raise TypeError(f"description must be a string, not {type(description).__name__}")
-        if not _is_header(description):
-            raise ValueError(
-                "description must be one line of Latin-1 characters without spaces around it: "
-                "it is sent as a header, and others would be changed"
-            )
-        if description:
-            headers["description"] = description
-    return headers
+    if description is not None and not isinstance(description, str):
+        raise TypeError(f"description must be a string, not {type(description).__name__}")
+    if description and not _HEADER.fullmatch(description):
+        raise ValueError(
+            "description must be one line of Latin-1 characters without spaces around it: "
+            "it is sent as a header, and others would be changed"
+        )
+    if description:
+        headers["description"] = description
+    return body(value, f"kv[{key!r}]"), headers
 
 
 def _ttl(ttl: Any) -> str:
@@ -78,34 +71,17 @@ def _ttl(ttl: Any) -> str:
     return iso_duration(duration)
 
 
-def _is_header(text: str) -> bool:
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        return False
-    return text == text.strip() and not any(ord(x) < ord(" ") or x == "\x7f" for x in text)
-
-
 def body(value: Any, path: str) -> bytes:
-    """Return the body of a PUT for a value that comes back equal.
-
-    Args:
-        value: The value.
-        path: What it is called in an error.
-
-    Raises:
-        TypeError: It is of a type that the store does not keep.
-        ValueError: It would come back as something else.
-    """
+    """Return the body of a PUT for a value that comes back equal; an error names its path."""
     try:
         text = _text(value, path).encode()
     except UnicodeEncodeError:
         raise ValueError(f"{path} has a lone surrogate, which is not a character") from None
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply, or contains itself") from None
-    if len(text) > LARGEST:
+    if len(text) > _LARGEST:
         raise ValueError(
-            f"{path} is {len(text):,} bytes as JSON, and the store takes {LARGEST:,}: write it to "
+            f"{path} is {len(text):,} bytes as JSON, and the store takes {_LARGEST:,}: write it to "
             "a file of the namespace, and store its path"
         )
     return text
@@ -143,8 +119,7 @@ def _moment(value: datetime, path: str) -> str:
             f"{path} must be a datetime with an offset, as of datetime.now(timezone.utc) or "
             "value.astimezone(): the store keeps no others"
         )
-    finer = getattr(value, "nanosecond", 0)  # of a pandas.Timestamp
-    if finer or timedelta(microseconds=value.microsecond) % _MILLISECOND:
+    if value.microsecond % 1_000 or getattr(value, "nanosecond", 0):  # of a pandas.Timestamp
         raise ValueError(
             f"{path} must be a datetime of whole milliseconds, since the store cuts the rest: put "
             "value.replace(microsecond=0), or value.isoformat() as text"
@@ -169,49 +144,31 @@ def _check(value: Any, path: str) -> None:
         if not isfinite(value):
             raise ValueError(f"{path} is {value}, which JSON cannot hold: put None, or a text")
     elif not isinstance(value, str | int | None):
-        raise TypeError(f"{path} {_remedy(value)}")
+        raise TypeError(f"{path} is a {type(value).__name__}{_remedy(value)}")
 
 
 def _remedy(value: Any) -> str:
     if isinstance(value, date | timedelta):
-        return (
-            f"is a {type(value).__name__} within a list or a dict, where it would come back as "
-            "text: put its text"
-        )
+        return " within a list or a dict, where it would come back as text: put its text"
     if isinstance(value, tuple | set | frozenset):
-        return f"is a {type(value).__name__}, and would come back as a list: put list(value)"
-    return (
-        f"is a {type(value).__name__}: the store keeps what JSON holds, and date, datetime and "
-        "timedelta"
-    )
+        return ", and would come back as a list: put list(value)"
+    return ": the store keeps what JSON holds, and date, datetime and timedelta"
 
 
 def value_of(entry: dict[str, Any]) -> Any:
-    """Return the value in the response to a GET."""
+    """Return the value in the response to a GET; a text that is not of its type stays text."""
     value, kind = entry.get("value"), entry.get("type")
-    if kind == "NUMBER" and isinstance(value, str):
+    if not isinstance(value, str):
+        return value
+    if kind == "NUMBER":
         return float(value.replace("Infinity", "inf"))
-    if isinstance(value, str):
-        if kind == "DATE":
-            return _date(value)
-        if kind == "DATETIME":
-            return parse_instant(value) or value
-        if kind == "DURATION":
-            return _duration(value)
+    if kind == "DATE":
+        with suppress(ValueError):
+            return date.fromisoformat(value)
+    if kind == "DATETIME":
+        return parse_instant(value) or value
+    if kind == "DURATION" and (match := _DURATION.fullmatch(value)):
+        days, hours, minutes, seconds = (int(each or 0) for each in match.groups()[:4])
+        fraction = float(f"0{(match[5] or '.0').replace(',', '.')}")
+        return timedelta(days, seconds + fraction, hours=hours, minutes=minutes)
     return value
-
-
-def _date(text: str) -> date | str:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return text
-
-
-def _duration(text: str) -> timedelta | str:
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        return text
-    days, hours, minutes, seconds = (int(each or 0) for each in match.groups()[:4])
-    fraction = float(f"0{(match[5] or '.0').replace(',', '.')}")
-    return timedelta(days, seconds + fraction, hours=hours, minutes=minutes)

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     Added = Callable[[Commands, str, str, str, str], Parser]
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_A_LINE = "show one JSON object a line"
 KEY_VARIABLE = "KESTRA_WEBHOOK_KEY"
 
-_KV = """\
-Read and write the key-value store of a namespace.
-"""
+_KV = "Read and write the key-value store of a namespace.\n"
 _KV_MORE = """\
 examples:
   python -m kestra kv set company.team cursor 2026-01-31 --type date
@@ -29,9 +28,7 @@ examples:
   python -m kestra kv get company.team cursor
   python -m kestra kv list company.team --json
 """
-_FILES = """\
-Read and write the files of a namespace.
-"""
+_FILES = "Read and write the files of a namespace.\n"
 _FILES_MORE = """\
 examples:
   python -m kestra files ls company.team etl -r
@@ -39,18 +36,14 @@ examples:
   python -m kestra files sync company.team src --to etl --dry-run
   python -m kestra files sync company.team src --to etl --down
 """
-_FLOWS = """\
-Show, validate and deploy the flows of a namespace.
-"""
+_FLOWS = "Show, validate and deploy the flows of a namespace.\n"
 _FLOWS_MORE = """\
 examples:
   python -m kestra flows validate flows/
   python -m kestra flows deploy company.team flows/ --dry-run
   python -m kestra flows get company.team report > report.yml
 """
-_EXECUTIONS = """\
-Show executions of a namespace, the newest first.
-"""
+_EXECUTIONS = "Show executions of a namespace, the newest first.\n"
 _EXECUTIONS_MORE = """\
 examples:
   python -m kestra executions company.team --flow report --state FAILED --since 1d
@@ -71,139 +64,111 @@ def add_namespace_commands(commands: Commands, added: Added) -> None:
     _add_kv(commands, added)
     _add_files(commands, added)
     _add_flows(commands, added)
-    parser = added(
-        commands, "executions", "show executions of a namespace", _EXECUTIONS, _EXECUTIONS_MORE
-    )
-    _add_namespace(parser)
-    parser.add_argument("--flow", metavar="FLOW", help="only of this flow")
-    parser.add_argument(
-        "--state", dest="states", metavar="STATE", action="append", help="only in this state "
-        "(repeatable)",
-    )  # fmt: skip
-    parser.add_argument(
-        "-l", "--label", dest="labels", metavar="KEY:VALUE", action=Pairs, type=label_pair,
-        help="only with this label (repeatable)",
-    )  # fmt: skip
-    for name, what in (("since", "since then"), ("until", "until then")):
-        parser.add_argument(
-            f"--{name}", metavar="TIME", type=moment, help=f"only those created {what}: a time "
-            "before now such as 90s, 30m, 6h or 7d, or a date such as 2026-01-31T08:00:00Z",
-        )  # fmt: skip
-    parser.add_argument(
-        "--limit", metavar="N", type=_count, default=50, help="how many (default: %(default)s)"
-    )
-    _add_json(parser, "show one JSON object a line")
-    _add_server(parser)
+    what = "show executions of a namespace"
+    parser = added(commands, "executions", what, _EXECUTIONS, _EXECUTIONS_MORE)
+    add = parser.add_argument
+    add("namespace", metavar="NAMESPACE")
+    add("--flow", metavar="FLOW", help="only of this flow")
+    add("--state", dest="states", metavar="STATE", action="append",
+        help="only in this state (repeatable)")  # fmt: skip
+    add("-l", "--label", dest="labels", metavar="KEY:VALUE", action=Pairs, type=label_pair,
+        help="only with this label (repeatable)")  # fmt: skip
+    for name in ("since", "until"):
+        what = f"only those created {name} then: a time before now such as 90s, 30m, 6h or 7d, or "
+        what += "a date such as 2026-01-31T08:00:00Z"
+        add(f"--{name}", metavar="TIME", type=moment, help=what)
+    add("--limit", metavar="N", type=_count, default=50, help="how many (default: %(default)s)")
+    _add_common(parser, json=_A_LINE)
     parser = added(commands, "webhook", "call the webhook of a flow", _WEBHOOK, _WEBHOOK_MORE)
-    _add_namespace(parser)
-    parser.add_argument("flow", metavar="FLOW", help="the id of the flow")
-    parser.add_argument("body", metavar="BODY", nargs="?", help="a JSON object or list, or text")
-    parser.add_argument(
-        "--wait", metavar="SECONDS", type=seconds, help="wait for the end of the execution"
-    )
-    _add_json(parser, "show one JSON object: HTTP status, id, status, outputs, body")
-    _add_server(parser)
+    add = parser.add_argument
+    add("namespace", metavar="NAMESPACE")
+    add("flow", metavar="FLOW", help="the id of the flow")
+    add("body", metavar="BODY", nargs="?", help="a JSON object or list, or text")
+    add("--wait", metavar="SECONDS", type=seconds, help="wait for the end of the execution")
+    _add_common(parser, json="show one JSON object: HTTP status, id, status, outputs, body")
 
 
 def _add_kv(commands: Commands, added: Added) -> None:
     below = _group(added(commands, "kv", "the key-value store of a namespace", _KV, _KV_MORE))
-    parser = _sub(below, "kv get", "show the value of a key as JSON")
-    parser.add_argument("key", metavar="KEY")
-    _add_json(parser, "show one JSON object: key, value, type, revision, dates")
-    parser = _sub(below, "kv set", "put a value")
-    parser.add_argument("key", metavar="KEY")
-    parser.add_argument("value", metavar="VALUE")
-    parser.add_argument(
-        "--type", choices=("json", "text", "date", "datetime", "duration"), help="what the value "
-        "is (default: JSON if it can be read as such, else text; a duration is PT90S or 90)",
-    )  # fmt: skip
-    parser.add_argument("--ttl", metavar="SECONDS", type=seconds, help="how long to keep it")
-    parser.add_argument("--description", metavar="TEXT", help="what people see beside it")
-    _add_dry_run(parser)
-    parser = _sub(below, "kv list", "list the keys")
-    _add_json(parser, "show one JSON object a line")
-    parser = _sub(below, "kv delete", "delete keys")
+    what = "show one JSON object: key, value, type, revision, dates"
+    _sub(below, "kv get", "show the value of a key as JSON", "key", json=what)
+    add = _sub(below, "kv set", "put a value", "key", "value", dry_run=True).add_argument
+    what = "what the value is (default: JSON if it can be read as such, else text; a duration is "
+    what += "PT90S or 90)"
+    add("--type", choices=("json", "text", "date", "datetime", "duration"), help=what)
+    add("--ttl", metavar="SECONDS", type=seconds, help="how long to keep it")
+    add("--description", metavar="TEXT", help="what people see beside it")
+    _sub(below, "kv list", "list the keys", json=_A_LINE)
+    parser = _sub(below, "kv delete", "delete keys", dry_run=True)
     parser.add_argument("keys", metavar="KEY", nargs="+")
-    _add_dry_run(parser)
 
 
 def _add_files(commands: Commands, added: Added) -> None:
     below = _group(added(commands, "files", "the files of a namespace", _FILES, _FILES_MORE))
-    parser = _sub(below, "files ls", "list a folder")
-    parser.add_argument("path", metavar="PATH", nargs="?", default="")
-    parser.add_argument("-r", "--recursive", action="store_true", help="list all files below it")
-    _add_json(parser, "show one JSON object a line")
-    parser = _sub(below, "files get", "fetch a file")
-    parser.add_argument("path", metavar="PATH")
+    add = _sub(below, "files ls", "list a folder", json=_A_LINE).add_argument
+    add("path", metavar="PATH", nargs="?", default="")
+    add("-r", "--recursive", action="store_true", help="list all files below it")
+    parser = _sub(below, "files get", "fetch a file", "path")
     parser.add_argument("to", metavar="TO", nargs="?", help="the local file (default: stdout)")
-    parser = _sub(below, "files put", "send a file")
-    parser.add_argument("local", metavar="LOCAL")
-    parser.add_argument("path", metavar="PATH")
-    _add_dry_run(parser)
-    parser = _sub(below, "files sync", "make a folder of the namespace what a local one has")
-    parser.add_argument("local", metavar="LOCAL")
-    parser.add_argument("--to", metavar="PATH", default="", help="the folder in the namespace")
-    parser.add_argument("--down", action="store_true", help="the reverse: fetch what differs")
-    parser.add_argument("--delete", action="store_true", help="delete what only the target has")
-    _add_dry_run(parser)
-    _add_json(parser, "show one JSON object a line")
+    _sub(below, "files put", "send a file", "local", "path", dry_run=True)
+    what = "make a folder of the namespace what a local one has"
+    add = _sub(below, "files sync", what, "local", json=_A_LINE, dry_run=True).add_argument
+    add("--to", metavar="PATH", default="", help="the folder in the namespace")
+    add("--down", action="store_true", help="the reverse: fetch what differs")
+    add("--delete", action="store_true", help="delete what only the target has")
 
 
 def _add_flows(commands: Commands, added: Added) -> None:
     below = _group(added(commands, "flows", "the flows of a namespace", _FLOWS, _FLOWS_MORE))
-    parser = _sub(below, "flows list", "list the flows")
-    _add_json(parser, "show one JSON object a line")
-    parser = _sub(below, "flows get", "show the source of a flow")
-    parser.add_argument("flow", metavar="FLOW")
+    _sub(below, "flows list", "list the flows", json=_A_LINE)
+    what = "show one JSON object: id, revision, source and more"
+    parser = _sub(below, "flows get", "show the source of a flow", "flow", json=what)
     parser.add_argument("--revision", metavar="N", type=int, help="(default: the latest)")
-    _add_json(parser, "show one JSON object: id, revision, source and more")
-    parser = _sub(below, "flows validate", "let the server check sources", namespace=False)
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="files, or folders of them")
-    _add_json(parser, "show one JSON object a line")
-    parser = _sub(below, "flows deploy", "make the flows what sources say")
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="files, or folders of them")
-    parser.add_argument(
-        "--delete", action="store_true", help="delete the flows that are not among them"
-    )
-    parser.add_argument(
-        "--override-namespace", action="store_true", help="deploy those of other namespaces here"
-    )
-    _add_dry_run(parser)
-    _add_json(parser, "show one JSON object a line")
-
-
-# --- what several have ---
+    what = "let the server check sources"
+    parser = _sub(below, "flows validate", what, namespace=False, json=_A_LINE)
+    _add_paths(parser)
+    what = "make the flows what sources say"
+    parser = _sub(below, "flows deploy", what, json=_A_LINE, dry_run=True)
+    _add_paths(parser)
+    add = parser.add_argument
+    add("--delete", action="store_true", help="delete the flows that are not among them")
+    add("--override-namespace", action="store_true", help="deploy those of other namespaces here")
 
 
 def _group(parser: Parser) -> Commands:
     return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
 
-def _sub(below: Commands, name: str, what: str, *, namespace: bool = True) -> Parser:
+def _sub(  # noqa: PLR0913  # each is independent
+    below: Commands,
+    name: str,
+    what: str,
+    *names: str,
+    namespace: bool = True,
+    json: str = "",
+    dry_run: bool = False,
+) -> Parser:
+    """Add a command, with what it has to be given."""
     parser = below.add_parser(name.partition(" ")[2], help=what, description=what.capitalize(),
                               allow_abbrev=False)  # fmt: skip
     parser.set_defaults(name=name)
-    if namespace:
-        _add_namespace(parser)
-    _add_server(parser)
+    for each in ("namespace", *names) if namespace else names:
+        parser.add_argument(each, metavar=each.upper())
+    if dry_run:
+        parser.add_argument(
+            "--dry-run", action="store_true", help="show what would be done, and change nothing"
+        )
+    _add_common(parser, json)
     return parser
 
 
-def _add_namespace(parser: Parser) -> None:
-    parser.add_argument("namespace", metavar="NAMESPACE")
+def _add_paths(parser: Parser) -> None:
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="files, or folders of them")
 
 
-def _add_json(parser: Parser, what: str) -> None:
-    parser.add_argument("--json", action="store_true", help=what)
-
-
-def _add_dry_run(parser: Parser) -> None:
-    parser.add_argument(
-        "--dry-run", action="store_true", help="show what would be done, and change nothing"
-    )
-
-
-def _add_server(parser: Parser) -> None:
+def _add_common(parser: Parser, json: str) -> None:
+    if json:
+        parser.add_argument("--json", action="store_true", help=json)
     parser.add_argument("--hostname", metavar="URL", help="the server (default: $KESTRA_HOSTNAME)")
     parser.add_argument("--tenant", metavar="TENANT", help="the tenant (default: $KESTRA_TENANT)")
 

@@ -5,313 +5,261 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.stored import body, checked_headers, checked_key, value_of
+from kestra._api.namespaces import Execution
+from kestra._api.stored import put_request, value_of
 from kestra._cli import exits
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, room_on, show, show_bytes
-from kestra._engine.report import printable
-from kestra._values.times import iso_duration, parse_instant
+from kestra._engine.report import columns, printable
+from kestra._values.times import iso_duration
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from kestra._api.namespaces import Change
+    from kestra._api.namespaces import Change, FileInfo, FlowSource
     from kestra._cli.display import Display
     from kestra._client.flow import Flow
     from kestra._client.namespace import Namespace
 
 _COLORS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _RESET = "\x1b[0m"
-_LEAST = 8  # columns of a cell that is cut
+_MEANT = {
+    "date": "a date such as 2026-01-31",
+    "datetime": "a date and time with Z or an offset",
+    "duration": "a duration such as PT90S, or seconds",
+}
+_LEAST = 8  # columns of a line that is cut
 
 
-def _kv_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    try:
-        if options.json:
-            shown = {**asdict(ns.kv.info(options.key)), "value": ns.kv[options.key]}
+class _Commands:
+    """Each command for a namespace, by its name; what one returns is its exit status."""
+
+    def __init__(self, ns: Namespace, options: argparse.Namespace, display: Display) -> None:
+        self._ns = ns
+        self._options = options
+        self._note = display.note
+
+    @contextmanager
+    def _naming_key(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyError as error:
+            key = error.args[0]
+            raise KestraError(f"there is no key {key!r} in the namespace {self._ns.name}") from None
+
+    def kv_get(self) -> None:
+        kv, key = self._ns.kv, self._options.key
+        with self._naming_key():
+            _show_json(
+                {**asdict(kv.info(key)), "value": kv[key]} if self._options.json else kv[key]
+            )
+
+    def kv_set(self) -> None:
+        options = self._options
+        value = _value(options.value, options.type)
+        if options.dry_run:
+            put_request(options.key, value, options.ttl, options.description)
         else:
-            shown = ns.kv[options.key]
-    except KeyError:
-        raise _missing(options.namespace, options.key) from None
-    _show_json(shown)
-    return exits.GOOD
+            self._ns.kv.set(options.key, value, ttl=options.ttl, description=options.description)
+        done = "would be" if options.dry_run else "is"
+        self._note(f"{options.key} {done} put as {type(value).__name__}.")
 
+    def kv_list(self) -> None:
+        header = ("KEY", "REVISION", "UPDATED", "EXPIRES", "DESCRIPTION")
+        row = attrgetter("key", "revision", "updated", "expires", "description")
+        self._show_all(self._ns.kv.list(), header, row)
 
-def _kv_set(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
-    value = _value(options.value, options.type)
-    if options.dry_run:
-        checked_headers(options.ttl, options.description)
-        body(value, f"kv[{checked_key(options.key)!r}]")
-        display.note(f"{options.key} would be put as {type(value).__name__}.")
-    else:
-        ns.kv.set(options.key, value, ttl=options.ttl, description=options.description)
-        display.note(f"{options.key} is put as {type(value).__name__}.")
-    return exits.GOOD
+    def kv_delete(self) -> None:
+        for key in self._options.keys:
+            with self._naming_key():
+                if not self._options.dry_run:
+                    del self._ns.kv[key]
+                elif key not in self._ns.kv:
+                    raise KeyError(key)
+            self._note(f"{key} {'would be' if self._options.dry_run else 'is'} deleted.")
+
+    def files_ls(self) -> None:
+        found = self._ns.files.list(self._options.path, recursive=self._options.recursive)
+        if self._options.recursive and not self._options.json:
+            show("\n".join(map(str, found)), sys.stdout, end="\n" if found else "")
+            return
+
+        def row(each: FileInfo) -> tuple[Any, ...]:
+            return (f"{each}/" if each.is_folder else str(each), each.size, each.modified)
+
+        self._show_all(found, ("PATH", "SIZE", "MODIFIED"), row)
+
+    def files_get(self) -> None:
+        if self._options.to is not None:
+            self._ns.files.download(self._options.path, self._options.to)
+        else:
+            show_bytes(self._ns.files.read(self._options.path))
+
+    def files_put(self) -> None:
+        files, local, path = self._ns.files, Path(self._options.local), self._options.path
+        if self._options.dry_run:
+            size = local.stat().st_size
+            what = "updated" if files.exists(path) else "created"
+            self._note(f"{path} would be {what}: {size:,} bytes.")
+        else:
+            files.upload(local, path)
+            self._note(f"{path} is written.")
+
+    def files_sync(self) -> None:
+        options = self._options
+        changes = self._ns.files.sync(
+            options.local,
+            options.to,
+            direction="down" if options.down else "up",
+            delete=options.delete,
+            dry_run=options.dry_run,
+            on_change=None if options.json else _show_change,
+        )
+        self._show_changes(changes, are_shown=not options.dry_run)
+
+    def flows_list(self) -> None:
+        def row(flow: FlowSource) -> tuple[Any, ...]:
+            return (flow.id, flow.revision, "disabled" if flow.disabled else "", flow.updated)
+
+        self._show_all(self._ns.flows.list(), ("FLOW", "REVISION", "", "UPDATED"), row)
+
+    def flows_get(self) -> None:
+        flow = self._ns.flows.get(self._options.flow, revision=self._options.revision)
+        if self._options.json:
+            _show_json(asdict(flow))
+        else:
+            show_bytes((flow.source or "").encode())
+
+    def flows_validate(self) -> int:
+        found = self._ns.flows.validate(self._options.paths)
+        if self._options.json:
+            _show_lines(found)
+        else:
+            for each in found:
+                show(printable(str(each)), sys.stdout)
+        wrong = sum(not each.is_warning for each in found)
+        self._note(f"{wrong} violations, {len(found) - wrong} warnings.")
+        return exits.BAD if wrong else exits.GOOD
+
+    def flows_deploy(self) -> None:
+        options = self._options
+        changes = self._ns.flows.deploy(
+            options.paths,
+            dry_run=options.dry_run,
+            delete=options.delete,
+            override_namespace=options.override_namespace,
+        )
+        self._show_changes(changes)
+
+    def executions(self) -> None:
+        options = self._options
+        found = self._ns.executions(
+            options.flow,
+            state=options.states,
+            labels=options.labels,
+            since=options.since,
+            until=options.until,
+        )
+        row = attrgetter("id", "flow", "status", "state.start", "url")
+        header = ("ID", "FLOW", "STATE", "CREATED", "URL")
+        self._show_all(islice(found, options.limit), header, row)
+
+    def webhook(self) -> int:
+        key, options = os.environ.get(KEY_VARIABLE), self._options
+        if not key:
+            raise ValueError(
+                f"the environment variable {KEY_VARIABLE} must hold the key of the webhook"
+            )
+        body = None if options.body is None else _value(options.body, None)
+        if not isinstance(body, dict | list):
+            body = options.body
+        wait = False if options.wait is None else options.wait
+        response = self._ns.webhook(options.flow, key, body, wait=wait)
+        outputs = response.body if response.outputs is None else response.outputs
+        _show_json(asdict(response) if options.json else outputs)
+        return exits.GOOD if response.ok else exits.BAD
+
+    def _show_all(
+        self, found: Iterable[Any], header: Sequence[str], row: Callable[[Any], Iterable[Any]]
+    ) -> None:
+        """Show what is found in columns, cut where the terminal ends; empty ones are left out."""
+        if self._options.json:
+            _show_lines(found)
+            return
+        table = [header, *([_cell(value) for value in row(each)] for each in found)]
+        used = [index for index in range(len(header)) if any(line[index] for line in table[1:])]
+        shown = [[line[index] for index in used] for line in table]
+        room = max(room_on(sys.stdout) or sys.maxsize, _LEAST)
+        for line in columns(shown) if used else ():
+            if not show(line if len(line) <= room else f"{line[: room - 1]}…", sys.stdout):
+                return
+
+    def _show_changes(self, changes: Sequence[Change], *, are_shown: bool = False) -> None:
+        if self._options.json:
+            _show_lines(changes)
+        for change in () if self._options.json or are_shown else changes:
+            _show_change(change)
+        actions = [change.action for change in changes]
+        counts = [f"{actions.count(each)} {each}" for each in ("created", "updated", "deleted")]
+        if "unchanged" in actions:
+            counts.append(f"{actions.count('unchanged')} unchanged")
+        more = " (dry run: nothing is changed)" if self._options.dry_run else ""
+        self._note(f"{', '.join(counts)}{more}.")
 
 
 def _value(text: str, kind: str | None) -> Any:
     """Return what a value on the command line stands for."""
-    if kind == "date":
-        try:
-            return date.fromisoformat(text)
-        except ValueError:
-            raise ValueError("VALUE must be a date such as 2026-01-31") from None
-    if kind == "datetime":
-        moment = parse_instant(text)
-        if moment is None:
-            raise ValueError("VALUE must be a date and time with Z or an offset")
-        return moment
-    if kind == "duration":
-        value = value_of({"type": "DURATION", "value": text})
-        try:
-            return value if isinstance(value, timedelta) else timedelta(seconds=float(text))
-        except (OverflowError, ValueError):
-            raise ValueError("VALUE must be a duration such as PT90S, or seconds") from None
     if kind == "text":
         return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        if kind == "json":
-            raise ValueError("VALUE is not valid JSON") from None
-        return text
-
-
-def _kv_list(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    infos = ns.kv.list()
-    if options.json:
-        _show_lines(map(asdict, infos))
-    else:
-        rows = [
-            (info.key, info.revision, info.updated, info.expires, info.description)
-            for info in infos
-        ]
-        _show_table(("KEY", "REVISION", "UPDATED", "EXPIRES", "DESCRIPTION"), rows)
-    return exits.GOOD
-
-
-def _kv_delete(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
-    for key in options.keys:
-        if options.dry_run:
-            if key not in ns.kv:
-                raise _missing(options.namespace, key)
-            display.note(f"{key} would be deleted.")
-            continue
+    if kind in {None, "json"}:
         try:
-            del ns.kv[key]
-        except KeyError:
-            raise _missing(options.namespace, key) from None
-        display.note(f"{key} is deleted.")
-    return exits.GOOD
+            return json.loads(text)
+        except ValueError:
+            if kind is None:
+                return text
+            raise ValueError("VALUE is not valid JSON") from None
+    value = value_of({"type": str(kind).upper(), "value": text})
+    if kind == "duration" and value == text:
+        with suppress(OverflowError, ValueError):
+            value = timedelta(seconds=float(text))
+    if value == text:
+        raise ValueError(f"VALUE must be {_MEANT[str(kind)]}")
+    return value
 
 
-def _missing(namespace: str, key: str) -> KestraError:
-    return KestraError(f"there is no key {key!r} in the namespace {namespace}")
+def _show_change(change: Change) -> None:
+    revision = f" (revision {change.revision})" if change.revision else ""
+    show(printable(f"{change.action:9} {change.name}{revision}"), sys.stdout)
+    if change.diff:
+        lines = printable(change.diff).split("\n")
+        if is_live(sys.stdout):
+            lines = [f"{_COLORS[x[0]]}{x}{_RESET}" if x[:1] in _COLORS else x for x in lines]
+        show("\n".join(lines), sys.stdout)
 
 
-def _files_ls(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    found = ns.files.list(options.path, recursive=options.recursive)
-    if options.json:
-        _show_lines(map(asdict, found))
-    elif options.recursive:
-        show("\n".join(map(str, found)), sys.stdout, end="\n" if found else "")
-    else:
-        rows = [
-            (f"{each}/" if each.is_folder else str(each), each.size, each.modified)
-            for each in found
-        ]
-        _show_table(("PATH", "SIZE", "MODIFIED"), rows)
-    return exits.GOOD
-
-
-def _files_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    if options.to is not None:
-        ns.files.download(options.path, options.to)
-    else:
-        show_bytes(ns.files.read(options.path))
-    return exits.GOOD
-
-
-def _files_put(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
-    local = Path(options.local)
-    if options.dry_run:
-        size = local.stat().st_size
-        what = "updated" if ns.files.exists(options.path) else "created"
-        display.note(f"{options.path} would be {what}: {size:,} bytes.")
-    else:
-        ns.files.upload(local, options.path)
-        display.note(f"{options.path} is written.")
-    return exits.GOOD
-
-
-def _files_sync(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
-    def tell(change: Change) -> None:
-        if not options.json:
-            show(printable(f"{change.action:9} {change.name}"), sys.stdout)
-
-    changes = ns.files.sync(
-        options.local,
-        options.to,
-        direction="down" if options.down else "up",
-        delete=options.delete,
-        dry_run=options.dry_run,
-        on_change=tell,
-    )
-    if options.json:
-        _show_lines(map(asdict, changes))
-    elif options.dry_run:
-        for change in changes:
-            tell(change)
-    display.note(_summary(changes, dry_run=options.dry_run))
-    return exits.GOOD
-
-
-def _flows_list(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    found = ns.flows.list()
-    if options.json:
-        _show_lines(map(asdict, found))
-    else:
-        rows = [
-            (flow.id, flow.revision, "disabled" if flow.disabled else "", flow.updated)
-            for flow in found
-        ]
-        _show_table(("FLOW", "REVISION", "", "UPDATED"), rows)
-    return exits.GOOD
-
-
-def _flows_get(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    flow = ns.flows.get(options.flow, revision=options.revision)
-    if options.json:
-        _show_json(asdict(flow))
-    else:
-        show_bytes((flow.source or "").encode())
-    return exits.GOOD
-
-
-def _flows_validate(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
-    found = ns.flows.validate(options.paths)
-    if options.json:
-        _show_lines(map(asdict, found))
-    else:
-        for each in found:
-            show(printable(str(each)), sys.stdout)
-    wrong = sum(not each.is_warning for each in found)
-    display.note(f"{wrong} violations, {len(found) - wrong} warnings.")
-    return exits.BAD if wrong else exits.GOOD
-
-
-def _flows_deploy(ns: Namespace, options: argparse.Namespace, display: Display) -> int:
-    changes = ns.flows.deploy(
-        options.paths,
-        dry_run=options.dry_run,
-        delete=options.delete,
-        override_namespace=options.override_namespace,
-    )
-    if options.json:
-        _show_lines(map(asdict, changes))
-    else:
-        for change in changes:
-            revision = f" (revision {change.revision})" if change.revision else ""
-            show(printable(f"{change.action:9} {change.name}{revision}"), sys.stdout)
-            if change.diff:
-                show(_colored(printable(change.diff)), sys.stdout)
-    display.note(_summary(changes, dry_run=options.dry_run))
-    return exits.GOOD
-
-
-def _colored(diff: str) -> str:
-    if not is_live(sys.stdout):
-        return diff
-    lines = diff.split("\n")
-    return "\n".join(
-        f"{_COLORS[line[0]]}{line}{_RESET}" if line[:1] in _COLORS else line for line in lines
-    )
-
-
-def _summary(changes: Sequence[Change], *, dry_run: bool) -> str:
-    actions = [change.action for change in changes]
-    counts = [
-        f"{actions.count(each)} {each}"
-        for each in ("created", "updated", "deleted", "unchanged")
-        if each in actions or each != "unchanged"
-    ]
-    return f"{', '.join(counts)}{' (dry run: nothing is changed)' if dry_run else ''}."
-
-
-def _executions(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    found = ns.executions(
-        options.flow,
-        state=options.states,
-        labels=options.labels,
-        since=options.since,
-        until=options.until,
-    )
-    some = islice(found, options.limit)
-    if options.json:
-        _show_lines({**asdict(each), "status": each.status} for each in some)
-    else:
-        rows = [(each.id, each.flow, each.status, each.state.start, each.url) for each in some]
-        _show_table(("ID", "FLOW", "STATE", "CREATED", "URL"), rows)
-    return exits.GOOD
-
-
-def _webhook(ns: Namespace, options: argparse.Namespace, _: Display) -> int:
-    key = os.environ.get(KEY_VARIABLE)
-    if not key:
-        raise ValueError(
-            f"the environment variable {KEY_VARIABLE} must hold the key of the webhook"
-        )
-    sent: Any = options.body
-    if sent is not None:
-        value = _value(sent, None)
-        sent = value if isinstance(value, dict | list) else sent
-    wait = False if options.wait is None else options.wait
-    response = ns.webhook(options.flow, key, sent, wait=wait)
-    if options.json:
-        _show_json(asdict(response))
-    else:
-        _show_json(response.body if response.outputs is None else response.outputs)
-    return exits.GOOD if response.ok else exits.BAD
-
-
-# --- what is shown ---
-
-
-def _show_json(value: Any) -> None:
-    show(json.dumps(value, default=_plain), sys.stdout)
-
-
-def _show_lines(values: Iterable[Any]) -> None:
-    for value in values:
-        if not show(json.dumps(value, default=_plain), sys.stdout):
+def _show_lines(found: Iterable[Any]) -> None:
+    for each in found:
+        more = {"status": each.status} if isinstance(each, Execution) else {}
+        if not _show_json({**asdict(each), **more}):
             return
+
+
+def _show_json(value: Any) -> bool:
+    return show(json.dumps(value, default=_plain), sys.stdout)
 
 
 def _plain(value: Any) -> str:
     return iso_duration(value) if isinstance(value, timedelta) else str(value.isoformat())
-
-
-def _show_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Show rows in columns, the last of them cut where the terminal ends; empty ones left out."""
-    table = [list(header), *([_cell(each) for each in row] for row in rows)]
-    used = [index for index in range(len(header)) if any(row[index] for row in table[1:])]
-    widths = [max(len(row[index]) for row in table) for index in used]
-    room = room_on(sys.stdout)
-    for row in table if used else ():
-        cells = (row[index].ljust(width) for index, width in zip(used, widths, strict=True))
-        line = "  ".join(cells).rstrip()
-        if room is not None and len(line) > max(room, _LEAST):
-            line = f"{line[: max(room, _LEAST) - 1]}…"
-        if not show(line, sys.stdout):
-            return
 
 
 def _cell(value: Any) -> str:
@@ -322,25 +270,9 @@ def _cell(value: Any) -> str:
     return printable(str(value)).replace("\n", " ")
 
 
-_COMMANDS: dict[str, Callable[[Namespace, argparse.Namespace, Display], int]] = {
-    "kv get": _kv_get,
-    "kv set": _kv_set,
-    "kv list": _kv_list,
-    "kv delete": _kv_delete,
-    "files ls": _files_ls,
-    "files get": _files_get,
-    "files put": _files_put,
-    "files sync": _files_sync,
-    "flows list": _flows_list,
-    "flows get": _flows_get,
-    "flows validate": _flows_validate,
-    "flows deploy": _flows_deploy,
-    "executions": _executions,
-    "webhook": _webhook,
-}
-
-
 def namespace_command(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     """Carry out a command for a namespace."""
     name = getattr(options, "namespace", "any")  # that of a validation is in the sources
-    return _COMMANDS[options.name](flow.namespace(name), options, display)
+    commands = _Commands(flow.namespace(name), options, display)
+    command: Callable[[], int | None] = getattr(commands, options.name.replace(" ", "_"))
+    return command() or exits.GOOD

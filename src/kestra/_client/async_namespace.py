@@ -7,20 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from kestra._api.file_paths import checked_folder, checked_path
-from kestra._api.forms import checked_revision
-from kestra._api.stored import body, checked_headers, checked_key
 from kestra._client.async_flow import AsyncFlow
 from kestra._client.namespace_base import NamespaceBase
 from kestra._rules import files, flows, kv, listing, syncing, webhook
-from kestra.exceptions import AuthenticationError, FailedExponentialBackoff
 
 if TYPE_CHECKING:
     import builtins  # of which methods below have names
     import os
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
     from datetime import datetime, timedelta
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -33,8 +28,7 @@ if TYPE_CHECKING:
         Violation,
         WebhookResponse,
     )
-    from kestra._client.namespace_files import Where
-    from kestra._client.namespace_flows import Paths
+    from kestra._client.namespace import Paths, Where
 
     T = TypeVar("T")
 
@@ -60,18 +54,12 @@ class AsyncNamespace(NamespaceBase):
         flows: Its flows.
     """
 
-    def _connect(self, **arguments: Any) -> AsyncFlow:
-        return AsyncFlow(**arguments)
+    _connect = AsyncFlow
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -108,7 +96,7 @@ class AsyncNamespace(NamespaceBase):
     ) -> AsyncGenerator[Execution, None]:
         """As `Namespace.executions`, for `async for`."""
         search = listing.Search(flow, state, labels, since, until, text, trigger, children)
-        return self._perform_each(listing.executions, search)
+        return self._found(search)
 
     async def last(
         self,
@@ -124,28 +112,18 @@ class AsyncNamespace(NamespaceBase):
         self, flow: str, key: str, body: Any = None, *, wait: bool | float = False
     ) -> WebhookResponse:
         """As `Namespace.webhook`."""
-        sent = webhook.content(body)
-        options = webhook.options_of(wait, self._flow._options)
-        return await self._perform(webhook.call, flow, key, sent=sent, options=options)
-
-    # --- for its parts ---
+        return await self._perform(webhook.call, flow, key, body, wait, self._flow._options)
 
     async def _perform(
         self, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
     ) -> T:
-        try:
+        with self._telling_origin():
             return await rule(self._flow._io(), self.name, *args, **kwargs)
-        except (FailedExponentialBackoff, AuthenticationError) as error:
-            raise self._with_origin(error)  # noqa: B904  # it is the same error
 
-    async def _perform_each(
-        self, rule: Callable[..., AsyncGenerator[T, None]], *args: Any
-    ) -> AsyncGenerator[T, None]:
-        try:
-            async for each in rule(self._flow._io(), self.name, *args):
+    async def _found(self, search: listing.Search) -> AsyncGenerator[Execution, None]:
+        with self._telling_origin():
+            async for each in listing.executions(self._flow._io(), self.name, search):
                 yield each
-        except (FailedExponentialBackoff, AuthenticationError) as error:
-            raise self._with_origin(error)  # noqa: B904  # it is the same error
 
 
 class _Part:
@@ -179,9 +157,7 @@ class AsyncKeyValueStore(_Part):
         description: str | None = None,
     ) -> None:
         """As `KeyValueStore.set`."""
-        checked_key(key)
-        headers = checked_headers(ttl, description)
-        await self._perform(kv.put, key, body(value, f"kv[{key!r}]"), headers)
+        await self._perform(kv.put, key, value, ttl, description)
 
     async def delete(self, key: str) -> None:
         """Delete a key.
@@ -194,11 +170,8 @@ class AsyncKeyValueStore(_Part):
 
     async def exists(self, key: str) -> bool:
         """Return True if a key is there, and has not expired."""
-        try:
-            await self._perform(kv.get, key)
-        except KeyError:
-            return False
-        return True
+        missing = object()
+        return await self.get(key, missing) is not missing
 
     async def info(self, key: str) -> KeyInfo:
         """As `KeyValueStore.info`."""
@@ -218,35 +191,35 @@ class AsyncNamespaceFiles(_Part):
 
     async def read(self, path: Where) -> bytes:
         """As `NamespaceFiles.read`."""
-        return await self._perform(files.read, checked_path(path))
+        return await self._perform(files.read, path)
 
     async def write(self, path: Where, content: str | bytes) -> None:
         """As `NamespaceFiles.write`."""
-        await self._perform(files.write, checked_path(path), files.checked_content(content))
+        await self._perform(files.write, path, content)
 
     async def upload(self, local: str | os.PathLike[str], to: Where) -> None:
         """As `NamespaceFiles.upload`."""
-        await self._perform(files.write, checked_path(to, "to"), Path(local))
+        await self._perform(files.upload, local, to)
 
     async def download(self, path: Where, to: str | os.PathLike[str]) -> Path:
         """As `NamespaceFiles.download`."""
-        return await self._perform(files.download, checked_path(path), Path(to))
+        return await self._perform(files.download, path, to)
 
     async def exists(self, path: Where) -> bool:
         """As `NamespaceFiles.exists`."""
-        return await self._perform(files.exists, checked_path(path))
+        return await self._perform(files.exists, path)
 
     async def move(self, path: Where, to: Where) -> None:
         """As `NamespaceFiles.move`."""
-        await self._perform(files.move, checked_path(path), checked_path(to, "to"))
+        await self._perform(files.move, path, to)
 
     async def delete(self, path: Where, *, recursive: bool = False) -> None:
         """As `NamespaceFiles.delete`."""
-        await self._perform(files.delete, checked_path(path), recursive=recursive)
+        await self._perform(files.delete, path, recursive=recursive)
 
     async def list(self, path: Where = "", *, recursive: bool = False) -> builtins.list[FileInfo]:
         """As `NamespaceFiles.list`."""
-        return await self._perform(files.listed, checked_folder(path), recursive=recursive)
+        return await self._perform(files.listed, path, recursive=recursive)
 
     async def sync(  # noqa: PLR0913  # as `NamespaceFiles.sync`
         self,
@@ -259,8 +232,8 @@ class AsyncNamespaceFiles(_Part):
         on_change: Callable[[Change], object] | None = None,
     ) -> builtins.list[Change]:
         """As `NamespaceFiles.sync`."""
-        sync = syncing.Sync(Path(local), checked_folder(to, "to"), delete, dry_run, on_change)
-        return await self._perform(syncing.rule_for(direction), sync)
+        sync = syncing.Sync(Path(local), to, direction, delete, dry_run, on_change)
+        return await self._perform(syncing.synchronize, sync)
 
 
 class AsyncNamespaceFlows(_Part):
@@ -268,8 +241,7 @@ class AsyncNamespaceFlows(_Part):
 
     async def get(self, flow: str, *, revision: int | None = None) -> FlowSource:
         """As `NamespaceFlows.get`."""
-        number = None if revision is None else int(checked_revision(revision))
-        return await self._perform(flows.get, flow, number)
+        return await self._perform(flows.get, flow, revision)
 
     async def list(self) -> builtins.list[FlowSource]:
         """As `NamespaceFlows.list`."""
@@ -292,13 +264,11 @@ class AsyncNamespaceFlows(_Part):
         override_namespace: bool = False,
     ) -> builtins.list[Change]:
         """As `NamespaceFlows.deploy`."""
-        return await self._perform(
-            flows.deploy, paths, dry_run=dry_run, delete=delete, override=override_namespace
-        )
+        return await self._perform(flows.deploy, paths, dry_run, delete, override_namespace)
 
     async def delete(self, flow: str) -> None:
         """As `NamespaceFlows.delete`."""
-        await self._perform(flows.delete, flow)
+        await self._perform(flows.remove, flow)
 
     async def enable(self, flow: str) -> None:
         """As `NamespaceFlows.enable`."""
@@ -310,4 +280,4 @@ class AsyncNamespaceFlows(_Part):
 
     async def export(self, to: str | os.PathLike[str]) -> builtins.list[Path]:
         """As `NamespaceFlows.export`."""
-        return await self._perform(flows.export, Path(to))
+        return await self._perform(flows.export, to)

@@ -5,15 +5,21 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import displayed
 from kestra._client.connection import unknown_argument
 from kestra._task.execution_context import load_execution_context
-from kestra.exceptions import ExecutionContextNotFound, InvalidExecutionContext
+from kestra.exceptions import (
+    AuthenticationError,
+    ExecutionContextNotFound,
+    FailedExponentialBackoff,
+    InvalidExecutionContext,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import NoReturn
 
     import urllib3
@@ -29,6 +35,7 @@ class NamespaceBase:
     _flow: Any
     _origin: str
     _owns_flow: bool
+    _connect: Callable[..., Any]  # what makes a `Flow`
 
     def __init__(  # noqa: PLR0913  # each is independent, and all but the first keyword-only
         self,
@@ -74,13 +81,16 @@ class NamespaceBase:
         """
         for argument in unknown:
             raise TypeError(unknown_argument(type(self), argument))
-        self._origin = "the argument hostname" if hostname else _default_origin()
+        is_set = bool(os.environ.get("KESTRA_HOSTNAME"))
+        self._origin = "KESTRA_HOSTNAME" if is_set else "the default"
+        if hostname:
+            self._origin = "the argument hostname"
         if name is None:
             name, context_tenant, url = _from_context()
             tenant = tenant or os.environ.get("KESTRA_TENANT") or context_tenant
-            if url and not hostname and not os.environ.get("KESTRA_HOSTNAME"):
+            if url and not hostname and not is_set:
                 hostname, self._origin = url, "kestra.url of the execution context"
-        self.name = checked_name(name)
+        self.name = _checked_name(name)
         self._owns_flow = True
         self._flow = self._connect(
             tenant=tenant,
@@ -100,7 +110,7 @@ class NamespaceBase:
     def _of(cls, flow: Any, name: str) -> Self:
         """Return a namespace that shares the connections of a `Flow`."""
         namespace = cls.__new__(cls)
-        namespace.name = checked_name(name)
+        namespace.name = _checked_name(name)
         namespace._origin = "its Flow"
         namespace._owns_flow = False
         namespace._flow = flow
@@ -113,23 +123,17 @@ class NamespaceBase:
             f"tenant={self._flow.tenant!r})"
         )
 
-    def _connect(self, **arguments: Any) -> Any:
-        """Return what sends requests."""
-        raise NotImplementedError
-
-    def _with_origin(self, error: Exception) -> Exception:
+    @contextmanager
+    def _telling_origin(self) -> Iterator[None]:
         """Say in an error where the address of the server came from."""
-        error.args = (f"{error}; the address is from {self._origin}", *error.args[1:])
-        return error
+        try:
+            yield
+        except (FailedExponentialBackoff, AuthenticationError) as error:
+            error.args = (f"{error}; the address is from {self._origin}", *error.args[1:])
+            raise
 
 
-def checked_name(name: Any) -> str:
-    """Return the name of a namespace.
-
-    Raises:
-        TypeError: It is not a string.
-        ValueError: It cannot be one.
-    """
+def _checked_name(name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"name must be the name of a namespace, not {type(name).__name__}")
     if not _NAME.fullmatch(name):
@@ -138,10 +142,6 @@ def checked_name(name: Any) -> str:
             f"{name!r}"
         )
     return name
-
-
-def _default_origin() -> str:
-    return "KESTRA_HOSTNAME" if os.environ.get("KESTRA_HOSTNAME") else "the default"
 
 
 def _from_context() -> tuple[str, str | None, str | None]:
@@ -153,18 +153,14 @@ def _from_context() -> tuple[str, str | None, str | None]:
             "Namespace() needs the name of a namespace, as in Namespace('company.team'), where "
             f"there is no execution context to take it from: {error}"
         ) from None
-    flow = _object(context, "flow")
-    name = flow.get("namespace")
-    if not isinstance(name, str):
+    flow, kestra = _object(context, "flow"), _object(context, "kestra")
+    found = (flow.get("namespace"), flow.get("tenantId"), kestra.get("url"))
+    name, tenant, url = (each if isinstance(each, str) else None for each in found)
+    if name is None:
         raise InvalidExecutionContext(
             "Namespace() needs the name of a namespace: the execution context has no flow.namespace"
         )
-    tenant, url = flow.get("tenantId"), _object(context, "kestra").get("url")
-    return (
-        name,
-        tenant if isinstance(tenant, str) else None,
-        url if isinstance(url, str) else None,
-    )
+    return name, tenant, url
 
 
 def _object(context: dict[str, Any], key: str) -> dict[str, Any]:

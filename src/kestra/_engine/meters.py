@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kestra._engine.jackson import Refused, as_double, as_nanoseconds, as_object, as_text
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 _MAX_NANOSECONDS = 2**63 - 1
 _INSTANT = re.compile(
-    r"-?[0-9]+(\.[0-9]*)?"
-    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]*)?)?(Z|[+-][0-9:]{2,8})",
+    r"-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?"
+    r"|([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]*)?)?"
+    r"(?:Z|[+-](?:18(?::?00(?::?00)?)?|(?:0[0-9]|1[0-7])(?::?[0-5][0-9](?::?[0-5][0-9])?)?))",
     re.IGNORECASE,
 )
 
@@ -43,6 +45,16 @@ class Sample:
     description: str | None = None
 
 
+def _is_instant(text: str) -> bool:
+    found = _INSTANT.fullmatch(text)
+    if found is None:
+        return False
+    try:
+        return found[1] is None or bool(datetime(*map(int, found.groups("0"))))  # type: ignore[arg-type]  # noqa: DTZ001
+    except ValueError:  # no such day, or time
+        return False
+
+
 def read_sample(entry: Any, where: str, types: Collection[str]) -> Sample | None:
     """Read one entry of `metrics`; `null` passes, and kills the reader when it is added."""
     if entry is None:
@@ -53,7 +65,7 @@ def read_sample(entry: Any, where: str, types: Collection[str]) -> Sample | None
         raise Refused(f"{where}.type must be one of {', '.join(types)}")
     inside = f"{where}."
     timestamp = as_text(entry, "timestamp", inside)
-    if timestamp and not _INSTANT.fullmatch(timestamp):
+    if timestamp and not _is_instant(timestamp):
         raise Refused(f"{where}.timestamp must be an ISO 8601 instant with an offset")
     tags = entry.get("tags")
     if tags is not None:

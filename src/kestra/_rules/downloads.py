@@ -20,32 +20,37 @@ _STORAGE = "kestra://"
 
 
 async def download(io: IO, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
-    """Save a file of an execution, and return its path.
-
-    Where the connection breaks, it begins again: the server sends no ranges.
-    """
-    path = await io.call(_target, uri, to)
-    url = io.server.url("executions/{execution_id}/file", execution_id=execution_id)
-    part = path.with_name(f".{uuid4().hex}.part")
-    try:
-        await fetch(io, url, part, params={"path": uri})
-        await io.call(part.replace, path)
-    finally:
-        await io.call(part.unlink, missing_ok=True)
-    return path
-
-
-def _target(uri: object, to: str | os.PathLike[str]) -> Path:
-    """Return the file to write, if a file of the storage can be saved there."""
+    """Save a file of an execution, and return its path."""
     if not isinstance(uri, str):
         raise TypeError(f"uri must be a string, not {type(uri).__name__}")
     if not uri.startswith(_STORAGE):
         raise ValueError(f"uri must begin with {_STORAGE}, as those in outputs do")
+    path = await io.call(checked_target, to)
+    url = io.server.url("executions/{execution_id}/file", execution_id=execution_id)
+    return await replace(io, url, path, params={"path": uri})
+
+
+def checked_target(to: str | os.PathLike[str]) -> Path:
+    """Return a local file that can be written."""
     path = Path(to)
     if path.is_dir() or not path.name:
         raise ValueError(f"to must name a file, not the folder {str(path)!r}")
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "to must be in a folder that exists", str(path))
+    return path
+
+
+async def replace(io: IO, url: str, path: Path, **arguments: Any) -> Path:
+    """Save the body of a response to a file, which is there either whole or as it was.
+
+    Where the connection breaks, it begins again: the server sends no ranges.
+    """
+    part = path.with_name(f".{uuid4().hex}.part")
+    try:
+        await fetch(io, url, part, **arguments)
+        await io.call(part.replace, path)
+    finally:
+        await io.call(part.unlink, missing_ok=True)
     return path
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.forms import checked_revision
 from kestra._api.namespaces import Change, FlowSource, Violation
 from kestra._api.parsing import body_of
 from kestra._api.sources import Source, difference, document, for_namespace, read_sources
 from kestra._rules.downloads import fetch
-from kestra._rules.pages import address, tell_progress
+from kestra._rules.files import temporary_file
+from kestra._rules.pages import address, carry_out, fetched
 from kestra._rules.problems import json_of
 from kestra._values.times import parse_instant
 from kestra.exceptions import (
@@ -25,6 +26,7 @@ from kestra.exceptions import (
 )
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     from kestra._rules.io import IO, Response
@@ -35,27 +37,23 @@ _LINE = re.compile(r"\(at line (\d+)\)|\bline:? (\d+)")
 _FAULT = "Validation error: "
 
 
-# --- reading -------------------------------------------------------------------------------------
-
-
 async def get(io: IO, namespace: str, flow: str, revision: int | None = None) -> FlowSource:
-    """Return a flow with its source."""
+    query = {"source": "true"}
+    if revision is not None:
+        query["revision"] = checked_revision(revision)
     url = await address(io, _FLOW, namespace=namespace, flow=flow)
-    query = {"source": "true"} | ({} if revision is None else {"revision": str(revision)})
-    return _flow(json_of(await io.request("get", url, params=query), dict, "get", url))
+    return _flow(await fetched(io, dict, url, params=query))
 
 
 async def listed(io: IO, namespace: str) -> list[FlowSource]:
-    """Return the flows, without their sources."""
     url = await address(io, "flows/{namespace}", namespace=namespace)
-    found = json_of(await io.request("get", url), list, "get", url)
-    return sorted((_flow(each) for each in found), key=lambda flow: flow.id)
+    found = [_flow(each) for each in await fetched(io, list, url)]
+    return sorted(found, key=lambda flow: flow.id)
 
 
 async def revisions(io: IO, namespace: str, flow: str) -> list[FlowSource]:
-    """Return all revisions of a flow, with their sources."""
     url = await address(io, f"{_FLOW}/revisions", namespace=namespace, flow=flow)
-    return [_flow(each) for each in json_of(await io.request("get", url), list, "get", url)]
+    return [_flow(each) for each in await fetched(io, list, url)]
 
 
 def _flow(shown: dict[str, Any]) -> FlowSource:
@@ -69,18 +67,14 @@ def _flow(shown: dict[str, Any]) -> FlowSource:
     )
 
 
-async def sources(io: IO, namespace: str) -> dict[str, str]:
+async def _sources(io: IO, namespace: str) -> dict[str, str]:
     """Return the exact sources of all flows of a namespace, by their ids, with one request."""
     url = await address(io, "flows/export/by-query")
     is_old = (io.server.version or "").startswith("0.")
     query = {"namespace" if is_old else "filters[namespace][EQUALS]": namespace}
-    folder = await io.call(tempfile.TemporaryDirectory)
-    try:
-        archive = Path(folder.name, "flows.zip")
+    async with temporary_file(io) as archive:
         await fetch(io, url, archive, params=query)
         found = await io.call(_unpacked, archive)
-    finally:
-        await io.call(folder.cleanup)
     start = f"{namespace}-"  # in the name of the file of a source that cannot be read here
     return {
         each.id or each.path.removeprefix(start).removesuffix(".yml"): each.text
@@ -97,26 +91,19 @@ def _unpacked(archive: Path) -> list[Source]:
     return [each for each in found if each is not None]
 
 
-async def export(io: IO, namespace: str, to: Path) -> list[Path]:
-    """Write the sources of all flows to files of a folder."""
-    found = await sources(io, namespace)
-    return await io.call(_write, found, to)
+async def export(io: IO, namespace: str, to: str | os.PathLike[str]) -> list[Path]:
+    return await io.call(_write, await _sources(io, namespace), Path(to))
 
 
 def _write(found: dict[str, str], to: Path) -> list[Path]:
     to.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for flow, source in sorted(found.items()):
-        paths.append(to / f"{flow}.yml")
-        paths[-1].write_bytes(source.encode())
-    return paths
-
-
-# --- validating ----------------------------------------------------------------------------------
+    paths = {flow: to / f"{flow}.yml" for flow in sorted(found)}
+    for flow, path in paths.items():
+        path.write_bytes(found[flow].encode())
+    return list(paths.values())
 
 
 async def validate(io: IO, _namespace: str, paths: Any) -> list[Violation]:
-    """Return what the server finds wrong with documents."""
     documents = await io.call(read_sources, paths)
     url = await address(io, "flows/validate")
     found: list[Violation] = []
@@ -136,37 +123,36 @@ def _violations(source: Source, entry: dict[str, Any]) -> Iterable[Violation]:
             match = _LINE.search(message)
             line = source.line + int(match[1] or match[2]) if match else None
             yield Violation(source.path, message, flow, line)
-    for warning in entry.get("warnings") or ():
+    deprecated = (f"{path} is deprecated" for path in entry.get("deprecationPaths") or ())
+    for warning in (*(entry.get("warnings") or ()), *deprecated):
         yield Violation(source.path, str(warning), flow, is_warning=True)
-    for path in entry.get("deprecationPaths") or ():
-        yield Violation(source.path, f"{path} is deprecated", flow, is_warning=True)
 
 
-# --- deploying -----------------------------------------------------------------------------------
-
-
-async def deploy(  # noqa: PLR0913  # each is independent
-    io: IO, namespace: str, paths: Any, *, dry_run: bool, delete: bool, override: bool
+async def deploy(  # noqa: PLR0913, PLR0917  # what `NamespaceFlows.deploy` is given
+    io: IO, namespace: str, paths: Any, dry_run: bool, delete: bool, override: bool
 ) -> list[Change]:
-    """Make the flows of a namespace what documents say."""
     documents = for_namespace(await io.call(read_sources, paths), namespace, override=override)
-    there = await sources(io, namespace)
-    plan = [(_change(each, there.get(str(each.id))), each.text) for each in documents]
-    if delete:
-        kept = {change.name for change, _ in plan}
-        for flow in sorted(there.keys() - kept):
-            diff = difference(there[flow], "", f"{namespace}.{flow}", "(nothing)")
-            plan.append((Change("deleted", flow, diff=diff), ""))
-    if dry_run:
-        return [change for change, _ in plan]
-    done: list[Change] = []
-    for change, text in plan:
-        try:
-            done.append(await _carry_out(io, namespace, change, text))
-        except KestraError as error:
-            tell_progress(error, change, done)
-            raise
-    return done
+    there = await _sources(io, namespace)
+    plan = [_change(each, there.get(str(each.id))) for each in documents]
+    texts = {str(each.id): each.text for each in documents}
+    for flow in sorted(there.keys() - texts.keys()) if delete else ():
+        diff = difference(there[flow], "", f"{namespace}.{flow}", "(nothing)")
+        plan.append(Change("deleted", flow, diff=diff))
+
+    async def make(change: Change) -> Change:
+        if change.action == "unchanged":
+            return change
+        if change.action == "deleted":
+            await remove(io, namespace, change.name)
+            return change
+        text = texts[change.name]
+        if change.action == "created":
+            return replace(change, revision=await _create(io, namespace, change.name, text))
+        url = io.server.url(_FLOW, namespace=namespace, flow=change.name)
+        response = await io.request("put", url, data=text.encode(), headers=_YAML)
+        return replace(change, revision=_revision(response))
+
+    return plan if dry_run else await carry_out(plan, make)
 
 
 def _change(source: Source, there: str | None) -> Change:
@@ -175,20 +161,6 @@ def _change(source: Source, there: str | None) -> Change:
         return Change("unchanged", flow, source.path)
     diff = difference(there or "", source.text, f"{source.namespace}.{flow}", source.path)
     return Change("created" if there is None else "updated", flow, source.path, diff)
-
-
-async def _carry_out(io: IO, namespace: str, change: Change, text: str) -> Change:
-    if change.action == "unchanged":
-        return change
-    if change.action == "deleted":
-        await delete(io, namespace, change.name)
-        return change
-    if change.action == "created":
-        revision = await _create(io, namespace, change.name, text)
-    else:
-        url = io.server.url(_FLOW, namespace=namespace, flow=change.name)
-        revision = _revision(await io.request("put", url, data=text.encode(), headers=_YAML))
-    return replace(change, revision=revision)
 
 
 async def _create(io: IO, namespace: str, flow: str, text: str) -> int | None:
@@ -215,10 +187,7 @@ def _revision(response: Response) -> int | None:
     return revision if isinstance(revision, int) else None
 
 
-# --- one flow ------------------------------------------------------------------------------------
-
-
-async def delete(io: IO, namespace: str, flow: str) -> None:
+async def remove(io: IO, namespace: str, flow: str) -> None:
     """Delete a flow; where an earlier attempt was lost, it may be gone already."""
     url = await address(io, _FLOW, namespace=namespace, flow=flow)
     try:

@@ -28,16 +28,24 @@ if TYPE_CHECKING:
 _PAGE = 100
 # A store may keep times less exactly than the server shows them.
 _STEP = timedelta(milliseconds=1)
+_STATES = TERMINAL_STATES | OTHER_STATES
+_TEXT = (str, "a string")
+_TIME = (datetime | timedelta, "a datetime, or a timedelta before now")
+_ARGUMENTS: dict[str, tuple[Any, str]] = {
+    "flow": _TEXT,
+    "state": (str | Iterable, "text or several"),
+    "since": _TIME,
+    "until": _TIME,
+    "text": _TEXT,
+    "trigger": _TEXT,
+    "children": (bool, "True, False, or None for all executions"),
+}
+_KINDS = {True: "CHILD", False: "MAIN", None: None}
 
 
 @dataclass(slots=True)
 class Search:
-    """What executions to find. The attributes are the arguments of `Namespace.executions`.
-
-    Raises:
-        TypeError: One is of the wrong type.
-        ValueError: There is no such state, or a label cannot be one.
-    """
+    """What executions to find. The attributes are the arguments of `Namespace.executions`."""
 
     flow: str | None = None
     state: str | Iterable[str] | None = None
@@ -51,23 +59,15 @@ class Search:
     wanted: dict[str, str] = field(init=False)  # labels
 
     def __post_init__(self) -> None:
-        if not isinstance(self.state, str | Iterable | None):
-            raise TypeError(f"state must be text or several, not {type(self.state).__name__}")
+        for name, (kind, what) in _ARGUMENTS.items():
+            if not isinstance(value := getattr(self, name), kind | None):
+                raise TypeError(f"{name} must be {what}, not {type(value).__name__}")
         self.states = (self.state,) if isinstance(self.state, str) else tuple(self.state or ())
         self.wanted = checked_labels({} if self.labels is None else self.labels)
         for each in self.states:
-            if each not in TERMINAL_STATES | OTHER_STATES:
-                known = ", ".join(sorted(TERMINAL_STATES | OTHER_STATES))
+            if each not in _STATES:
+                known = ", ".join(sorted(_STATES))
                 raise ValueError(f"state must be one or more of {known}, not {each!r}")
-        for name in ("flow", "text", "trigger"):
-            if not isinstance(value := getattr(self, name), str | None):
-                raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-        for name in ("since", "until"):
-            if not isinstance(value := getattr(self, name), datetime | timedelta | None):
-                kind = type(value).__name__
-                raise TypeError(f"{name} must be a datetime, or a timedelta before now, not {kind}")
-        if not isinstance(self.children, bool | None):
-            raise TypeError("children must be True, False, or None for all executions")
 
     def finds(self, namespace: str, execution: dict[str, Any]) -> bool:
         """Return True for an execution that is as asked for, as far as it shows."""
@@ -78,6 +78,36 @@ class Search:
             and (not self.states or state_of(execution) in self.states)
             and all(labels.get(key) == value for key, value in self.wanted.items())
         )
+
+    def query(
+        self, namespace: str, since: datetime | None, until: datetime | None
+    ) -> dict[str, Any]:
+        """Return the filters of 1.x and later."""
+        labels = {f"[labels][EQUALS][{key}]": value for key, value in self.wanted.items()}
+        query = {
+            "[namespace][EQUALS]": namespace,
+            "[flowId][EQUALS]": self.flow,
+            "[state][IN]": ",".join(self.states) or None,
+            **labels,
+            "[startDate][GREATER_THAN_OR_EQUAL_TO]": _iso(since),
+            "[startDate][LESS_THAN_OR_EQUAL_TO]": _iso(until),
+            "[q][EQUALS]": self.text,
+            "[triggerExecutionId][EQUALS]": self.trigger,
+            "[childFilter][EQUALS]": _KINDS[self.children],
+        }
+        return {f"filters{name}": value for name, value in query.items()}
+
+    def old_query(self, namespace: str) -> dict[str, Any]:
+        """Return the parameters of 0.21."""
+        return {
+            "namespace": namespace,
+            "flowId": self.flow,
+            "state": list(self.states) or None,
+            "labels": [f"{key}:{value}" for key, value in self.wanted.items()] or None,
+            "q": self.text,
+            "triggerExecutionId": self.trigger,
+            "childFilter": _KINDS[self.children],
+        }
 
 
 async def executions(
@@ -90,11 +120,13 @@ async def executions(
     known: set[str] = set()
     page, bound = 1, until
     while True:
-        query = _old_query(namespace, search) if is_old else _query(namespace, search, since, bound)
-        paging = {"sort": "state.startDate:desc", "size": size, "page": page}
-        found = await _page(io, {**query, **paging})
-        if not is_old and io.server.dialect is not FROM_2 and _is_ignored(found, namespace, search):
-            is_old = True
+        query = search.old_query(namespace) if is_old else search.query(namespace, since, bound)
+        query |= {"sort": "state.startDate:desc", "size": size, "page": page}
+        asked = {name: value for name, value in query.items() if value is not None}
+        found = await _page(io, asked)
+        is_sure = is_old or io.server.dialect is FROM_2
+        if not (is_sure or all(search.finds(namespace, each) for each in found)):
+            is_old = True  # the filters were ignored
             continue
         if is_old and until is None and found:
             until = start_of(found[0])
@@ -128,49 +160,6 @@ async def _page(io: IO, query: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in found if isinstance(each, dict) and each.get("id")]
 
 
-def _query(
-    namespace: str, search: Search, since: datetime | None, until: datetime | None
-) -> dict[str, Any]:
-    """Return the filters of 1.x and later."""
-    query: dict[str, Any] = {"filters[namespace][EQUALS]": namespace}
-    if search.flow is not None:
-        query["filters[flowId][EQUALS]"] = search.flow
-    if search.states:
-        query["filters[state][IN]"] = ",".join(search.states)
-    for key, value in search.wanted.items():
-        query[f"filters[labels][EQUALS][{key}]"] = value
-    if since is not None:
-        query["filters[startDate][GREATER_THAN_OR_EQUAL_TO]"] = _iso(since)
-    if until is not None:
-        query["filters[startDate][LESS_THAN_OR_EQUAL_TO]"] = _iso(until)
-    if search.text is not None:
-        query["filters[q][EQUALS]"] = search.text
-    if search.trigger is not None:
-        query["filters[triggerExecutionId][EQUALS]"] = search.trigger
-    if search.children is not None:
-        query["filters[childFilter][EQUALS]"] = "CHILD" if search.children else "MAIN"
-    return query
-
-
-def _old_query(namespace: str, search: Search) -> dict[str, Any]:
-    """Return the parameters of 0.21."""
-    query = {
-        "namespace": namespace,
-        "flowId": search.flow,
-        "state": list(search.states) or None,
-        "labels": [f"{key}:{value}" for key, value in search.wanted.items()] or None,
-        "q": search.text,
-        "triggerExecutionId": search.trigger,
-        "childFilter": {True: "CHILD", False: "MAIN", None: None}[search.children],
-    }
-    return {name: value for name, value in query.items() if value is not None}
-
-
-def _is_ignored(found: list[dict[str, Any]], namespace: str, search: Search) -> bool:
-    """Return True if a server has ignored the filters."""
-    return any(not search.finds(namespace, each) for each in found)
-
-
 def _is_within(execution: dict[str, Any], since: datetime | None, until: datetime | None) -> bool:
     start = start_of(execution)
     if start is None:
@@ -187,17 +176,15 @@ def _moment(io: IO, time: datetime | timedelta | None) -> datetime | None:
         raise ValueError(f"since and until must be in the years 1 to 9999, not {time!r}") from None
 
 
-def _iso(moment: datetime) -> str:
+def _iso(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
     in_utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
     return f"{in_utc.isoformat(timespec='microseconds')}Z"
 
 
 def _execution(io: IO, shown: dict[str, Any]) -> Execution:
-    trigger = shown.get("trigger")
-    trigger = trigger if isinstance(trigger, dict) else {}
-    variables = trigger.get("variables")
-    variables = variables if isinstance(variables, dict) else {}
-    inputs = shown.get("inputs")
+    trigger = _object(shown, "trigger")
     return Execution(
         id=str(shown["id"]),
         namespace=str(shown.get("namespace")),
@@ -205,9 +192,14 @@ def _execution(io: IO, shown: dict[str, Any]) -> Execution:
         revision=shown.get("flowRevision"),
         state=whole_state(shown),
         labels=labels_on(shown),
-        inputs=inputs if isinstance(inputs, dict) else {},
+        inputs=_object(shown, "inputs"),
         trigger=trigger.get("id"),
-        parent_id=variables.get("executionId") or shown.get("parentId"),
+        parent_id=_object(trigger, "variables").get("executionId") or shown.get("parentId"),
         original_id=shown.get("originalId"),
         url=io.server.address(shown),
     )
+
+
+def _object(holder: dict[str, Any], key: str) -> dict[str, Any]:
+    value = holder.get(key)
+    return value if isinstance(value, dict) else {}

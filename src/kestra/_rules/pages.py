@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._rules.actions import learn_configuration
 from kestra._rules.problems import json_of, malformed
+from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
 
     from kestra._api.namespaces import Change
     from kestra._rules.io import IO
-    from kestra.exceptions import KestraError
 
 PAGE = 500  # results
 
@@ -70,9 +70,23 @@ def server_time(io: IO) -> datetime:
     return io.clock.utcnow() + timedelta(seconds=io.server.offset or 0)
 
 
-def tell_progress(error: KestraError, change: Change, done: list[Change]) -> None:
-    """Say in an error what was changed before, and what was not."""
-    before = ", ".join(str(each) for each in done if each.action != "unchanged") or "nothing"
-    where = f" ({change.path})" if change.path else ""
-    text = f"{change.name}{where} is not {change.action}, and none after it; before: {before}"
-    error.args = (f"{error}; {text}", *error.args[1:])
+async def fetched(io: IO, kind: type, url: str, **arguments: Any) -> Any:
+    """Return the JSON object (`dict`) or list that the server has there."""
+    return json_of(await io.request("get", url, **arguments), kind, "get", url)
+
+
+async def carry_out(
+    plan: Iterable[Change], make: Callable[[Change], Awaitable[Change]]
+) -> list[Change]:
+    """Make changes in turn; an error says which were made before it, and which were not."""
+    done: list[Change] = []
+    for change in plan:
+        try:
+            done.append(await make(change))
+        except KestraError as error:
+            before = ", ".join(str(each) for each in done if each.action != "unchanged")
+            where = f" ({change.path})" if change.path else ""
+            text = f"{change.name}{where} is not {change.action}, and none after it"
+            error.args = (f"{error}; {text}; before: {before or 'nothing'}", *error.args[1:])
+            raise
+    return done

@@ -7,23 +7,23 @@ here, the files themselves.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+from zlib import crc32
 
-from kestra._api.file_paths import Ignored, checked_path, is_kept, local_files, size_and_sum
 from kestra._api.namespaces import Change
 from kestra._rules import files
-from kestra._rules.pages import tell_progress
-from kestra.exceptions import KestraError
+from kestra._rules.pages import carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
-    from pathlib import Path
 
     from kestra._rules.io import IO
 
@@ -31,125 +31,162 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kestra")
 
+_IGNORE_FILES = (".gitignore", ".kestraignore")  # the last one has the last word
+_PIECE = 1 << 20
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Sync:
-    """What to make the same.
-
-    Attributes:
-        local: The local folder.
-        to: The folder of the namespace, empty for its root.
-        delete: Whether to delete what only the target has.
-        dry_run: Whether to return the changes only.
-        on_change: Called with each change before it is made.
-    """
+    """What to make the same. The attributes are the arguments of `NamespaceFiles.sync`."""
 
     local: Path
-    to: str
-    delete: bool = False
-    dry_run: bool = False
-    on_change: Callable[[Change], Any] | None = None
+    to: Any
+    direction: str
+    delete: bool
+    dry_run: bool
+    on_change: Callable[[Change], Any] | None
+
+    def __post_init__(self) -> None:
+        if self.direction not in {"up", "down"}:
+            raise ValueError(f"direction must be 'up' or 'down', not {self.direction!r}")
+        self.to = files.checked_folder(self.to, "to")
 
     def remote(self, path: str) -> str:
         """Return the path in the namespace of a path below the local folder."""
         return f"{self.to}/{path}" if self.to else path
 
 
-async def up(io: IO, namespace: str, sync: Sync) -> list[Change]:
-    """Make the namespace what the local folder has.
-
-    Raises:
-        ValueError: A server would not keep the path of a file, or a folder is in its place.
-    """
-    ignored = Ignored(sync.local)
+async def synchronize(io: IO, namespace: str, sync: Sync) -> list[Change]:
+    """Make the changes, and return them."""
+    ignored = _Ignored(sync.local)
     here: Sums = await io.call(_local, sync, ignored)
-    for path in here:
-        checked_path(sync.remote(path), "local: the path of a file")
-    async with files.temporary_folder(io) as folder:
-        archive = folder / "files.zip"
-        await files.exported(io, namespace, archive)
-        known = await io.call(_remote, archive, sync)
-    there = await io.call(_without, known, ignored)
-    plan = _plan(here, there, sync)
-    kept = known.keys() - (there.keys() if sync.delete else set()) - here.keys()
-    _check_places(here, kept, "sent", sync.to or "the namespace")
-    if sync.dry_run:
-        return plan
-    done: list[Change] = []
-    for change in plan:
-        _tell(sync, change)
-        path = sync.remote(change.name)
-        try:
-            if change.action == "deleted":
+    async with files.exported(io, namespace) as archive:
+        known, there = await io.call(_remote, archive, sync, ignored)
+        if sync.direction == "up":
+            source, target, others = here, there, known.keys()
+            done, place = "sent", sync.to or "the namespace"
+        else:
+            source, target, others = there, here, here.keys()
+            done, place = "fetched", str(sync.local)
+        kept = others - (target.keys() if sync.delete else set()) - source.keys()
+        _check_places(source, kept, done, place)
+        plan = _plan(source, target, sync)
+
+        async def make(change: Change) -> Change:
+            path = sync.remote(change.name)
+            logger.info("Namespace file %s: %s", path, change.action)
+            if sync.on_change is not None:
+                sync.on_change(change)
+            if sync.direction == "down":
+                await io.call(_take, archive, sync, change)
+            elif change.action == "deleted":
                 await files.remove(io, namespace, path)
             else:
                 await files.send(io, namespace, path, sync.local / change.name)
-        except KestraError as error:
-            tell_progress(error, change, done)
-            raise
-        done.append(change)
-    return done
+            return change
+
+        return plan if sync.dry_run else await carry_out(plan, make)
 
 
-async def down(io: IO, namespace: str, sync: Sync) -> list[Change]:
-    """Make the local folder what the namespace has."""
-    ignored = Ignored(sync.local)
-    is_there = await io.call(sync.local.exists)
-    here: Sums = await io.call(_local, sync, ignored) if is_there else {}
-    async with files.temporary_folder(io) as folder:
-        archive = folder / "files.zip"
-        await files.exported(io, namespace, archive)
-        known = await io.call(_remote, archive, sync)
-        there = await io.call(_without, known, ignored)
-        plan = _plan(there, here, sync)
-        kept = set() if sync.delete else here.keys() - there.keys()
-        _check_places(there, kept, "fetched", str(sync.local))
-        if not sync.dry_run:
-            for change in plan:
-                _tell(sync, change)
-                await io.call(_take, archive, sync, change)
-    return plan
+class _Ignored:
+    """What the ignore files in a folder, and in the folders below it, leave out."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._specs: dict[str, Any] = {}
+
+    def __call__(self, path: str) -> bool:
+        """Return True if a file, or one of the folders that it is in, is to be left alone."""
+        parts = path.split("/")
+        if ".git" in parts or parts[-1] in _IGNORE_FILES:
+            return True
+        # As of Git: a folder that is left out is so with all in it; else the deepest file decides.
+        ends = range(1, len(parts) + 1)
+        return any(self._is_named(parts[:end], is_folder=end < len(parts)) for end in ends)
+
+    def _is_named(self, parts: list[str], *, is_folder: bool) -> bool:
+        end = "/" if is_folder else ""
+        for depth in reversed(range(len(parts))):
+            spec = self._spec("/".join(parts[:depth]))
+            found = spec and spec.check_file("/".join(parts[depth:]) + end).include
+            if found is not None:
+                return bool(found)
+        return False
+
+    def _spec(self, folder: str) -> Any:
+        if folder not in self._specs:
+            lines: list[str] = []
+            for name in _IGNORE_FILES:
+                path = self._root / folder / name
+                if path.is_file():
+                    lines += path.read_text("utf-8-sig").splitlines()
+            self._specs[folder] = _spec_of(lines) if lines else None
+        return self._specs[folder]
 
 
-def rule_for(direction: Any) -> Callable[..., Coroutine[Any, Any, list[Change]]]:
-    """Return the rule for a direction.
-
-    Raises:
-        ValueError: It is neither `up` nor `down`.
-    """
-    if direction not in {"up", "down"}:
-        raise ValueError(f"direction must be 'up' or 'down', not {direction!r}")
-    return up if direction == "up" else down
-
-
-def _local(sync: Sync, ignored: Ignored) -> Sums:
-    return {path: size_and_sum(sync.local / path) for path in local_files(sync.local, ignored)}
+def _spec_of(lines: list[str]) -> Any:
+    try:
+        from pathspec import GitIgnoreSpec
+    except ImportError:
+        raise ImportError(
+            "to honour .kestraignore and .gitignore, install pathspec: "
+            "pip install 'kestra[namespace]'"
+        ) from None
+    # Of a folder's `/**`, only what is in it is left out: else nothing in it could be let in again.
+    lines = [f"{x.rstrip()}/*" if x.rstrip().endswith("/**") else x for x in lines]
+    return GitIgnoreSpec.from_lines(lines)
 
 
-def _remote(archive: Path, sync: Sync) -> Sums:
-    if not archive.stat().st_size:
+def _local(sync: Sync, ignored: _Ignored) -> Sums:
+    """Return the local files that are not ignored, without those below links to folders."""
+    is_up = sync.direction == "up"
+    if not is_up and not sync.local.exists():
         return {}
+    if not sync.local.is_dir():
+        raise NotADirectoryError(f"local must be a folder: {str(sync.local)!r}")
+    found = [Path(folder, name) for folder, _, names in os.walk(sync.local) for name in names]
+    paths = sorted(path.relative_to(sync.local).as_posix() for path in found)
+    kept = [path for path in paths if not ignored(path)]
+    for path in kept if is_up else ():
+        files.checked_path(sync.remote(path), "local: the path of a file")
+    return {path: _size_and_sum(sync.local / path) for path in kept}
+
+
+def _size_and_sum(path: Path) -> tuple[int, int]:
+    """Return the size of a file, and its CRC-32, as zip files have it."""
+    size = total = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            size += len(piece)
+            total = crc32(piece, total)
+    return size, total
+
+
+def _remote(archive: Path, sync: Sync, ignored: _Ignored) -> tuple[Sums, Sums]:
+    """Return all files of the namespace, and those that are not ignored."""
+    if not archive.stat().st_size:
+        return {}, {}
     with zipfile.ZipFile(archive) as opened:
         entries = _entries(opened, sync)
-        return {path: (entry.file_size, entry.CRC) for path, entry in entries.items()}
-
-
-def _without(sums: Sums, ignored: Ignored) -> Sums:
-    return {path: each for path, each in sums.items() if not ignored(path)}
+    known = {path: (entry.file_size, entry.CRC) for path, entry in entries.items()}
+    return known, {path: known[path] for path in known if not ignored(path)}
 
 
 def _entries(opened: zipfile.ZipFile, sync: Sync) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an export below the folder in question, by their paths from there."""
     start = sync.remote("")
-    named = [(entry.filename.removeprefix("/"), entry) for entry in opened.infolist()]
-    wrong = next((path for path, _ in named if start.startswith(f"{path}/")), None)
+    named = {entry.filename.removeprefix("/"): entry for entry in opened.infolist()}
+    wrong = next((path for path in named if start.startswith(f"{path}/")), None)
     if wrong is not None:
         raise ValueError(f"to must be a folder of the namespace, and {wrong!r} is a file")
-    return {
-        path.removeprefix(start): entry
-        for path, entry in named
-        if is_kept(path) and path.startswith(start)
-    }
+    found = {}
+    for path, entry in named.items():
+        parts = path.split("/")
+        if ".." in parts or "\\" in path or "" in parts[:-1]:
+            raise ValueError(f"the server has a file with a path that cannot be used: {path!r}")
+        if parts[-1] and parts[0] != files.FLOWS and path.startswith(start):
+            found[path.removeprefix(start)] = entry
+    return found
 
 
 def _plan(source: Sums, target: Sums, sync: Sync) -> list[Change]:
@@ -179,12 +216,6 @@ def _check_places(source: Iterable[str], kept: AbstractSet[str], done: str, targ
 def _folders(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _tell(sync: Sync, change: Change) -> None:
-    logger.info("Namespace file %s: %s", sync.remote(change.name), change.action)
-    if sync.on_change is not None:
-        sync.on_change(change)
 
 
 def _take(archive: Path, sync: Sync, change: Change) -> None:

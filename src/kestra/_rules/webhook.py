@@ -26,52 +26,17 @@ if TYPE_CHECKING:
 _PATH = "executions/webhook/{namespace}/{flow}/{key}"
 
 
-def content(body: Any) -> dict[str, Any]:
-    """Return a body as arguments of a request.
-
-    Raises:
-        TypeError: A webhook would get it as something else.
-        ValueError: It holds something that cannot be sent.
-    """
-    if body is None:
-        return {}
-    if isinstance(body, str):
-        kind, data = "text/plain; charset=utf-8", body.encode()
-    elif isinstance(body, bytes | bytearray | memoryview):
-        raise TypeError(
-            "body must be text or JSON: a webhook damages bytes; upload a file to the namespace, "
-            "or send base64.b64encode(body).decode()"
-        )
-    else:
-        text = json_text(body, "body")
-        if text[0] not in "{[":
-            raise TypeError(
-                "body must be a dict, a list or text: a webhook gets other JSON as text, so send "
-                "str(body)"
-            )
-        kind, data = "application/json", text.encode()
-    return {"data": data, "headers": {"Content-Type": kind}}
-
-
-def options_of(wait: Any, make: Callable[..., Options]) -> Options | None:
-    """Return how to wait for the end of the execution, `None` for not at all.
-
-    Raises:
-        TypeError: `wait` is neither a bool nor a number.
-        ValueError: It is less than 0.
-    """
-    if wait is False:
-        return None
-    try:
-        return make(timeout=None if wait is True else wait, fetch_log=False)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("timeout", "wait", 1)) from None
-
-
-async def call(  # noqa: PLR0913  # each is independent
-    io: IO, namespace: str, flow: str, key: str, *, sent: dict[str, Any], options: Options | None
+async def call(  # noqa: PLR0913, PLR0917  # what `Namespace.webhook` is given
+    io: IO,
+    namespace: str,
+    flow: str,
+    key: str,
+    body: Any,
+    wait: bool | float,
+    make_options: Callable[..., Options],
 ) -> WebhookResponse:
-    """Call a webhook, and wait for the end of the execution if there are options for that."""
+    """Call a webhook, and wait for the end of the execution where that is wanted."""
+    sent, options = _content(body), _options(wait, make_options)
     _check(key)
     url = await address(io, _PATH, namespace=namespace, flow=flow, key=key)
     if options is not None:
@@ -90,10 +55,41 @@ async def call(  # noqa: PLR0913  # each is independent
     if options is None or called.execution_id is None or called.status in TERMINAL_STATES:
         return called
     if options.timeout is not None:
-        left = max(options.timeout - (io.clock.now() - start), 0.0)
-        options = replace(options, timeout=left)
+        spent = io.clock.now() - start
+        options = replace(options, timeout=max(options.timeout - spent, 0.0))
     ended = await executing.wait(io, called.execution_id, options)
     return replace(called, status=ended.status, outputs=ended.outputs, url=ended.url or called.url)
+
+
+def _content(body: Any) -> dict[str, Any]:
+    """Return a body as arguments of a request, unless a webhook would get it as something else."""
+    if body is None:
+        return {}
+    if isinstance(body, str):
+        kind, text = "text/plain; charset=utf-8", body
+    elif isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(
+            "body must be text or JSON: a webhook damages bytes; upload a file to the namespace, "
+            "or send base64.b64encode(body).decode()"
+        )
+    else:
+        kind, text = "application/json", json_text(body, "body")
+        if text[0] not in "{[":
+            raise TypeError(
+                "body must be a dict, a list or text: a webhook gets other JSON as text, so send "
+                "str(body)"
+            )
+    return {"data": text.encode(), "headers": {"Content-Type": kind}}
+
+
+def _options(wait: Any, make: Callable[..., Options]) -> Options | None:
+    """Return how to wait for the end of the execution, `None` for not at all."""
+    if wait is False:
+        return None
+    try:
+        return make(timeout=None if wait is True else wait, fetch_log=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("timeout", "wait", 1)) from None
 
 
 def _check(key: Any) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
+from itertools import pairwise
+from stat import S_ISREG
+from types import FrameType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType
     from typing import Any
 
     from kestra._task.hooks import Stream
     from kestra._task.sink import Sink
 
+_CO_VARARGS = 4  # as `inspect` has it
 _NO_LOCK = frozenset({EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM})
 
 
@@ -30,21 +33,20 @@ def is_ours(error: BaseException) -> bool:
     return str(name).startswith("kestra._task.")
 
 
-def codes_of(*functions: Any) -> set[CodeType]:
-    """Return the code of functions and methods, as far as it is Python's."""
-    codes = (getattr(function, "__code__", None) for function in functions)
-    return {code for code in codes if code is not None}
+def is_signal_handler(frame: FrameType) -> bool:
+    """Return True if a function was called as Python calls a signal handler: by number and frame.
 
-
-def signal_handlers() -> set[CodeType]:
-    """Return the code of the signal handlers that are set."""
-    signal: Any = sys.modules.get("signal")
-    codes: set[CodeType] = set()
-    for number in signal.valid_signals() if signal is not None else ():
-        handler: Any = signal.getsignal(number)
-        handler = getattr(handler, "func", handler)  # of a `partial`
-        codes |= codes_of(handler, type(handler).__call__)
-    return codes
+    Which handlers are set now says less: one that is to strike once takes itself off first.
+    """
+    code, known = frame.f_code, frame.f_locals
+    count = code.co_argcount
+    given = [known.get(name) for name in code.co_varnames[:count]]
+    if code.co_flags & _CO_VARARGS:
+        given += known.get(code.co_varnames[count + code.co_kwonlyargcount], ())
+    return any(
+        isinstance(number, int) and isinstance(interrupted, FrameType)
+        for number, interrupted in pairwise(given)
+    )
 
 
 def wait_until_writable(descriptor: int) -> None:
@@ -117,6 +119,12 @@ def is_without_reader(error: BaseException) -> bool:
 def says_no_lock(error: BaseException) -> bool:
     """Return True if an error means that this kind of file, or its file system, has no locks."""
     return isinstance(error, OSError) and error.errno in _NO_LOCK
+
+
+def leads_to_empty_file(stream: Any) -> bool:
+    stream.flush()
+    status = os.fstat(stream.fileno())
+    return S_ISREG(status.st_mode) and not status.st_size
 
 
 def is_same_object(one: int, other: int) -> bool:

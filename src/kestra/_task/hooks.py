@@ -25,11 +25,11 @@ IDLE = 0  # nothing is being written (and false)
 WHOLE = 1  # a frame that the kernel takes as a whole: another may still go first, text may not
 INSIDE = 2  # a line that may be out in part: all has to wait for its end
 
-STREAM = -1  # the lock between processes is on the stream's own descriptor
-
 
 class Gate:
     """What one line after the other passes on its way to a pipe."""
+
+    ON_STREAM = -1  # the lock between processes is taken on the stream's own descriptor
 
     def __init__(self) -> None:
         self.lock = RLock()  # around every line; signal handlers and `__del__` re-enter it
@@ -162,9 +162,6 @@ class Stream:
                 own["write"] = self.inner_write
         if own.get("flush") is self._flush_hook is not None:
             del own["flush"]
-
-    def takes_frames(self, write: object) -> bool:
-        return write is self.hook and self.is_own
 
     def flush_text(self) -> None:
         if self.unflushed:
@@ -322,7 +319,10 @@ def _asked(ask: Callable[[], T], *, otherwise: T) -> T:
 
 def is_same_file(one: int, other: int) -> bool:
     """Return True if two descriptors lead to the same place, as by `2>&1`."""
-    first, second = os.fstat(one), os.fstat(other)
+    try:
+        first, second = os.fstat(one), os.fstat(other)
+    except OSError:  # one of them is closed
+        return False
     if first.st_ino or second.st_ino:
         return os.path.samestat(first, second)
     from kestra._task.descriptor import is_same_object  # every pipe of Windows has the number 0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE = 5_000_000  # characters; the engine drops a frame with 20,000,000, and 5 MB are fine
 _KEPT_END = 100_000  # of a longer one: a traceback stands there
+_JSON_FORMATTER = "kestra._task.json_formatter"
 _DELIVERED = "_kestra_delivered"  # marks a record that the engine has
 
 
@@ -86,9 +87,15 @@ TIMED = LogFormatter("%(asctime)s - %(message)s")
 
 def frame_of(record: LogRecord) -> str:
     """Return the frame of a record as `Kestra.logger()` sends it: with the time."""
-    if record.exc_info or record.exc_text or record.stack_info:
+    if record.exc_info or record.exc_text or record.stack_info or _is_patched():
         return log_frame(record, TIMED.format(record))
     return log_frame(record, f"{_utc(record.created)} - {record.getMessage()}")  # the same, sooner
+
+
+def _is_patched() -> bool:
+    """Return True if somebody has replaced how records are formatted, to mask secrets perhaps."""
+    methods = (LogFormatter.format, vars(logging)), (LogFormatter.formatTime, globals())
+    return any(getattr(method, "__globals__", None) is not home for method, home in methods)
 
 
 class KestraHandler(logging.Handler):
@@ -192,10 +199,9 @@ def _is_interruption(error: BaseException) -> bool:
     """Return True if a signal handler raised it, which is for the script to see."""
     if "signal" not in sys.modules:
         return False
-    from kestra._task.descriptor import signal_handlers
+    from kestra._task.descriptor import is_signal_handler
 
-    handlers = signal_handlers()
-    return any(it.f_code in handlers for it, _ in traceback.walk_tb(error.__traceback__))
+    return any(is_signal_handler(frame) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _what_went_wrong(record: LogRecord, error: Exception) -> str:
@@ -271,7 +277,9 @@ class TaskHandler(SoleHandler):
         self._formatter = formatter
 
     def _text(self, record: LogRecord) -> str:
-        return frame_of(record) if self._formatter is None else super()._text(record)
+        # Who has loaded the class may have patched it.
+        is_plain = self._formatter is None and _JSON_FORMATTER not in sys.modules
+        return frame_of(record) if is_plain else super()._text(record)
 
 
 class _NeverDisabled:

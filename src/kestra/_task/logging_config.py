@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from kestra._task.logging import KestraHandler, SoleHandler, is_console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from logging import LogRecord
 
 _VARIABLE = "KESTRA_LOGGING_LEVEL"
 _NAMES = {"TRACE": 5}  # besides those that `logging` knows
@@ -90,8 +91,21 @@ def _route(logger: logging.Logger) -> None:
     if is_end and not ours:
         # What a library's own handlers were to print is what it takes for worth seeing.
         handler = SoleHandler(logger, 0 if is_root else min(it.level for it in consoles))
+        if any(it.filters for it in consoles):
+            handler.addFilter(partial(_filtered, consoles))  # type: ignore[arg-type]  # since 3.12
         logger.addHandler(handler)
         _undo.append(partial(logger.removeHandler, handler))
+
+
+def _filtered(consoles: Iterable[logging.Handler], record: LogRecord) -> LogRecord:
+    """Return a record as the filters of other handlers leave it, which may mask secrets.
+
+    None is left out: what one of the handlers passes over is for another of them.
+    """
+    for console in consoles:
+        passed: object = console.filter(record)
+        record = passed if isinstance(passed, type(record)) else record
+    return record
 
 
 def _put_back(logger: logging.Logger, place: int, handler: logging.Handler) -> None:

@@ -29,9 +29,11 @@ _ISO_DURATION = (
     r"(?:T(?=.)(?:([+-]?[0-9]+)H)?(?:([+-]?[0-9]+)M)?(?:([+-]?[0-9]+(?:\.[0-9]{1,9})?)S)?)?)"
 )
 _INSTANT = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]*)?)?"
-    r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)"
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]*)?)?"
+    r"(?:[Zz]|[+-]([0-9]{2})(?::?([0-9]{2}))?)"
 )
+_HOUR = 60  # minutes
+_MOST_OFFSET = 18 * _HOUR  # that Java takes
 
 
 def finite_number(value: Any) -> Any:
@@ -103,11 +105,9 @@ def _number(value: Any) -> int | float:
 
 def instant(value: object) -> object:
     """A metric's: an instant; seconds since 1970 are one, a datetime without a zone is none."""
-    import re
-
     plain = converted(value)
     is_instant = (
-        re.fullmatch(_INSTANT, plain)
+        _is_instant(plain)
         if isinstance(plain, str)
         else scalar_text(plain) is not None and not isinstance(plain, bool)
     )
@@ -117,3 +117,18 @@ def instant(value: object) -> object:
             "must be an instant: a datetime with a time zone, such as datetime.now(timezone.utc)",
         )
     return plain
+
+
+def _is_instant(text: str) -> bool:
+    import re
+    from datetime import datetime
+
+    found = re.fullmatch(_INSTANT, text)
+    if found is None:
+        return False
+    *moment, hours, minutes = (int(part or 0) for part in found.groups())
+    try:
+        datetime(*moment)  # type: ignore[arg-type]  # noqa: DTZ001  # is there such a day, and time?
+    except ValueError:
+        return False
+    return minutes < _HOUR and hours * _HOUR + minutes <= _MOST_OFFSET

@@ -17,7 +17,6 @@ from errno import EDEADLK
 from stat import S_ISFIFO, S_ISREG
 
 from kestra._task.descriptor import is_ours, says_no_lock, write_in_pieces
-from kestra._task.hooks import STREAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def alone(gate: Gate, stream: Stream, write: Callable[[], T], *, leaving_open: b
     has_begun = False
     try:
         if is_outer:
-            gate.locked_file = _reopened(stream)
+            gate.locked_file = _reopened(gate, stream)
         else:
             gate.is_locked_again = True
         _lock(gate, stream.descriptor)
@@ -111,15 +110,15 @@ def before_fork(gates: Iterable[tuple[Gate, Stream | None]]) -> None:
 def _lock(gate: Gate, descriptor: int) -> None:
     while True:
         try:
-            _set(gate.locked_file, descriptor, is_taken=True)
+            _set_lock(gate, gate.locked_file, descriptor, is_taken=True)
         except OSError as error:
             if error.errno == EDEADLK:  # also the false alarm for two threads of two processes each
                 time.sleep(0.001)
                 continue
             if not says_no_lock(error):
                 raise
-            own, gate.locked_file = gate.locked_file, STREAM
-            if own is not None and own != STREAM:
+            own, gate.locked_file = gate.locked_file, gate.ON_STREAM
+            if own is not None and own != gate.ON_STREAM:
                 os.close(own)
                 continue
         return
@@ -130,33 +129,33 @@ def _give_back(gate: Gate, descriptor: int) -> None:
     if locked is None:
         return
     try:
-        _unlock(locked, descriptor)
+        _unlock(gate, locked, descriptor)
         gate.locked_file = None
         if gate.is_locked_again:  # perhaps in between
             gate.is_locked_again = False
-            _unlock(locked, descriptor)
+            _unlock(gate, locked, descriptor)
     except BaseException:
-        _unlock(locked, descriptor)
+        _unlock(gate, locked, descriptor)
         raise
     finally:
         gate.locked_file = None
-        if locked != STREAM:
+        if locked != gate.ON_STREAM:
             os.close(locked)
 
 
-def _unlock(locked: int, descriptor: int) -> None:
+def _unlock(gate: Gate, locked: int, descriptor: int) -> None:
     try:
         # Closing it is not enough: a child that another thread has just started may have it.
-        _set(locked, descriptor, is_taken=False)
+        _set_lock(gate, locked, descriptor, is_taken=False)
     except OSError as error:
         if not says_no_lock(error):
             raise
 
 
-def _set(locked: int | None, descriptor: int, *, is_taken: bool) -> None:
+def _set_lock(gate: Gate, locked: int | None, descriptor: int, *, is_taken: bool) -> None:
     if fcntl is None:
         return
-    if locked is None or locked == STREAM:
+    if locked is None or locked == gate.ON_STREAM:
         fcntl.lockf(descriptor, fcntl.LOCK_EX if is_taken else fcntl.LOCK_UN)
     else:
         kind = fcntl.F_WRLCK if is_taken else fcntl.F_UNLCK
@@ -164,15 +163,15 @@ def _set(locked: int | None, descriptor: int, *, is_taken: bool) -> None:
         fcntl.fcntl(locked, _OFD_LOCK, kind.to_bytes(2, sys.byteorder) + bytes(30))
 
 
-def _reopened(stream: Stream) -> int:
-    """Open the file of a stream once more; return `STREAM` where that is not possible."""
+def _reopened(gate: Gate, stream: Stream) -> int:
+    """Open the file of a stream once more, where that is possible."""
     mode = stream.kind.st_mode
     if _OFD_LOCK is None or not (S_ISFIFO(mode) or S_ISREG(mode)):
-        return STREAM
+        return gate.ON_STREAM
     path = f"/proc/self/fd/{stream.descriptor}"
     try:
         return os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # a fifo without a reader would block
     except OSError as error:
         if error.errno is None:  # of a signal handler
             raise
-        return STREAM
+        return gate.ON_STREAM

@@ -30,12 +30,12 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from _thread import RLock, _count, get_ident
+from _thread import RLock, get_ident
+from _thread import _count as _other_threads
 
 from kestra._task.hooks import (
     IDLE,
     INSIDE,
-    STREAM,
     WHOLE,
     Gate,
     Stream,
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from kestra._task.metric_types import MetricTypes
 
 _modules, _streams, _write = sys.modules, vars(sys), os.write  # looked up once
-_other_threads = _count
 _alone: list[Any] = []  # that of `processes`, once it is needed
 
 _UNBOUND: Any = object()  # no stream, not even None
@@ -100,7 +99,8 @@ class _Place:
         if stream is not self._stream:
             self._bind(stream)
         place = self.real if self.stand_in is None else self.stand_in
-        if self._types is None or place is not self._typed_place:
+        is_patched = self._own.get("write") is not self._hook
+        if self._types is None or place is not self._typed_place or is_patched:
             from kestra._task.metric_types import types_of
 
             self._types, self._typed_place = types_of(place, self.real), place
@@ -119,13 +119,14 @@ class _Place:
         own_of_buffer: dict[str, Any] = {}
         if descriptor_of(target) is not None:
             self._set_real(target)
-            own, own_of_buffer = vars(target), vars(target.buffer)
+            real, own, own_of_buffer = self.real, vars(target), vars(target.buffer)
             if (
-                self.real is not None
-                and self.real.takes_frames(own.get("write"))
+                real is not None
+                and real.is_own
+                and own.get("write") is real.hook
                 and "write" not in own_of_buffer
             ):
-                stand_in, hook = None, self.real.hook
+                stand_in, hook = None, real.hook
         elif self.real is None:
             self._set_real(getattr(sys, f"__{self.name}__"))
         self.stand_in, self._hook = stand_in, hook
@@ -137,9 +138,13 @@ class _Place:
         if real is None or real.stream is not stream:
             if stream is None or stream.closed or descriptor_of(stream) is None:
                 return
+            is_open = False
             if real is not None:
+                from kestra._task.descriptor import leads_to_empty_file
+
                 real.remove_hooks()
-            is_open = real is not None  # perhaps: a blank line is better than a lost frame
+                # Perhaps: a blank line is better than a lost frame.
+                is_open = not leads_to_empty_file(stream)
             self.real = real = Stream(stream, self.gate, self.write_below, line_is_open=is_open)
             self.gate.has_text = True
         if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
@@ -207,9 +212,8 @@ class Sink(_Place):
                 ):
                     self._write_exclusively(real, line)
                 else:
-                    descriptor = real.descriptor
-                    data = f"{line}\n".encode()
-                    gate.locked_file = STREAM
+                    descriptor, data = real.descriptor, f"{line}\n".encode()
+                    gate.locked_file = gate.ON_STREAM
                     try:
                         _lock(descriptor, _TAKE)
                         written = _write(descriptor, data)  # a pipe takes all of it or nothing,
@@ -259,7 +263,6 @@ class Sink(_Place):
         return f"\n{frame}" if is_open else frame
 
     def _write_exclusively(self, real: Stream, line: str) -> None:
-        """Write a line under a lock between processes."""
         gate = self.gate
         if not _alone:
             gate.stage = INSIDE  # no frame of a signal handler inside the import
@@ -289,17 +292,11 @@ class Sink(_Place):
             deliver(self, frame, self.stand_in)
 
 
+_is_one_pipe = is_same_file(1, 2)
 _stdout_gate = Gate()
-try:
-    _is_one_pipe = is_same_file(1, 2)
-except OSError:  # one of them is closed
-    _is_one_pipe = False
-if _is_one_pipe:
-    _stderr_gate = _stdout_gate
-else:
-    # Two: a thread may pass on to one of them what it reads from the other.
-    _stderr_gate = Gate()
-    _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
+# Else two: a thread may pass on to one of them what it reads from the other.
+_stderr_gate = _stdout_gate if _is_one_pipe else Gate()
+_stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
 stdout = Sink("stdout", _stdout_gate)
 stderr = Sink("stderr", _stderr_gate)
 if _is_one_pipe:

@@ -13,9 +13,12 @@ A class that redacts, a tee, a notebook, `capsys`, a replaced `write`: each gets
 from __future__ import annotations
 
 import io
+import os
 import sys
+from _thread import _count
+from stat import S_ISREG
 
-from kestra._task.descriptor import codes_of, signal_handlers
+from kestra._task.descriptor import is_signal_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +36,10 @@ _RESHAPERS = {
     ("kestra._task.prints", "PrintStream"): ("below",),
     (None, "DummyTqdmFile"): ("_wrapped", "file"),
 }
-_MOST_HANDED = 1_000
-_handed: list[int] = []  # hashes of the last frames that stand-ins were given
+_ENTRY = '::{"logs"'
+_LINE_ENDS = (b"\n", b"\r", b"")  # or nothing before
+_MOST_HANDED = 10_000
+_handed: dict[int, None] = {}  # hashes of the last frames that stand-ins were given
 _SECOND = 1  # for as long a frame of another thread is waited for, which may wait for this one
 
 
@@ -66,13 +71,27 @@ def memory_of(stream: Any) -> io.StringIO | io.BytesIO | None:
     return buffer if isinstance(buffer, io.BytesIO) else None
 
 
+def file_of(stream: Any) -> int | None:
+    """Return the descriptor of a stream to a file, as that of `capfd` is."""
+    try:
+        if isinstance(stream, io.TextIOWrapper) and S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return stream.fileno()
+    except (OSError, ValueError):  # it has no descriptor, or is closed
+        pass
+    return None
+
+
 def deliver(sink: Sink, frame: str, target: Any) -> None:
     """Write a frame to a stand-in, or to the real stream where it is the stand-in that sends it."""
-    came_back = _frame_within(frame)
+    came_back, is_alone = _frame_within(frame)
     if _is_inside(sink, target):
         _deliver_below(sink, came_back or frame)
-    elif came_back is not None and hash(came_back) in _handed:  # through another thread
+    elif came_back is not None and is_alone and hash(came_back) in _handed:
+        # It was logged in another thread, or later.
         _deliver_below(sink, came_back)
+    elif frame.startswith(_ENTRY) and _ENTRY in frame[len(_ENTRY) :].replace("\\", ""):
+        # So was an entry, with more text, and once more it would go round for ever.
+        _deliver_below(sink, came_back or frame)
     else:
         _write(sink, frame, target)
 
@@ -97,8 +116,9 @@ def _write(sink: Sink, frame: str, target: Any) -> None:
 
         if deliver_to_task(sink, frame, target, below_reshapers(sys.stdout)):
             return
-    _handed.append(hash(frame))
-    del _handed[:-_MOST_HANDED]
+    _handed[hash(frame)] = None
+    if len(_handed) > _MOST_HANDED:
+        del _handed[next(iter(_handed))]
     is_locked = sink.stand_in_lock.acquire(timeout=_SECOND)
     try:
         target.write(f"\n{frame}\n" if _has_open_line(sink, target) else f"{frame}\n")
@@ -112,14 +132,26 @@ def _write(sink: Sink, frame: str, target: Any) -> None:
 def _has_open_line(sink: Sink, target: Any) -> bool:
     memory = memory_of(target)
     if memory is None:
+        file = file_of(target)
+        if file is not None:
+            target.flush()
+            try:
+                return os.pread(file, 1, max(os.fstat(file).st_size - 1, 0)) not in _LINE_ENDS
+            except (AttributeError, OSError):  # Windows; it is not open for reading
+                pass
         return sink.real is not None and sink.real.line_is_open
     if memory is not target:
         target.flush()
+    has_threads = _count()  # which may print while the position is elsewhere
     end = memory.tell()
     if not end:
         return False
-    memory.seek(end - 1)
-    return memory.read(1) not in {"\n", "\r", b"\n", b"\r"}
+    if has_threads:
+        last = memory.getvalue()[end - 1 : end]
+    else:
+        memory.seek(end - 1)
+        last = memory.read(1)
+    return (last.encode() if isinstance(last, str) else last) not in _LINE_ENDS
 
 
 def _is_inside(sink: Sink, target: Any) -> bool:
@@ -129,19 +161,17 @@ def _is_inside(sink: Sink, target: Any) -> bool:
     that such a `write` has logged, in another thread or later, as of a `QueueHandler`.
     """
     codes = _codes_of_writes(sink, target)
-    passed: set[Any] = set()
+    is_interrupted = False
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # documented
     while frame is not None:
         code = frame.f_code
         if code in codes or (code is _write.__code__ and frame.f_locals.get("target") is target):
-            return (
-                not any(it.co_name == "__del__" for it in passed) and not passed & signal_handlers()
-            )
+            return not is_interrupted
         if code.co_name == "emit" and frame.f_globals.get("__name__") == "kestra._task.logging":
             record: LogRecord | None = frame.f_locals.get("record")
             if record is not None and any(_has_logged(code, record) for code in codes):
                 return True
-        passed.add(code)
+        is_interrupted |= code.co_name == "__del__" or is_signal_handler(frame)
         frame = frame.f_back
     return False
 
@@ -161,18 +191,26 @@ def _codes_of_writes(sink: Sink, target: Any) -> set[CodeType]:
     writes = [getattr(stream, "write", None) for stream in streams]
     if (real := sink.real) is not None:
         writes = [real.inner_write if write is real.hook else write for write in writes]
-    return codes_of(*writes)
+    codes = (getattr(write, "__code__", None) for write in writes)
+    return {code for code in codes if code is not None}
 
 
-def _frame_within(frame: str) -> str | None:
-    """Return the frame that is the message of a log frame, or part of it."""
+def _frame_within(frame: str) -> tuple[str | None, bool]:
+    """Return the frame that is in the message of a log frame, and if that is nothing else.
+
+    (A time comes first in an entry of `Kestra.logger()`.) A message of the script's own may name a
+    frame that it has sent.
+    """
     start, end = frame.find("::{", 3), frame.rfind("}::", 0, -3) + 3
     if start < 0 or end <= start or not frame.startswith('::{"logs"'):
-        return None
+        return None, False
     from json import loads
 
     try:
         text: str = loads(f'"{frame[start:end]}"')
+        loads(text[2:-2])  # else it was changed on its way, as by `%r`
     except ValueError:
-        return None
-    return None if "\n" in text else text
+        return None, False
+    before, after = frame[:start].rpartition('"message": "')[2], frame[end:]
+    is_alone = after == '"}]}::' and (not before or before.endswith("Z - "))
+    return (None if "\n" in text else text), is_alone

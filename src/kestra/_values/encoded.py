@@ -10,7 +10,6 @@ from itertools import chain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 _SCALARS = (str, int, float, type(None))
@@ -33,7 +32,7 @@ def is_plain(value: Any, text: str, levels: int) -> bool:
     most = text.count("{") + text.count("[")  # there may be more in texts
     level = [value]
     for _ in range(levels):
-        dicts, lists = _dicts_and_lists(level)
+        dicts = [item for item in level if type(item) is dict]
         # Of many, their names are collected first: rows have the same ones.
         keys = set().union(*dicts) if len(dicts) > 1 else chain.from_iterable(dicts)
         if not _TEXT.issuperset(map(type, keys)):
@@ -41,10 +40,12 @@ def is_plain(value: Any, text: str, levels: int) -> bool:
         most -= len(level)
         if not most:
             return True
-        kinds = set(map(type, _children(dicts, lists)))
+        lists = [item for item in level if type(item) is not dict]
+        children = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+        kinds = set(map(type, children))
         if not all(kind in _CONTAINERS or issubclass(kind, _SCALARS) for kind in kinds):
             return False
-        level = [child for child in _children(dicts, lists) if type(child) in _CONTAINERS]
+        level = [child for child in children if type(child) in _CONTAINERS]
         if not level:
             return True
     return False
@@ -99,14 +100,3 @@ def _has_long_number(text: str, most_digits: int) -> bool:
         digits.match(text, sample.start() * step)
         for sample in re.finditer("[0-9]{3}", text[::step])
     )
-
-
-def _dicts_and_lists(level: list[Any]) -> tuple[list[dict[str, Any]], list[Any]]:
-    dicts = [item for item in level if type(item) is dict]
-    if len(dicts) == len(level):
-        return dicts, []
-    return dicts, [item for item in level if type(item) is not dict]
-
-
-def _children(dicts: list[dict[str, Any]], lists: list[Any]) -> Iterator[Any]:
-    return chain(chain.from_iterable(map(dict.values, dicts)), chain.from_iterable(lists))

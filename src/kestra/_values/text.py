@@ -39,6 +39,7 @@ quote = encode_basestring_ascii
 MAX_DEPTH = 1_000
 MAX_DIGITS = 1_000
 MAX_TEXT = 20_000_000  # in UTF-16 units; a text must stay below
+_ENDLESS = frozenset({"count", "cycle", "repeat"})
 _AS_FILE = "{as a file}"  # in the place of a remedy that is another for inputs
 _IN_OUTPUT_FILES = "write it to a file and declare that in outputFiles"
 
@@ -314,9 +315,15 @@ def path_piece(key: str | int | None) -> str:
 
 
 def is_list_like(value: Any) -> TypeGuard[Iterable[Any]]:
-    """Return True if a value stands for its items: also a generator or map(), but no open file."""
+    """Return True if a value stands for its items: also a generator or map(), but no open file.
+
+    Nor an iterator without an end.
+    """
     if isinstance(value, Iterator):
-        return type(value).__module__ in {"builtins", "itertools"}
+        kind = type(value)
+        return kind.__module__ == "builtins" or (
+            kind.__module__ == "itertools" and kind.__name__ not in _ENDLESS
+        )
     return isinstance(value, (Sequence, AbstractSet, ValuesView))
 
 

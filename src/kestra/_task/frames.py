@@ -171,22 +171,17 @@ def log_frame(level: str, message: str) -> str:
 
 def _check(fields: dict[str, Any], rules: Rules, value_name: str = "value") -> dict[str, Any]:
     """Put what a value stands for in its place; fields without a rule are carried along."""
-    for name, rule in rules.items():
-        if name in fields:
-            shown = value_name if name == "value" else name
-            fields[name] = _within(f".{shown}", rule, fields[name])
+    for name, value in fields.items():
+        if name in rules:
+            try:
+                fields[name] = rules[name](value)
+            except RefusedError as refusal:
+                raise refusal.within(f".{value_name if name == 'value' else name}") from None
     return fields
 
 
-def _within(piece: str, rule: Callable[[Any], Any], value: object) -> Any:
-    try:
-        return rule(value)
-    except RefusedError as refusal:
-        raise RefusedError(refusal.error, refusal.reason, piece + refusal.piece) from None
-
-
 def _mapping(value: object) -> object:
-    plain = converted(value)
+    plain = value if type(value) is dict else converted(value)
     if not isinstance(plain, Mapping):
         reason = f"is of type {type_name(value)}: it must be a dict of names and values"
         raise RefusedError(TypeError, reason)
@@ -194,18 +189,25 @@ def _mapping(value: object) -> object:
 
 
 def _list_of(check: Callable[[dict[str, Any]], object]) -> Callable[[Any], object]:
-    def check_item(item: object) -> object:
-        if not isinstance(item, Mapping):
-            raise RefusedError(TypeError, f"is of type {type_name(item)}: it must be a dict")
-        return check(dict(members(item)))
-
-    def check_list(items: Any) -> object:
+    def check_list(items: Any) -> list[object]:
         if not isinstance(items, (list, tuple)):
             reason = f"is of type {type_name(items)}: it must be a list of dicts"
             raise RefusedError(TypeError, reason)
-        return [_within(f"[{number}]", check_item, item) for number, item in enumerate(items)]
+        checked: list[object] = []
+        for item in items:
+            try:
+                checked.append(check(_fields(item)))
+            except RefusedError as refusal:
+                raise refusal.within(f"[{len(checked)}]") from None
+        return checked
 
     return check_list
+
+
+def _fields(item: object) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise RefusedError(TypeError, f"is of type {type_name(item)}: it must be a dict")
+    return dict(members(item))
 
 
 def _metric(fields: dict[str, Any], value_name: str = "value") -> dict[str, Any]:
@@ -275,7 +277,10 @@ def _tags(tags: object) -> dict[str, Any] | None:
                 "has a tag without a name, after which the engine reads nothing more of the task: "
                 "name it",
             )
-        plain = _within(path_piece(name), _tag, value)
+        try:
+            plain = _tag(value)
+        except RefusedError as refusal:
+            raise refusal.within(path_piece(name)) from None
         if plain is not None:
             kept[name] = plain
     return kept

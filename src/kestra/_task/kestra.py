@@ -106,8 +106,9 @@ class Kestra:
             message = {"name": name, "type": type_, "value": value, "tags": tags}
             Kestra._send({"metrics": [message]})
             return
-        metric = name, type_, value, tags
-        frame = frames.usual_metric_frame(*metric) or frames.metric_frame(*metric)
+        frame = frames.usual_metric_frame(name, type_, value, tags)
+        if frame is None:
+            frame = frames.metric_frame(name, type_, value, tags)
         stdout.write_metric(frame, name, type_, tags)
 
     _metrics = metrics

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 _SCALARS = (str, int, float, type(None))
 _CONTAINERS = frozenset({dict, list, tuple})
 _TEXT = frozenset({str})
-# As `json` escapes it; two that belong together are one character.
-_LONE_SURROGATE = r"\\ud(?:[89ab]..(?!\\ud[c-f])|[c-f](?<!\\ud[89ab]..\\ud[c-f]))"
+# As `json` escapes it; two that belong together are one character. What follows a backslash of the
+# text itself may look like one: `Walk` knows.
+_LONE_SURROGATE = r"\\ud(?:(?<=\\\\ud)|[89ab]..(?!\\ud[c-f])|[c-f](?<!\\ud[89ab]..\\ud[c-f]))"
 
 
 def is_plain(value: Any, text: str, levels: int) -> bool:
@@ -65,7 +66,9 @@ def is_safe(value: Any, text: str, most_digits: int, most_text: int, *, is_flat:
             return False
     if len(text) <= most_digits:
         return True
-    return not _has_long_text(text, most_text) and not _has_long_number(text, most_digits)
+    if len(text) >= most_text and _has_long_text(text, most_text):
+        return False
+    return not _has_long_number(text, most_digits)
 
 
 def _is_unicode(flat: dict[str, Any]) -> bool:
@@ -82,8 +85,6 @@ def _is_unicode(flat: dict[str, Any]) -> bool:
 
 def _has_long_text(text: str, most: int) -> bool:
     """Return True if so many characters stand between two quotes, escapes included."""
-    if len(text) < most:
-        return False
     bare = text.replace(r"\\", "..").replace(r"\"", "..")
     return any(
         bare.find('"', at) - bare.rfind('"', 0, at) > most for at in range(most, len(bare), most)

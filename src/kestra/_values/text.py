@@ -60,6 +60,10 @@ class RefusedError(Exception):
         self.reason = reason
         self.piece = piece
 
+    def within(self, piece: str) -> RefusedError:
+        """The refusal of what the value is a piece of."""
+        return RefusedError(self.error, self.reason, piece + self.piece)
+
     def at(self, path: str, as_file: str = _IN_OUTPUT_FILES) -> Exception:
         """The error to raise for the value at `path`; an empty one is the message itself."""
         where = f"{path}{self.piece}".removeprefix(".") or "the message"

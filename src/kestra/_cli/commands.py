@@ -93,8 +93,22 @@ def _execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     if options.no_wait:
         show(as_json(created) if options.json else execution_id, sys.stdout)
         return exits.GOOD
+
+    def show_entry(entry: LogEntry) -> None:
+        if is_shown(entry.level, options.min_level):
+            display.entry(entry)
+
     try:
-        ended = _awaited(flow, execution_id, options, display)
+        with _watched(options, execution_id, display):
+            ended = flow.wait(
+                execution_id,
+                options.timeout,
+                kill_on_timeout=options.kill_on_timeout,
+                fetch_log=False,
+                on_state=display.state,
+                on_log=show_entry if options.follow else None,
+                follow=options.follow,
+            )
     except KeyboardInterrupt:
         return _interrupted(flow, created, display)
     except KestraError as error:
@@ -109,25 +123,6 @@ def _execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     elif ended.outputs:
         show(output_lines(ended.outputs, room_on(sys.stdout)), sys.stdout)
     return exits.of(ended)
-
-
-def _awaited(
-    flow: Flow, execution_id: str, options: argparse.Namespace, display: Display
-) -> FlowExecution:
-    def show_entry(entry: LogEntry) -> None:
-        if is_shown(entry.level, options.min_level):
-            display.entry(entry)
-
-    with _watched(options, execution_id, display):
-        return flow.wait(
-            execution_id,
-            options.timeout,
-            kill_on_timeout=options.kill_on_timeout,
-            fetch_log=False,
-            on_state=display.state,
-            on_log=show_entry if options.follow else None,
-            follow=options.follow,
-        )
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import shutil
 import sys
@@ -15,13 +14,6 @@ from kestra._task.descriptor import discard_from_now_on
 UNWRITTEN = 5  # exit status
 # Windows says EINVAL of a pipe that nobody reads.
 _READER_IS_GONE = {errno.EPIPE, errno.EINVAL} if sys.platform == "win32" else {errno.EPIPE}
-
-
-def show_anything() -> None:
-    """Let characters that a terminal's encoding lacks be escaped, in place of an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 class OutputLost(OSError):

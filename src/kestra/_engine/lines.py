@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _SEPARATORS = "\u0085\u2028\u2029"
 _FRAME = re.compile(rf"::(\{{[^{_SEPARATORS}]*\}})::[{_SEPARATORS}]?")
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_LINE_END_SO_FAR = re.compile(rb"\r\n|\n|\r(?!\Z)")  # the last CR may become CR LF
 _START = re.compile(r'::\s*\{\s*(["}]|$)')
 _ENCODED_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
@@ -36,7 +35,8 @@ def read_lines(stream: IO[bytes]) -> Iterator[str]:
     # Universal newlines end where the engine ends a line: CR LF, LF, or CR alone.
     with io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline=None) as lines:
         for line in lines:
-            yield decode(line.removesuffix("\n").encode("utf-8", "surrogateescape"))
+            text = line.removesuffix("\n")
+            yield text if text.isascii() else decode(text.encode("utf-8", "surrogateescape"))
 
 
 class Lines:
@@ -47,8 +47,10 @@ class Lines:
 
     def feed(self, piece: bytes) -> list[str]:
         """Take a piece; return the lines that it ends, without their ends."""
-        *lines, self._open = _LINE_END_SO_FAR.split(self._open + piece)
-        return [decode(line) for line in lines]
+        lines = (self._open + piece).splitlines(keepends=True)
+        # A CR at the end may become CR LF.
+        self._open = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        return [decode(line.rstrip(b"\r\n")) for line in lines]
 
     def end(self) -> list[str]:
         """Return the last line, if the stream does not end in a line end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class Meters:
 
     def __init__(self, *, as_server: bool) -> None:
         self._as_server = as_server
-        self._totals: dict[tuple[object, ...], Sample] = {}
+        self._totals: dict[tuple[object, ...], tuple[Sample, float | None]] = {}
         self._types: dict[tuple[object, ...], str] = {}
 
     def add(self, sample: Sample | None) -> None:
@@ -90,19 +90,20 @@ class Meters:
             raise ReaderDied("one of metrics is null: leave it out")
         tags = None if sample.tags is None else frozenset(sample.tags.items())
         key = (sample.name, sample.type, tags, sample.description)
-        total, value = self._totals.get(key, sample), sample.value
-        if key in self._totals and sample.type != "gauge":
-            if total.value is None or value is None:
+        value = sample.value
+        first, total = self._totals.get(key, (sample, 0))
+        if sample.type != "gauge" and first is not sample:
+            if total is None or value is None:
                 raise _no_value(sample)
-            value += total.value
-        self._totals[key] = replace(total, value=value)
+            value += total
+        self._totals[key] = first, value
         self._register(sample)
 
     def metrics(self) -> Metrics:
         """Return what has been added up: as a server shows it, or exactly."""
         metrics = Metrics()
-        for sample in self._totals.values():
-            value = sample.value
+        for sample, total in self._totals.values():
+            value = total
             if sample.type == "timer" and value is not None:
                 value = int(value / 1e6) / 1e3 if self._as_server else value / 1e9
             tags: dict[str, str | None] = sample.tags or {}

@@ -117,7 +117,11 @@ class TaskReader:
             self._keep_sample(sample)
         for log in logs:
             self._keep_log(log, f"Invalid log '{text}'")
-        self._keep_assets(assets)
+        if assets is not None:
+            if not self._enterprise:
+                raise ReaderDied("only the Enterprise Edition takes assets", logged=False)
+            _keep_values(assets, rules.without_server())
+            self._assets.append(assets)
         for log in otlp_logs:
             self._keep_log(log, f"Invalid OTLP log '{text}'")
         for metric in otlp_metrics:
@@ -147,14 +151,6 @@ class TaskReader:
             self._lose("a log without a message leaves no entry")
         else:
             self._log(level, message, "frame")
-
-    def _keep_assets(self, assets: dict[str, Any] | None) -> None:
-        if assets is None:
-            return
-        if not self._enterprise:
-            raise ReaderDied("only the Enterprise Edition takes assets", logged=False)
-        _keep_values(assets, self._rules.without_server())
-        self._assets.append(assets)
 
     def _keep_otlp_metric(self, samples: list[Sample] | None, complaint: str) -> None:
         reason = "null, or an attribute given twice" if samples is None else ""
@@ -207,8 +203,7 @@ def _keep_values(outputs: dict[str, Any], rules: Rules) -> dict[str, list[str]]:
         is_object = isinstance(container, dict)
         for key, value in list(container.items() if is_object else enumerate(container)):
             where = f"{path}.{key}" if is_object else f"{path}[{key}]"
-            texts = [it for it in (key, value) if isinstance(it, str) and not it.isascii()]
-            if any(map(_LONE_SURROGATE.search, texts)):
+            if _has_lone_surrogate(key) or _has_lone_surrogate(value):
                 found["surrogate"].append(where)
             if isinstance(value, (dict, list)):
                 pending.append((where, value))
@@ -226,6 +221,10 @@ def _keep_values(outputs: dict[str, Any], rules: Rules) -> dict[str, list[str]]:
                 del container[key]
                 found["null"].append(where)
     return found
+
+
+def _has_lone_surrogate(value: Any) -> bool:
+    return isinstance(value, str) and not value.isascii() and bool(_LONE_SURROGATE.search(value))
 
 
 def read(stdout: Lines, stderr: Lines, reader: TaskReader) -> Messages:

@@ -57,7 +57,7 @@ def encode(map_: Mapping[str, Any]) -> str:
             'such as {"outputs": {"rows": 42}}'
         )
     try:
-        message = _check(dict(members(map_)), _PARTS)
+        message = _check(members(map_), _PARTS)
     except RefusedError as refusal:
         raise refusal.at("") from None
     return f"::{json_text(message, '', 0)}::"
@@ -207,7 +207,7 @@ def _list_of(check: Callable[[dict[str, Any]], object]) -> Callable[[Any], objec
 def _fields(item: object) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise RefusedError(TypeError, f"is of type {type_name(item)}: it must be a dict")
-    return dict(members(item))
+    return members(item)
 
 
 def _metric(fields: dict[str, Any], value_name: str = "value") -> dict[str, Any]:
@@ -270,7 +270,7 @@ def _tags(tags: object) -> dict[str, Any] | None:
     if sum(len(value) for value in tags.values() if isinstance(value, str)) >= MAX_TEXT:
         raise RefusedError(ValueError, f"has {MAX_TEXT:,} characters or more: shorten them")
     kept: dict[str, Any] = {}
-    for name, value in members(tags):
+    for name, value in members(tags).items():
         if not name:
             raise RefusedError(
                 ValueError,

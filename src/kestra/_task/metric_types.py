@@ -35,8 +35,9 @@ class MetricTypes:
         """
         tags = tags or {}
         claim: tuple[object, ...] | None = (name, type_, *tags)
-        if not _NEVER_NULL.issuperset(map(type, tags.values())):
-            claim = None  # one may be left out: then other keys are sent
+        for tag in tags.values():
+            if type(tag) not in _NEVER_NULL:
+                claim = None  # it may be left out: then other keys are sent
         if claim in self.known:
             return
         keys = frozenset(key_text(key) for key, tag in tags.items() if converted(tag) is not None)

@@ -168,16 +168,16 @@ def key_text(key: object) -> str:
     return scalar
 
 
-def members(mapping: Mapping[Any, T]) -> Iterator[tuple[str, T]]:
-    """The values of an object, each with the text of its key; two may not become the same."""
-    known = set()
+def members(mapping: Mapping[Any, T]) -> dict[str, T]:
+    """The values of an object by the text of their keys; two may not become the same."""
+    values: dict[str, T] = {}
     for key, value in mapping.items():
         text = key_text(key)
-        if text in known:
+        if text in values:
             reason = f"has two keys that become {_short(quote(text))}: rename one"
             raise RefusedError(ValueError, reason)
-        known.add(text)
-        yield text, value
+        values[text] = value
+    return values
 
 
 def scalar_text(value: object) -> str | None:
@@ -299,7 +299,7 @@ class Walk:
                 ValueError, f"is nested deeper than {MAX_DEPTH:,} levels: flatten it"
             )
         if isinstance(plain, Mapping):
-            self._open.append(_Container(members(plain), "}", value))
+            self._open.append(_Container(iter(members(plain).items()), "}", value))
             return "{"
         if not is_list_like(plain):
             raise RefusedError(

@@ -13,10 +13,8 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from kestra._testing.fake import engine as fake_engine
 from kestra._testing.fake import messages as fake_messages
-from kestra._testing.fake.api import Api
-from kestra._testing.fake.clock import VirtualClock
+from kestra._testing.fake.api import answer as answer_of_fake
 from kestra._testing.fake.execution import FlowDefinition
-from kestra._testing.fake.refused import UnexpectedError
 
 # Everything that waits here gives up then, so that a test that goes wrong ends.
 DEADLINE = 10.0
@@ -86,7 +84,7 @@ class Store(fake_engine.Engine):
     """Executions of any flow, which change only as a test says."""
 
     def __init__(self, version):
-        super().__init__(version, VirtualClock())
+        super().__init__(version, "http://localhost", "main")
 
     def definition(self, namespace, flow, revision):
         return FlowDefinition(namespace, flow, lambda _: None, revisions=(revision or 1,))
@@ -164,20 +162,18 @@ class Engine:
             request.method,
             f"/api/v1{request.path.removeprefix(self.root)}",
             urlsplit(request.target).query if query is None else query,
-            request.headers.get("content-type", ""),
+            request.headers,
             request.body,
-            headers=request.headers,
         )
-        base = f"http://{request.headers.get('host', '')}"
         try:
-            reply = Api(self.store, base)(asked)
-        except UnexpectedError:
+            reply = answer_of_fake(self.store, asked)
+        except fake_messages.UnexpectedError:
             return NOT_FOUND
         return Reply(reply.status, reply.body, reply.headers)
 
     def add(self, execution_id):
         """Let there be an execution of this id."""
-        execution = self.store.create(self.store.definition("ns", "flow", None), None, (), {}, None)
+        execution = self.store.create(self.store.definition("ns", "flow", None))
         self.executions[execution_id] = self.executions.pop(execution.id)
         execution.id = execution_id
 

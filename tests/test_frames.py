@@ -11,7 +11,7 @@ import types
 
 import optional
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kestra import Kestra, testing
@@ -356,6 +356,8 @@ DURATION_LIKE = st.from_regex(
 )
 
 
+@example("\x00 0\x1f", "counter")
+@example("1.5\x1f", "timer")
 @given(st.text(max_size=6) | NUMBER_LIKE | DURATION_LIKE, st.sampled_from(["counter", "timer"]))
 def test_any_text_value(text, type_):
     """A text is sent where the engine reads a finite number of it, and refused otherwise."""

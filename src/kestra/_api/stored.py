@@ -15,7 +15,7 @@ from typing import Any
 
 from kestra._values.times import iso_duration, parse_instant
 
-_LARGEST = 10 * 1024 * 1024  # bytes of a body
+LARGEST = 10 * 1024 * 1024  # bytes of a body
 _LONGEST_KEY = 250  # the name of a file on the server
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER = re.compile(r"(?!\s)[ -~\x80-\xff]*(?<!\s)")  # what is sent in a header as it is
@@ -79,9 +79,9 @@ def body(value: Any, path: str) -> bytes:
         raise ValueError(f"{path} has a lone surrogate, which is not a character") from None
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply, or contains itself") from None
-    if len(text) > _LARGEST:
+    if len(text) > LARGEST:
         raise ValueError(
-            f"{path} is {len(text):,} bytes as JSON, and the store takes {_LARGEST:,}: write it to "
+            f"{path} is {len(text):,} bytes as JSON, and the store takes {LARGEST:,}: write it to "
             "a file of the namespace, and store its path"
         )
     return text

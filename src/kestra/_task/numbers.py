@@ -22,8 +22,8 @@ MAX_SECONDS = 9_223_372_036  # of a timer: the engine counts its nanoseconds in 
 
 _LARGEST_FLOAT = 1.7976931348623157e308
 _DECIMAL = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
-_NUMBER = rf"(?a:\s*{_DECIMAL}(?:[eE][+-]?[0-9]+)?\s*)"
-_SECONDS = rf"(?a:\s*{_DECIMAL}\s*)"
+_NUMBER = rf"{_DECIMAL}(?:[eE][+-]?[0-9]+)?"
+_TRIMMED = "".join(map(chr, range(ord(" ") + 1)))  # by Java, at both ends of a number
 _ISO_DURATION = (
     r"(?i:[+-]?P(?=.)(?:([+-]?[0-9]+)D)?"
     r"(?:T(?=.)(?:([+-]?[0-9]+)H)?(?:([+-]?[0-9]+)M)?(?:([+-]?[0-9]+(?:\.[0-9]{1,9})?)S)?)?)"
@@ -42,7 +42,8 @@ def finite_number(value: Any) -> Any:
         return _number(value)
     import re
 
-    if not (len(value) <= MAX_DIGITS and re.fullmatch(_NUMBER, value) and is_finite(float(value))):
+    text = value.strip(_TRIMMED)
+    if not (len(value) <= MAX_DIGITS and re.fullmatch(_NUMBER, text) and is_finite(float(text))):
         raise RefusedError(ValueError, "is text that is not a finite number: convert it first")
     return value
 
@@ -69,13 +70,13 @@ def seconds(value: Any) -> Any:
 def _seconds_of_text(text: str) -> float:
     import re
 
-    if re.fullmatch(_SECONDS, text):
+    if re.fullmatch(_DECIMAL, number := text.strip(_TRIMMED)):
         if "-" in text and "." in text:
             raise RefusedError(
                 ValueError,
                 "is a negative fraction as text, which the engine misreads: send a number",
             )
-        return float(text)
+        return float(number)
     duration = re.fullmatch(_ISO_DURATION, text)
     if duration is None:
         raise RefusedError(

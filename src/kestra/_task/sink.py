@@ -75,10 +75,11 @@ class _Place:
         self.twin = self  # the other one, where both are one pipe
         self.real: Stream | None = None  # what is below all stand-ins
         self.stand_in: Any = None  # what gets the frames, each in one `write`, if not that
-        # Two doors for `kestra.testing`: where frames go that a stand-in would send round in a
-        # circle, in place of `real`; and the types of all metrics, in place of each stream's own.
+        # Doors for `kestra.testing`: where frames go that a stand-in would send round in a circle,
+        # in place of `real`; and the types of all metrics, in place of each stream's own.
         self.base: Any = None
         self.metric_types: MetricTypes | None = None
+        self.taker: Callable[[str], bool] | None = None  # see `stand_ins.offer_frames`
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
         self.name = name
         self._stream: Any = _UNBOUND
@@ -129,7 +130,7 @@ class _Place:
                 stand_in, hook = None, real.hook
         elif self.real is None:
             self._set_real(getattr(sys, f"__{self.name}__"))
-        self.stand_in, self._hook = stand_in, hook
+        self.stand_in, self._hook = stand_in, hook if self.taker is None else _UNBOUND
         self._own, self._own_of_buffer = own, own_of_buffer
         self._stream = stream
 
@@ -170,7 +171,7 @@ class Sink(_Place):
             and "write" not in self._own_of_buffer
         ):
             self.write_below(frame)
-        else:
+        elif self.taker is None or not self.taker(frame):
             self._write_elsewhere(frame)
 
     def write_metric(

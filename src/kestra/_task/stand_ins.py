@@ -22,6 +22,7 @@ from kestra._task.descriptor import is_signal_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from logging import LogRecord
     from types import CodeType, FrameType
     from typing import Any
@@ -41,6 +42,16 @@ _LINE_ENDS = (b"\n", b"\r", b"")  # or nothing before
 _MOST_HANDED = 10_000
 _handed: dict[int, None] = {}  # hashes of the last frames that stand-ins were given
 _SECOND = 1  # for as long a frame of another thread is waited for, which may wait for this one
+
+
+def offer_frames(sink: Sink, taker: Callable[[str], bool] | None) -> Callable[[], object]:
+    """Offer each frame of a sink first to what returns True if it takes it; return the undoing.
+
+    For `kestra.testing`; unlike a stand-in, it is not seen by anybody else.
+    """
+    before, sink.taker = sink.taker, taker
+    sink._stream = object()  # noqa: SLF001  # none: the next frame binds it anew, and then asks
+    return lambda: offer_frames(sink, before)
 
 
 def below_reshapers(stream: Any) -> Any:

@@ -2,75 +2,87 @@
 
 from __future__ import annotations
 
-import math
+import json
+import os
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kestra._api.credentials import without_userinfo
+from kestra._api.models import CORRELATION
+from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url, ui_root, ui_url
 from kestra._testing.fake import inputs as _inputs
-from kestra._testing.fake.execution import Execution, FlowDefinition, Iteration, Step
-from kestra._testing.fake.labels import CORRELATION
-from kestra._testing.fake.refused import Refused, UnexpectedError, not_found
+from kestra._testing.fake.execution import Execution, FlowDefinition, Step
+from kestra._testing.fake.messages import Refused, UnexpectedError, not_found
+from kestra._testing.fake.stand_ins import VirtualClock
 from kestra._testing.fake.task import Result, call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from kestra._testing.fake.clock import VirtualClock
     from kestra._testing.fake.files_api import StoredFile
-    from kestra._testing.fake.flows_api import StoredFlow
     from kestra._testing.fake.kv_api import Stored
+    from kestra._testing.fake.messages import Part
 
 NO_FLOW = "Requested Flow is not found."
-_BATCH = 100  # entries of a log that are stored together
-_MOST = 1 << 20  # bytes of inputs that 2.0 can pass on
 # The last parts of the old paths of actions, which are creations on 2.0.
 _ACTIONS = {"kill", "pause", "resume", "restart", "replay", "replay-with-inputs", "labels"}
 
 
 class Engine:
-    """A server's flows and executions.
+    """A server. Its address and its tenant are those that `Flow()` takes, if no others are given.
 
     Attributes:
-        version: `0.21`, `1.3` or `2.0`.
+        allowed: The values of `Authorization` that are let in; all, if there are none.
         flows: The flows by namespace and id; `None` for one that is said not to be there.
-        kv, files, sources: What else namespaces hold: values, files, and the sources of flows.
-        executions: The executions by id, in the order of their creation.
+        sources: The revisions of deployed flows, each as it is shown with its source.
         courses: What the next executions are to go through.
         log_delay: For how many seconds after an entry was logged it is not stored.
         lock: Held while an execution is changed.
     """
 
-    def __init__(self, version: str, clock: VirtualClock) -> None:
+    def __init__(
+        self,
+        version: str,
+        hostname: str | None = None,
+        tenant: str | None = None,
+        allowed: Collection[str] = (),
+    ) -> None:
         self.version = version
-        self.clock = clock
+        self.is_old, self.is_new = version == "0.21", version == "2.0"
+        self.clock = VirtualClock()
+        self._hostname, self._tenant, self.allowed = hostname, tenant, allowed
         self.flows: dict[tuple[str, str], FlowDefinition | None] = {}
-        self.kv: dict[str, dict[str, Stored]] = {}
-        self.files: dict[str, dict[str, StoredFile]] = {}
-        self.sources: dict[tuple[str, str], StoredFlow] = {}
+        self.kv: dict[str, dict[str, Stored]] = defaultdict(dict)
+        self.files: dict[str, dict[str, StoredFile]] = defaultdict(dict)
+        self.sources: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self.executions: dict[str, Execution] = {}
         self.courses: deque[list[Step]] = deque()
         self.log_delay, self._iterations = 0.0, 0
         self.lock = threading.RLock()
 
-    # --- time ---
+    @property
+    def base(self) -> str:
+        named = self._hostname or os.environ.get("KESTRA_HOSTNAME") or DEFAULT_HOSTNAME
+        return without_userinfo(base_url(named))[0]
+
+    @property
+    def tenant(self) -> str:
+        return self._tenant or os.environ.get("KESTRA_TENANT") or MAIN
+
+    def ui_url(self, execution: Execution) -> str:
+        root = ui_root(self.base, None if self.is_old else self.tenant)
+        return ui_url(root, execution.namespace, execution.flow, execution.id)
 
     def play(self, execution: Execution) -> None:
         """Let everything happen to an execution that is due by now."""
         while self._steps(execution):
             before = self.clock.now()
-            # Where the call is broken off, by Ctrl-C or the end of a test.
-            result = Result("FAILED")
+            result = Result()  # where the call is broken off, by Ctrl-C or the end of a test
             try:
-                result = call(
-                    execution.definition.function,
-                    dict(execution.inputs),
-                    self.version,
-                    lambda name, content: self._store(execution, name, content),
-                )
+                result = call(execution, self.version)
                 self._iterate(execution)
             finally:
                 with self.lock:
@@ -84,31 +96,25 @@ class Engine:
                     return True
             return False
 
-    def _store(self, execution: Execution, name: str, content: bytes) -> str:
-        space = execution.namespace.replace(".", "/")
-        place = f"tasks/{execution.definition.tasks[-1]}/{len(execution.files)}-{name}"
-        uri = f"kestra:///{space}/{execution.flow}/executions/{execution.id}/{place}"
-        execution.files[uri] = content
-        return uri
-
     def _iterate(self, parent: Execution) -> None:
         """Run the iterations of the flow's loops: each is an execution of its own."""
         for task, (values, inner, function) in parent.definition.loops.items():
             for index, value in enumerate(values):
-                child = Execution(
-                    replace(
-                        parent.definition,
-                        function=partial(_call_with, function, value),
-                        tasks=(inner,),
-                        loops={},
-                    ),
+                # The function gets the value, in place of the inputs.
+                run = lambda _, function=function, value=value: function(value)  # noqa: E731
+                child = parent.copy(
                     f"{parent.id}-{task}-{index}",
-                    parent.revision,
-                    {},
-                    dict(parent.labels),
                     self.clock.now(),
-                    parent=parent.id,
-                    iteration=Iteration(task, index, value),
+                    definition=replace(parent.definition, function=run, tasks=(inner,), loops={}),
+                    inputs={},
+                    attempts=1,
+                    loop_run={
+                        "parent": {"id": parent.id},
+                        "taskId": task,
+                        "taskRunId": f"{parent.id}-{task}",
+                        "index": index,
+                        "value": value if isinstance(value, str) else json.dumps(value),
+                    },
                 )
                 child.start([("CREATED", 0), ("RUNNING", 0)])
                 with self.lock:
@@ -116,16 +122,8 @@ class Engine:
                     self._iterations += 1
                 self.play(child)
 
-    # --- creation ---
-
     def definition(self, namespace: str, flow: str, revision: int | None) -> FlowDefinition:
-        """Return a flow.
-
-        Raises:
-            Refused: It is not there, or not this revision of it, or disabled.
-            UnexpectedError: Nobody has said whether it is there.
-        """
-        if (namespace, flow) not in self.flows and not (self.version == "2.0" and flow in _ACTIONS):
+        if (namespace, flow) not in self.flows and not (self.is_new and flow in _ACTIONS):
             known = ", ".join(f"{ns}.{name}" for ns, name in self.flows) or "none"
             raise UnexpectedError(
                 f"no flow {namespace}.{flow} is registered, only: {known}. Register it with "
@@ -142,41 +140,25 @@ class Engine:
     def create(
         self,
         definition: FlowDefinition,
-        revision: int | None,
-        parts: Iterable[_inputs.Part],
-        labels: Mapping[str, str],
-        schedule_date: datetime | None,
+        revision: int | None = None,
+        parts: Iterable[Part] = (),
+        labels: Mapping[str, str] | None = None,
+        schedule_date: datetime | None = None,
     ) -> Execution:
-        """Create an execution.
-
-        Args:
-            definition: The flow.
-            revision: Its revision, the latest by default.
-            parts: Names, filenames and contents of what was sent.
-            labels: The labels that were sent.
-            schedule_date: When to run it.
-
-        Raises:
-            Refused: An input is not accepted.
-        """
+        """Create an execution of a flow, of its latest revision if no other is named."""
         with self.lock:
             new_id = self.new_id()
-            place = f"{definition.namespace.replace('.', '/')}/{definition.id}/executions/{new_id}"
-            sent = self.sent(parts, f"///{place}/inputs")
-            known = definition.inputs
-            values = sent if known is None else _inputs.read(known, sent, self.version)
-            system = {} if self.version == "0.21" else {"system.from": "api"}
+            system = {} if self.is_old else {"system.from": "api"}
             execution = Execution(
                 definition,
                 new_id,
                 revision or max(definition.revisions),
-                values,
-                {**definition.labels, **system, CORRELATION: new_id, **labels},
+                {},
+                {**definition.labels, **system, CORRELATION: new_id, **(labels or {})},
                 self.clock.now(),
                 schedule_date,
             )
-            files = [each for each in sent.values() if isinstance(each, _inputs.SentFile)]
-            execution.files.update((file.uri, file) for file in files)
+            execution.inputs = self.read(execution, definition.inputs, parts)
             course = self.courses.popleft() if self.courses else definition.states
             date = self.clock.moment(schedule_date) if schedule_date else 0
             execution.start(course, max(date - execution.created, 0))
@@ -184,55 +166,24 @@ class Engine:
             return execution
 
     def new_id(self) -> str:
-        """Return the id of the next execution."""
         return f"execution{len(self.executions) - self._iterations + 1}"
 
-    def sent(self, parts: Iterable[_inputs.Part], place: str) -> dict[str, Any]:
-        """Return what was sent, by the id of the input that it is for.
-
-        Raises:
-            Refused: A file has a name that the server cannot store, or all is too much.
-        """
-        sent = _inputs.by_id(parts, place, self.version)
-        texts = [each for each in sent.values() if isinstance(each, str)]
-        if self.version == "2.0" and sum(len(each.encode()) for each in texts) > _MOST:
-            raise Refused(
-                500, f"Internal server error: MessageTooBigException: above {_MOST} bytes"
-            )
-        return sent
-
-    # --- reading ---
+    def read(
+        self, execution: Execution, declared: list[_inputs.Input] | None, parts: Iterable[Part]
+    ) -> dict[str, Any]:
+        """Return what was sent for an execution, by id: as it is declared, or as it is."""
+        sent = _inputs.by_id(parts, f"{execution.place}/inputs", self.version)
+        files = [each for each in sent.values() if isinstance(each, _inputs.SentFile)]
+        execution.files.update((file.uri, file) for file in files)
+        return dict(sent) if declared is None else _inputs.read(declared, sent, self.version)
 
     def get(self, execution_id: str, what: str = "") -> Execution:
-        """Return an execution as it is now.
-
-        Raises:
-            Refused: There is none of that id; `what` is what the server says then.
-        """
-        execution = self.executions.get(execution_id)
-        if execution is None:
+        """Return an execution as it is now; where there is none, the server says `what`."""
+        if execution_id not in self.executions:
             raise not_found(what)
-        self.play(execution)
-        return execution
+        self.play(self.executions[execution_id])
+        return self.executions[execution_id]
 
     def all(self) -> list[Execution]:
         """Return all executions as they are now, the latest first."""
         return [self.get(each) for each in reversed(list(self.executions))]
-
-    def log(self, execution: Execution) -> list[tuple[float, str, str]]:
-        """Return what is stored of a log by now.
-
-        A log of several batches comes one after the other, the last one after the whole delay.
-        """
-        now, delay = self.clock.now(), self.log_delay
-        batches = math.ceil(len(execution.logs) / _BATCH)
-        return [
-            entry
-            for number, entry in enumerate(execution.logs)
-            if entry[0] + delay * (number // _BATCH + 1) / batches <= now
-        ]
-
-
-def _call_with(function: Callable[[Any], Any], value: Any, _: dict[str, Any]) -> Any:
-    """Call the function of a task in a loop with its value, in place of the inputs."""
-    return function(value)

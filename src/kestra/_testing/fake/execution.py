@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from kestra._engine.messages import TaskMetric
     from kestra._testing.fake.inputs import Input
-    from kestra._testing.fake.task import Function, Result
+    from kestra._testing.fake.task import Result
 
 # Seconds:
 _SHORT = 0.1  # a state lasts where nothing else is said
@@ -22,24 +22,19 @@ _BEFORE_END = 0.001  # from the last log entry to the end of the task
 _TICK = 1e-6  # between two log entries at least: what a timestamp shows
 
 Step = tuple[str, float]
-Loop = tuple["Sequence[Any]", str, "Callable[[Any], Mapping[str, Any] | None]"]
+Function = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+Loop = tuple[Sequence[Any], str, Callable[[Any], Mapping[str, Any] | None]]
 
 
 def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
-    """Return the course that a user describes, with the seconds that each state lasts.
-
-    Raises:
-        ValueError: There is no such state, it cannot last so long, or one follows the end.
-    """
+    """Return the course that a user describes, with the seconds that each state lasts."""
     steps: list[Step] = []
     for each in states:
         state, seconds = (each, None) if isinstance(each, str) else each
         if state not in TERMINAL_STATES | OTHER_STATES:
             raise ValueError(f"states: there is no state {state!r}")
-        if state in TERMINAL_STATES or (state == "PAUSED" and seconds is None):
-            seconds = math.inf
-        elif seconds is None:
-            seconds = _SHORT
+        if state in TERMINAL_STATES or seconds is None:
+            seconds = math.inf if state in TERMINAL_STATES | {"PAUSED"} else _SHORT
         if not seconds >= 0:
             raise ValueError(f"states: {state} must last 0 or more seconds")
         if steps and steps[-1][0] in TERMINAL_STATES:
@@ -48,27 +43,9 @@ def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
     return steps
 
 
-def check_loops(loops: Mapping[str, Loop], tasks: Sequence[str], version: str) -> None:
-    """Refuse loops that a flow cannot have.
-
-    Raises:
-        ValueError: The server has none, or one is not among the tasks before the function.
-    """
-    if wrong := loops.keys() - set(tasks[:-1]):
-        raise ValueError(f"loops: {min(wrong)!r} must be one of tasks, before the last one")
-    if loops and version != "2.0":
-        raise ValueError(f"loops: {version} has no Loop, only 2.0 has")
-
-
 @dataclass(frozen=True)
 class FlowDefinition:
-    """A flow as it is registered.
-
-    Attributes:
-        loops: By the id of a task: the values that it loops over, the id of the task that it
-            contains, and the function that is called with each value.
-        webhook: The properties of its webhook as in YAML, `None` for none.
-    """
+    """A flow as it is registered by `FakeKestra.flow`, which says what these are."""
 
     namespace: str
     id: str
@@ -84,36 +61,16 @@ class FlowDefinition:
     webhook: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Iteration:
-    """Which part of a loop an execution is.
-
-    Attributes:
-        task: The id of the task that loops.
-        index: The number of the value.
-        value: The value, as JSON.
-    """
-
-    task: str
-    index: int
-    value: Any
-
-
 @dataclass(eq=False)
 class Execution:
     """An execution: what was asked for, and what has become of it so far.
 
     Attributes:
-        id: Its id.
-        namespace: The namespace of the flow.
-        flow: The id of the flow.
-        revision: The revision of the flow.
         inputs: The inputs. Those that the flow declares are values of their types (`datetime`,
             `int`, …), and others the text that was sent; files are `bytes` with a `name`.
         labels: All its labels, system labels too.
         schedule_date: When it was to run.
         history: Each state that it was in, and when that began, in seconds of the fake's clock.
-        outputs: Its outputs.
         logs: Its log: the time by that clock, the level and the message of each entry.
         metrics: Its metrics; timers in seconds.
         error: What the flow's function raised.
@@ -129,39 +86,36 @@ class Execution:
     created: float
     schedule_date: datetime | None = None
     parent: str | None = None
-    history: list[tuple[str, float]] = field(default_factory=list)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    logs: list[tuple[float, str, str]] = field(default_factory=list)
-    metrics: list[TaskMetric] = field(default_factory=list)
-    error: Exception | None = None
-    resumed: dict[str, Any] | None = None
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     attempts: int = 1
-    iteration: Iteration | None = field(default=None, repr=False)
-    was_seen_ended: bool = field(default=False, repr=False)
-    is_called: bool = field(default=False, repr=False)  # the function, now or before
-    is_busy: bool = field(default=False, repr=False)  # the function is being called
-    _course: list[Step] = field(default_factory=list, repr=False)
-    _lasts: float = field(default=math.inf, repr=False)  # seconds of the present state
+    loop_run: dict[str, Any] | None = field(default=None, repr=False)  # of an iteration
+    # What has come about is not in a copy.
+    history: list[tuple[str, float]] = field(default_factory=list, init=False)
+    outputs: dict[str, Any] = field(default_factory=dict, init=False)
+    logs: list[tuple[float, str, str]] = field(default_factory=list, init=False)
+    metrics: list[TaskMetric] = field(default_factory=list, init=False)
+    error: Exception | None = field(default=None, init=False)
+    resumed: dict[str, Any] | None = field(default=None, init=False)
+    was_seen_ended: bool = field(default=False, init=False, repr=False)
+    is_called: bool = field(default=False, init=False, repr=False)  # the function, now or before
+    is_busy: bool = field(default=False, init=False, repr=False)  # the function is being called
+    _course: list[Step] = field(default_factory=list, init=False, repr=False)
+    _lasts: float = field(default=math.inf, init=False, repr=False)  # seconds of the present state
 
     @property
     def namespace(self) -> str:
-        """The namespace of the flow."""
         return self.definition.namespace
 
     @property
     def flow(self) -> str:
-        """The id of the flow."""
         return self.definition.id
 
     @property
     def state(self) -> str:
-        """The state that it is in, as of the last poll."""
         return self.history[-1][0]
 
     @property
     def has_ended(self) -> bool:
-        """True if that is a terminal state."""
         return self.state in TERMINAL_STATES
 
     @property
@@ -169,7 +123,26 @@ class Execution:
         """The moment when the next state begins; endless where somebody has to do something."""
         return self.history[-1][1] + self._lasts
 
-    # --- its course ---
+    @property
+    def place(self) -> str:
+        """Where the server keeps its files."""
+        return f"///{self.namespace.replace('.', '/')}/{self.flow}/executions/{self.id}"
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        return {task: f"{self.id}-{task}" for task in self.definition.tasks}
+
+    def store(self, name: str, content: bytes) -> str:
+        task = self.definition.tasks[-1]
+        uri = f"kestra:{self.place}/tasks/{task}/{len(self.files)}-{name}"
+        self.files[uri] = content
+        return uri
+
+    def copy(self, new_id: str, now: float, **changes: Any) -> Execution:
+        """Return one that comes of this one, with the same inputs if no others are given."""
+        mine: dict[str, Any] = {"labels": dict(self.labels), "files": dict(self.files)}
+        mine |= {"parent": self.id, "schedule_date": None, "loop_run": None, **changes}
+        return replace(self, id=new_id, created=now, **mine)
 
     def start(self, course: Sequence[Step], wait: float = 0) -> None:
         """Begin, with what is to happen and the seconds to wait for it before."""
@@ -186,7 +159,7 @@ class Execution:
     def step(self) -> bool:
         """Enter the next state; return True if the flow's function is to be called in it."""
         self._enter(self.due)
-        runs_later = any(state == "RUNNING" for state, _ in self._course)
+        runs_later = "RUNNING" in dict(self._course)
         self.is_busy = self.state == "RUNNING" and not runs_later and not self.is_called
         self.is_called = self.is_called or self.is_busy
         return self.is_busy
@@ -194,9 +167,8 @@ class Execution:
     def finish(self, result: Result, seconds: float) -> None:
         """Take over what the function did, and how long that took."""
         self.is_busy = False
-        self.outputs = result.outputs
+        self.outputs, self.error = result.outputs, result.error
         self.metrics += result.metrics
-        self.error = result.error
         if self.state == "RUNNING":
             self._lasts = max(self._lasts, seconds)
         self._log(result.logs)
@@ -217,28 +189,25 @@ class Execution:
         state, self._lasts = self._course.pop(0)
         self.history.append((state, at))
 
-    # --- what is done to it ---
+    def _turn_to(self, now: float, *course: Step) -> None:
+        self._course = list(course)
+        self._enter(now)
 
     def kill(self, now: float) -> None:
         """Let it be killed; what it would have logged later is not logged."""
         self.logs = [entry for entry in self.logs if entry[0] <= now]
-        self._course = [("KILLING", _SHORT), ("KILLED", math.inf)]
-        self._enter(now)
+        self._turn_to(now, ("KILLING", _SHORT), ("KILLED", math.inf))
 
     def pause(self, now: float) -> None:
         """Let what runs stand still until somebody resumes it."""
         rest = max(self.due - now, 0)
-        self._course = [("PAUSED", math.inf), ("RUNNING", rest), *self._course]
-        self._enter(now)
+        self._turn_to(now, ("PAUSED", math.inf), ("RUNNING", rest), *self._course)
 
     def resume(self, now: float) -> None:
-        """Let the pause end now."""
         self._lasts = now - self.history[-1][1]
 
     def restart(self, now: float) -> None:
-        """Run once more."""
-        self._course = [("RESTARTED", _SHORT), ("RUNNING", _SHORT)]
         self.is_called = False
         self.attempts += 1
         self.outputs, self.error = {}, None
-        self._enter(now)
+        self._turn_to(now, ("RESTARTED", _SHORT), ("RUNNING", _SHORT))

@@ -1,55 +1,83 @@
-"""The routes that create, show and change executions."""
+"""The routes that create executions, and change them: kill, pause, resume, restart, replay."""
 
 from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from kestra._testing.fake import actions, shown
-from kestra._testing.fake import search as _search
-from kestra._testing.fake.labels import labels_of_body, labels_of_query
-from kestra._testing.fake.messages import Reply, Request, as_json, as_stream, parts_of
-from kestra._testing.fake.refused import Refused, SilenceError, not_found
+from kestra._api.models import CORRELATION
+from kestra._testing.fake.engine import NO_FLOW
+from kestra._testing.fake.messages import Refused, Reply, as_json, invalid, not_found
+from kestra._testing.fake.shown import execution_json, json_ready
 from kestra._values.times import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
 
-    from kestra._testing.fake.api import Api
     from kestra._testing.fake.engine import Engine
     from kestra._testing.fake.execution import Execution
+    from kestra._testing.fake.messages import Request
 
+_GOOD = {"SUCCESS", "WARNING"}
 # Actions to which servers up to 1.x respond with a status alone.
 _BRIEF = {"kill": 202, "resume": 204}
-# A stream that would say nothing for longer is closed, in seconds: to let that time pass is for the
-# client to decide. On the way from a server a proxy may do the same.
-_LONGEST_SILENCE = 1.0
+_NOTHING = "No task found to restart execution from!"
 
 
-def create(api: Api, request: Request, namespace: str, flow: str) -> Reply:
+def create(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
     """Create an execution; with `wait`, respond when it has ended."""
-    engine = api.engine
-    kind = request.content_type.partition(";")[0]
-    if kind not in {"", "multipart/form-data"}:
-        allowed = f"Content Type [{kind}] not allowed. Allowed types: [multipart/form-data]"
-        raise Refused(415, f"Unsupported Media Type: {allowed}")
+    request.check_kind("multipart/form-data")
     revision = _revision(request)
     definition = engine.definition(namespace, flow, revision)
-    labels = labels_of_query(request.values.get("labels", ()), engine.version)
+    labels = _labels_of_query(engine, request.values.get("labels", ()))
     date = parse_instant(request.value("scheduleDate"))  # one without an offset is ignored too
-    execution = engine.create(definition, revision, parts_of(request), labels, date)
+    execution = engine.create(definition, revision, request.parts(), labels, date)
     if (request.value("wait") or "").lower() == "true":
-        await_end(engine, execution, request)
-    tenant = () if engine.version == "0.21" else (api.tenant,)
-    names = (*tenant, "executions", namespace, flow, execution.id)
-    address = f"{api.base}/ui/" + "/".join(quote(name, safe="") for name in names)
-    return as_json({**shown_execution(engine, execution), "url": address})
+        _await_end(engine, execution, request)
+    return as_json({**execution_json(engine, execution), "url": engine.ui_url(execution)})
 
 
-def await_end(engine: Engine, execution: Execution, request: Request) -> None:
+def webhook(engine: Engine, request: Request, namespace: str, flow: str, key: str) -> Reply:
+    """Start an execution; what its function is called with is under `trigger`."""
+    known = engine.flows.get((namespace, flow))
+    if known is None or known.webhook is None or known.webhook.get("key") != key:
+        raise not_found("Flow not found")
+    if known.disabled:
+        new = "Conflict: Cannot execute flow: flow is disabled."
+        old = "Illegal state: Cannot execute a disabled flow"
+        raise Refused(409, new if engine.is_new else old)
+    trigger: dict[str, Any] = {"parameters": request.values}
+    if text := request.body.decode(errors="replace"):
+        with suppress(ValueError):
+            trigger["body"] = json.loads(text)
+        if not isinstance(trigger.get("body"), dict | list):
+            trigger["body"] = text
+    execution = engine.create(replace(known, inputs=None))
+    execution.labels["system.from"] = "trigger"
+    execution.inputs = {"trigger": trigger}
+    waits, status = known.webhook.get("wait"), 200
+    if waits:
+        _await_end(engine, execution, request)
+        code = int(known.webhook.get("responseCode", 200))
+        status = code if execution.state in _GOOD else 500
+    shown = execution_json(engine, execution)
+    outputs = json_ready(execution.outputs)
+    if waits and known.webhook.get("returnOutputs"):
+        return as_json(outputs, status)
+    variables = {"id": "webhook", "type": "io.kestra.plugin.core.trigger.Webhook"}
+    shown["trigger"] = {**variables, "variables": trigger}
+    shown.pop("taskRunList", None)
+    shown.pop("inputs", None)
+    if waits:
+        shown["outputs"] = outputs
+    return as_json({**shown, "url": engine.ui_url(execution)}, status)
+
+
+def _await_end(engine: Engine, execution: Execution, request: Request) -> None:
     """Let time pass until an execution has ended, or the client has given up."""
     clock = engine.clock
     end = clock.now() + (math.inf if request.read_timeout is None else request.read_timeout)
@@ -57,74 +85,108 @@ def await_end(engine: Engine, execution: Execution, request: Request) -> None:
         now = clock.now()
         wait = min(execution.due, end) - now
         if now > end or math.isinf(wait):
-            raise SilenceError(f"{execution.id} stays {execution.state}")
+            raise TimeoutError(f"{execution.id} stays {execution.state}")
         clock.sleep(wait)
         engine.play(execution)
 
 
-def status(api: Api, _: Request, execution_id: str) -> Reply:
-    """Show an execution."""
-    return as_json(shown_execution(api.engine, api.engine.get(execution_id), is_brief=True))
-
-
-def search(api: Api, request: Request) -> Reply:
-    """Show the executions that a search finds; 2.0 leaves out their task runs."""
-    engine, query = api.engine, request.values
-    method = "find" if engine.version == "0.21" else "searchExecutions"
-    found = _search.executions(engine.all(), query, engine.version, engine.clock.date)
-    some, total = _search.page(found, query, method, engine.version)
-    results = [shown_execution(engine, each, is_brief=True) for each in some]
-    if engine.version == "2.0":
-        for each in results:
-            each.pop("taskRunList", None)
-    return as_json({"results": results, "total": total})
-
-
-def act(api: Api, request: Request, execution_id: str, place: str, action: str) -> Reply:
+def act(engine: Engine, request: Request, execution_id: str, place: str, action: str) -> Reply:
     """Do what is done to an execution: until 1.x directly below it, later below `actions`.
 
     On 2.0 the old paths are creations: of the flow `pause` in a namespace called like the id.
     """
-    engine = api.engine
-    is_new = engine.version == "2.0"
-    if is_new and not place:
+    if engine.is_new and not place:
         if request.method != "POST":
-            not_allowed(api, request)
-        return create(api, request, execution_id, action)
-    if place and not is_new:
+            not_allowed(engine, request)
+        return create(engine, request, execution_id, action)
+    if place and not engine.is_new:
         raise not_found()
-    execution = _ACTIONS[action](engine, request, execution_id)
-    if not is_new and action in _BRIEF:
+    what = "" if action in {"kill", "labels"} or not engine.is_new else "Page Not Found"
+    if action == "resume":
+        what = f"Execution '{execution_id}' not found."
+    execution = engine.get(execution_id, what)
+    with engine.lock:
+        execution = _ACTIONS[action](engine, request, execution) or execution
+    if not engine.is_new and action in _BRIEF:
         return Reply(_BRIEF[action])
-    if is_new:
+    if engine.is_new:
         engine.play(execution)  # which responds when the action has been carried out
-    return as_json(shown_execution(engine, execution))
+    return as_json(execution_json(engine, execution))
 
 
-def not_allowed(_: Api, request: Request, *_path: str) -> Reply:
-    """Refuse a method."""
+def not_allowed(_: Engine, request: Request, *_path: str) -> Reply:
     raise Refused(405, f"Method Not Allowed: Method [{request.method}] not allowed for this URI")
 
 
-def _resume(engine: Engine, request: Request, execution_id: str) -> Execution:
+def _kill(engine: Engine, _: Request, execution: Execution) -> None:
+    if not (execution.has_ended or execution.state == "KILLING"):
+        execution.kill(engine.clock.now())
+
+
+def _pause(engine: Engine, _: Request, execution: Execution) -> None:
+    if execution.state != "RUNNING":
+        raise _out_of_place(engine, "pause", execution, "The execution is not running")
+    execution.pause(engine.clock.now())
+
+
+def _resume(engine: Engine, request: Request, execution: Execution) -> None:
+    if execution.state != "PAUSED":
+        text = f"Execution '{execution.id}' is not paused, can't resume it"
+        raise Refused(409, f"Illegal state: {text}")
     try:
-        return actions.resume(engine, execution_id, parts_of(request))
+        declared = execution.definition.on_resume or None
+        execution.resumed = engine.read(execution, declared, request.parts())
     except Refused as refused:
-        if engine.version == "0.21" and refused.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        if engine.is_old and refused.status == HTTPStatus.UNPROCESSABLE_ENTITY:
             engine.clock.sleep(request.read_timeout or 0)
-            raise SilenceError(f"0.21 does not respond: {refused}") from None
+            raise TimeoutError(f"0.21 does not respond: {refused}") from None
         raise
+    execution.resume(engine.clock.now())
 
 
-def _replay(engine: Engine, request: Request, execution_id: str) -> Execution:
-    parts = parts_of(request) if request.path.endswith("-with-inputs") else None
+def _restart(engine: Engine, request: Request, execution: Execution) -> Execution:
+    """Run an execution again that has failed; until 1.x, with a revision, as a new one."""
+    if not execution.has_ended:
+        text = f"Execution must be terminated, current state is '{execution.state}'"
+        raise Refused(409, f"Illegal state: {text}")
+    if execution.state != "FAILED":
+        raise _out_of_place(engine, "restart", execution, _NOTHING)
+    revision = _known_revision(engine, request, execution)
+    if revision is not None:
+        if engine.is_new:
+            execution.revision = revision
+        else:
+            history = list(execution.history)
+            new_id, now = engine.new_id(), engine.clock.now()
+            execution = execution.copy(new_id, now, revision=revision)
+            execution.history = history
+            engine.executions[execution.id] = execution
+    execution.labels["system.restarted"] = "true"
+    execution.restart(engine.clock.now())
+    return execution
+
+
+def _replay(engine: Engine, request: Request, execution: Execution) -> Execution:
     task_run = request.value("taskRunId")
-    return actions.replay(engine, execution_id, task_run, _revision(request), parts)
+    if task_run is not None and task_run not in execution.run_ids.values():
+        text = f"Task run id '{task_run}' not found in execution '{execution.id}'"
+        raise Refused(422, f"Illegal argument: {text if engine.is_new else _NOTHING}")
+    revision = _known_revision(engine, request, execution)
+    changes = {"attempts": execution.attempts + 1, "revision": revision or execution.revision}
+    new = execution.copy(engine.new_id(), engine.clock.now(), **changes)
+    if request.path.endswith("-with-inputs"):
+        new.inputs = engine.read(new, execution.definition.inputs, request.parts())
+    new.labels["system.replay"] = "true"
+    new.start(execution.definition.states)
+    engine.executions[new.id] = new
+    return new
 
 
-def _set_labels(engine: Engine, request: Request, execution_id: str) -> Execution:
-    labels = labels_of_body(json.loads(request.body), engine.version)
-    return actions.set_labels(engine, execution_id, labels)
+def _set_labels(engine: Engine, request: Request, execution: Execution) -> None:
+    labels = _labels_of_body(engine, json.loads(request.body))
+    if not execution.has_ended:
+        raise Refused(400, "The execution is not terminated", None)
+    execution.labels.update(labels)
 
 
 def _revision(request: Request) -> int | None:
@@ -132,56 +194,81 @@ def _revision(request: Request) -> int | None:
     return int(number) if number.isdecimal() else None  # another is ignored
 
 
-_ACTIONS: dict[str, Callable[[Engine, Request, str], Execution]] = {
-    "kill": lambda engine, _, execution_id: actions.kill(engine, execution_id),
-    "pause": lambda engine, _, execution_id: actions.pause(engine, execution_id),
+def _known_revision(engine: Engine, request: Request, execution: Execution) -> int | None:
+    revision = _revision(request)
+    if revision is not None and revision not in execution.definition.revisions:
+        flow = f"{execution.namespace}.{execution.flow}"
+        new = f"Unable to find revision {revision} on flow {flow}"
+        raise not_found(new if engine.is_new else NO_FLOW)
+    return revision
+
+
+def _out_of_place(engine: Engine, action: str, execution: Execution, old: str) -> Refused:
+    if engine.is_new:
+        text = f"Cannot {action} execution: current state is '{execution.state}'"
+        return Refused(409, f"Conflict: {text}")
+    return Refused(422, f"Illegal argument: {old}")
+
+
+_ACTIONS: dict[str, Callable[[Engine, Request, Execution], Execution | None]] = {
+    "kill": _kill,
+    "pause": _pause,
     "resume": _resume,
-    "restart": lambda engine, request, execution_id: actions.restart(
-        engine, execution_id, _revision(request)
-    ),
+    "restart": _restart,
     "replay": _replay,
     "replay-with-inputs": _replay,
     "labels": _set_labels,
 }
 
 
-def follow(api: Api, _: Request, execution_id: str) -> Reply:
-    """Stream the states of an execution."""
-    engine = api.engine
-    is_old = engine.version == "0.21"
-    start = [] if is_old else [("start", {"id": execution_id, "labels": []})]  # without a state
-    if execution_id not in engine.executions:
-        engine.clock.sleep(10)  # the server searches for it that long
-        if is_old:
-            return as_json(f"Unable to find the execution {execution_id}", 404)
-        return as_stream(start)
-    execution = engine.get(execution_id)
-    states = [
-        ("progress", shown_execution(engine, execution)) for _ in states_of(engine, execution)
+def _labels_of_query(engine: Engine, pairs: Iterable[str]) -> dict[str, str]:
+    """Return the labels of a creation, which are sent as `key:value`."""
+    labels: dict[str, str] = {}
+    for pair in pairs:
+        key, colon, value = pair.partition(":")
+        key = key.strip() if engine.is_old else key
+        text = ""
+        if not (key and colon):
+            text = "Can't split the queryString parameter by ':'"
+        elif not value:
+            text = "Can't have an empty part of queryString"
+        elif any(letter.isspace() for letter in key) and not engine.is_old:
+            text = "Key of queryString can't contain a whitespace character"
+        if text:
+            text = "Invalid queryString parameter" if engine.is_old else text
+            raise Refused(422, f"Unprocessable Entity: {text}")
+        if key in labels:
+            text = f"Duplicate key {key} (attempted merging values {labels[key]} and {value})"
+            if engine.is_old:
+                raise Refused(409, f"Illegal state: {text}")
+            whole = f"The queryString parameter keys contains duplicities: {text}"
+            raise Refused(422, f"Unprocessable Entity: {whole}")
+        labels[key] = value
+    _check_system(labels, allowed=CORRELATION)
+    return labels
+
+
+def _labels_of_body(engine: Engine, body: Any) -> dict[str, str]:
+    """Return the labels that an execution is to get, which are sent as JSON."""
+    listed = body if isinstance(body, list) else [body]
+    old = engine.is_old
+    method = "setLabels" if old else "setLabelsOnTerminatedExecution"
+    faults = [
+        (f"{method}.labels[{number}].{part}", f"must not be {'null' if old else 'empty'}")
+        for number, each in enumerate(listed)
+        for part in ("value", "key")
+        if (value := each.get(part) if isinstance(each, dict) else None) is None
+        or (value == "" and not old)
     ]
-    end = [("end", shown_execution(engine, execution))] if execution.has_ended else []
-    return as_stream([*start, *states, *end])
+    if faults:
+        raise invalid(*faults)
+    labels = {each["key"]: each["value"] for each in listed}
+    _check_system(labels, allowed="" if engine.is_new else CORRELATION)
+    return labels
 
 
-def states_of(engine: Engine, execution: Execution) -> Iterator[None]:
-    """Let time pass and yield in each state, until it has ended or one lasts too long."""
-    clock, known = engine.clock, 0
-    while True:
-        engine.play(execution)
-        if len(execution.history) > known:
-            known = len(execution.history)
-            yield
-        if execution.has_ended:
-            return
-        wait = execution.due - clock.now()
-        clock.sleep(min(wait, _LONGEST_SILENCE))
-        if wait > _LONGEST_SILENCE:
-            return
-
-
-def shown_execution(
-    engine: Engine, execution: Execution, *, is_brief: bool = False
-) -> dict[str, Any]:
-    """Return an execution as JSON."""
-    execution.was_seen_ended = execution.was_seen_ended or execution.has_ended
-    return shown.execution_json(execution, engine.version, engine.clock.date, is_brief=is_brief)
+def _check_system(labels: dict[str, str], allowed: str) -> None:
+    for key, value in labels.items():
+        if key.startswith("system.") and key != allowed:
+            text = "System labels can only be set by Kestra itself, offending label"
+            raise Refused(422, f"Illegal argument: {text}: {key}={value}")

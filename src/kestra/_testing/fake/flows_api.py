@@ -5,22 +5,20 @@ A function that is registered for the flow stays what its executions call.
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.sources import document
 from kestra._testing.fake.execution import FlowDefinition
-from kestra._testing.fake.messages import Reply, Request, as_json
-from kestra._testing.fake.refused import Refused, not_found
+from kestra._testing.fake.messages import Refused, Reply, as_json, as_zip, invalid, not_found
 from kestra._testing.fake.shown import iso
 
 if TYPE_CHECKING:
     from kestra._api.sources import Source
-    from kestra._testing.fake.api import Api
+    from kestra._testing.fake.engine import Engine
+    from kestra._testing.fake.messages import Request
 
 _YAML = "application/x-yaml"
 _BOTH = frozenset({
@@ -37,205 +35,183 @@ _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _DISABLED = re.compile(r"^disabled:.*\n?", re.MULTILINE)
 
 
-@dataclass
-class StoredFlow:
-    """The sources of a flow, and when each was deployed, by the fake's clock."""
-
-    revisions: list[tuple[int, str, float]]
-    is_there: bool = True
-
-    @property
-    def source(self) -> str:
-        """The latest source."""
-        return self.revisions[-1][1]
+class _UnreadableError(Exception):
+    """A source that the server cannot read, or with a property that it does not know."""
 
 
-def get(api: Api, request: Request, namespace: str, flow: str) -> Reply:
-    """Show a flow, or a revision of it."""
-    stored = _there(api, namespace, flow)
+def get(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
     number = request.value("revision")
-    for revision in reversed(stored.revisions):
-        if number in {None, str(revision[0])}:
-            has_source = request.value("source") == "true"
-            return as_json(_shown(api, namespace, flow, revision, has_source=has_source))
+    for revision in reversed(_revisions(engine, namespace, flow)):
+        if number in {None, str(revision["revision"])}:
+            return as_json(revision if request.value("source") == "true" else _brief(revision))
     raise not_found()
 
 
-def listed(api: Api, _: Request, namespace: str) -> Reply:
-    """Show all flows of a namespace."""
-    return as_json([
-        _shown(api, space, flow, stored.revisions[-1])
-        for (space, flow), stored in api.engine.sources.items()
-        if space == namespace and stored.is_there
-    ])  # fmt: skip
+def listed(engine: Engine, _: Request, namespace: str) -> Reply:
+    return as_json([_brief(each) for each in _latest(engine, namespace)])
 
 
-def revisions(api: Api, _: Request, namespace: str, flow: str) -> Reply:
-    """Show all revisions of a flow."""
-    stored = _there(api, namespace, flow)
-    return as_json([
-        _shown(api, namespace, flow, each, has_source=True) for each in stored.revisions
-    ])  # fmt: skip
+def revisions(engine: Engine, _: Request, namespace: str, flow: str) -> Reply:
+    return as_json(_revisions(engine, namespace, flow))
 
 
-def create(api: Api, request: Request) -> Reply:
-    """Create a flow."""
-    source = _read(api, request)
+def create(engine: Engine, request: Request) -> Reply:
+    source = _read(engine, request)
     name = str(source.namespace), str(source.id)
-    stored = api.engine.sources.get(name)
-    if stored is not None and stored.is_there:
-        if api.engine.version == "2.0":
+    if name in _names(engine):
+        if engine.is_new:
             text = f"Flow '{source.id}' already exists in namespace '{source.namespace}'."
             raise Refused(409, f"Conflict: {text}")
-        text = "Flow id already exists"
-        raise Refused(422, f"Invalid entity: flow.id: {text}", (("flow.id", text),))
-    return _store(api, name, source.text)
+        raise invalid(("flow.id", "Flow id already exists"))
+    return _store(engine, name, request.body.decode())
 
 
-def update(api: Api, request: Request, namespace: str, flow: str) -> Reply:
+def update(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
     """Make another revision of a flow, unless its source is the same."""
-    stored = _there(api, namespace, flow)
-    source = _read(api, request)
-    for what, old, new in (("namespace", namespace, source.namespace), ("id", flow, source.id)):
-        if old != new:
-            text = f"Illegal {'flow id' if what == 'id' else what} update"
-            raise Refused(422, f"Invalid entity: flow.{what}: {text}", ((f"flow.{what}", text),))
-    if stored.source == source.text:
-        revision = stored.revisions[-1]
-        return as_json(_shown(api, namespace, flow, revision, has_source=True))
-    return _store(api, (namespace, flow), source.text)
+    latest = _revisions(engine, namespace, flow)[-1]
+    source = _read(engine, request)
+    if source.namespace != namespace:
+        raise invalid(("flow.namespace", "Illegal namespace update"))
+    if source.id != flow:
+        raise invalid(("flow.id", "Illegal flow id update"))
+    text = request.body.decode()
+    if latest["source"] == text:
+        return as_json(latest)
+    return _store(engine, (namespace, flow), text)
 
 
-def delete(api: Api, _: Request, namespace: str, flow: str) -> Reply:
-    """Delete a flow."""
-    _there(api, namespace, flow).is_there = False
-    api.engine.flows[namespace, flow] = None
+def delete(engine: Engine, _: Request, namespace: str, flow: str) -> Reply:
+    _revisions(engine, namespace, flow)[-1]["deleted"] = True
+    engine.flows[namespace, flow] = None
     return Reply(204)
 
 
-def switch(api: Api, request: Request, how: str) -> Reply:
+def switch(engine: Engine, request: Request, how: str) -> Reply:
     """Enable or disable flows, by another revision of their sources."""
-    count = 0
-    for each in json.loads(request.body):
-        name = each["namespace"], each["id"]
-        stored = api.engine.sources.get(name)
-        if stored is not None and stored.is_there:
-            text = _DISABLED.sub("", stored.source)
-            if how == "disable":
-                text = f"{text.rstrip()}\ndisabled: true\n"
-            _store(api, name, text)
-            count += 1
-    return as_json({"count": count})
+    names = [(each["namespace"], each["id"]) for each in json.loads(request.body)]
+    there = [name for name in names if name in _names(engine)]
+    for name in there:
+        text = _DISABLED.sub("", engine.sources[name][-1]["source"])
+        _store(engine, name, f"{text.rstrip()}\ndisabled: true\n" if how == "disable" else text)
+    return as_json({"count": len(there)})
 
 
-def validate(api: Api, request: Request) -> Reply:
+def validate(engine: Engine, request: Request) -> Reply:
     """Say what is wrong with a source: whether it can be read, and has its parts."""
-    _check_kind(request)
-    source = document(request.body.decode())
-    none = {"outdated": False, "deprecationPaths": [], "warnings": [], "infos": []}
-    if source is None or source.fault:
-        fault = "No content to map" if source is None else source.fault
-        line = re.match(r"line (\d+)", fault)
+    request.check_kind(_YAML)
+    try:
+        source, faults = _parsed(engine, request.body.decode(), "Flow")
+    except _UnreadableError as error:
+        line = re.search(r"error: line (\d+)", str(error))
         place = f" (at line {line[1]})" if line else ""
-        text = f"Validation error: Illegal Flow source: YAML parsing error: {fault}{place}"
-        return as_json([{"index": 0, "constraints": text, "outdated": False}])
-    if unknown := _unknown(api, source):
-        return as_json(
-            [{"index": 0, "constraints": f"Validation error: {unknown}", "outdated": False}]
-        )
-    entry: dict[str, Any] = {"index": 0, "namespace": source.namespace, "flow": source.id, **none}
-    if faults := _faults(source):
-        entry["constraints"] = "Validation error: " + "".join(f"{each}\n" for each in faults)
-    missing = [
+        constraints = f"Validation error: {error}{place}"
+        return as_json([{"index": 0, "constraints": constraints, "outdated": False}])
+    entry: dict[str, Any] = {"index": 0, "namespace": source.namespace, "flow": source.id}
+    entry |= {"outdated": False, "deprecationPaths": [], "warnings": [], "infos": []}
+    if faults:
+        entry["constraints"] = f"Validation error: {_lines(faults)}"
+    entry["warnings"] = [
         f"The subflow '{flow}' not found in namespace '{namespace}'."
         for namespace, flow in sorted(source.calls)
-        if api.engine.flows.get((namespace, flow)) is None
+        if engine.flows.get((namespace, flow)) is None
     ]
-    return as_json([{**entry, "warnings": missing}])
+    return as_json([entry])
 
 
-def export(api: Api, request: Request) -> Reply:
-    """Show the sources of a namespace as a zip."""
-    is_old = api.engine.version == "0.21"
-    wanted = request.value("namespace" if is_old else "filters[namespace][EQUALS]")
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as opened:
-        for (namespace, flow), stored in api.engine.sources.items():
-            if stored.is_there and wanted in {None, namespace}:
-                opened.writestr(f"{namespace}-{flow}.yml", stored.source.encode())
-    return Reply(200, archive.getvalue(), {"Content-Type": "application/octet-stream"})
+def export(engine: Engine, request: Request) -> Reply:
+    wanted = request.value("namespace" if engine.is_old else "filters[namespace][EQUALS]")
+    return as_zip(
+        (f"{each['namespace']}-{each['id']}.yml", each["source"].encode())
+        for each in _latest(engine, wanted)
+    )
 
 
-def _there(api: Api, namespace: str, flow: str) -> StoredFlow:
-    stored = api.engine.sources.get((namespace, flow))
-    if stored is None or not stored.is_there:
+def _latest(engine: Engine, namespace: str | None = None) -> list[dict[str, Any]]:
+    """Return the latest revisions of the flows that are there: in a namespace, or all."""
+    latest = [stored[-1] for stored in engine.sources.values()]
+    there = [each for each in latest if not each["deleted"]]
+    return [each for each in there if namespace in {None, each["namespace"]}]
+
+
+def _names(engine: Engine) -> set[tuple[str, str]]:
+    return {(each["namespace"], each["id"]) for each in _latest(engine)}
+
+
+def _revisions(engine: Engine, namespace: str, flow: str) -> list[dict[str, Any]]:
+    if (namespace, flow) not in _names(engine):
         raise not_found()
-    return stored
+    return engine.sources[namespace, flow]
 
 
-def _check_kind(request: Request) -> None:
-    kind = request.content_type.partition(";")[0]
-    if kind not in {_YAML, ""}:
-        allowed = f"Content Type [{kind}] not allowed. Allowed types: [{_YAML}]"
-        raise Refused(415, f"Unsupported Media Type: {allowed}")
+def _brief(revision: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in revision.items() if key != "source"}
 
 
-def _read(api: Api, request: Request) -> Source:
+def _read(engine: Engine, request: Request) -> Source:
     """Return the source in a request; of several documents, the server takes the first."""
-    _check_kind(request)
+    request.check_kind(_YAML)
     if not request.body:
         raise Refused(422, "Invalid route params: Required Body [flow] not specified")
-    text = request.body.decode()
-    source = document(re.split(r"\n---\s", text, maxsplit=1)[0], line=0)
+    first = re.split(r"\n---\s", request.body.decode(), maxsplit=1)[0]
+    try:
+        source, faults = _parsed(engine, first, "genericflow")
+    except _UnreadableError as error:
+        raise Refused(422, f"Invalid entity: {error}") from None
+    if faults:
+        raise Refused(422, f"Invalid entity: {_lines(faults)}", faults)
+    return source
+
+
+def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[str, str]]]:
+    """Return a source, and what is wrong with it."""
+    source = document(text)
     if source is None or source.fault:
         fault = "No content to map" if source is None else source.fault
-        raise Refused(
-            422, f"Invalid entity: Illegal genericflow source: YAML parsing error: {fault}"
+        raise _UnreadableError(f"Illegal {kind} source: YAML parsing error: {fault}")
+    content = _content(text)
+    known = _PROPERTIES.get(engine.version, _PROPERTIES["1.3"])
+    if unknown := [each for each in content if each not in known]:
+        name = "io.kestra.core.models.flows.FlowWithSource"
+        raise _UnreadableError(
+            f'Unrecognized field "{unknown[0]}" (class {name}), not marked as ignorable'
         )
-    if unknown := _unknown(api, source):
-        raise Refused(422, f"Invalid entity: {unknown}")
-    if faults := _faults(source):
-        errors = tuple((each.partition(":")[0], each.partition(": ")[2]) for each in faults)
-        raise Refused(422, "Invalid entity: " + "".join(f"{each}\n" for each in faults), errors)
-    return replace(source, text=text)
-
-
-def _unknown(api: Api, source: Source) -> str:
-    """Return what a server says of a property that it does not know, or nothing."""
-    known = _PROPERTIES.get(api.engine.version, _PROPERTIES["1.3"])
-    unknown = [each for each in _content(source.text) if each not in known]
-    kind = "io.kestra.core.models.flows.FlowWithSource"
-    text = f'Unrecognized field "{unknown[0] if unknown else ""}" (class {kind})'
-    return f"{text}, not marked as ignorable" if unknown else ""
-
-
-def _faults(source: Source) -> list[str]:
-    content = _content(source.text)
     faults = []
     if not content.get("tasks"):
-        faults.append("tasks: must not be empty")
+        faults.append(("tasks", "must not be empty"))
     if not _NAMESPACE.fullmatch(str(source.namespace)):
-        faults.append('namespace: must match "^[a-z0-9][a-z0-9._-]*"')
-    return faults
+        faults.append(("namespace", 'must match "^[a-z0-9][a-z0-9._-]*"'))
+    return source, faults
 
 
-def _store(api: Api, name: tuple[str, str], text: str) -> Reply:
-    stored = api.engine.sources.setdefault(name, StoredFlow([]))
-    stored.is_there = True
-    number = stored.revisions[-1][0] + 1 if stored.revisions else 1
-    stored.revisions.append((number, text, api.engine.clock.now()))
+def _lines(faults: list[tuple[str, str]]) -> str:
+    return "".join(f"{path}: {message}\n" for path, message in faults)
+
+
+def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
+    """Make another revision of a flow, which executions of it take from now on."""
+    stored = engine.sources[name]
     content = _content(text)
-    known = api.engine.flows.get(name)
-    numbers = tuple(each[0] for each in stored.revisions)
     disabled = bool(content.get("disabled"))
-    if known is None:
-        tasks = tuple(str(each.get("id")) for each in content["tasks"])
-        known = FlowDefinition(*name, lambda _: None, tasks=tasks)
-    is_draft = bool(content.get("draft"))
-    api.engine.flows[name] = (
-        None if is_draft else replace(known, disabled=disabled, revisions=numbers)
-    )
-    return as_json(_shown(api, *name, stored.revisions[-1], has_source=True))
+    revision = {
+        "id": name[1],
+        "namespace": name[0],
+        "revision": len(stored) + 1,
+        "updated": iso(engine.clock.utcnow()),
+        "disabled": disabled,
+        "deleted": False,
+        "source": text,
+    }
+    stored.append(revision)
+    if content.get("draft"):
+        engine.flows[name] = None
+    else:
+        known = engine.flows.get(name)
+        if known is None:
+            tasks = tuple(str(each.get("id")) for each in content["tasks"])
+            known = FlowDefinition(*name, lambda _: None, tasks=tasks)
+        numbers = tuple(each["revision"] for each in stored)
+        engine.flows[name] = replace(known, disabled=disabled, revisions=numbers)
+    return as_json(revision)
 
 
 def _content(text: str) -> dict[str, Any]:
@@ -243,23 +219,3 @@ def _content(text: str) -> dict[str, Any]:
 
     content = next(yaml.safe_load_all(text.removeprefix("\ufeff")), None)
     return content if isinstance(content, dict) else {}
-
-
-def _shown(
-    api: Api,
-    namespace: str,
-    flow: str,
-    revision: tuple[int, str, float],
-    *,
-    has_source: bool = False,
-) -> dict[str, Any]:
-    number, text, at = revision
-    shown = {
-        "id": flow,
-        "namespace": namespace,
-        "revision": number,
-        "updated": iso(api.engine.clock.date(at)),
-        "disabled": bool(_content(text).get("disabled")),
-        "deleted": False,
-    }
-    return {**shown, "source": text} if has_source else shown

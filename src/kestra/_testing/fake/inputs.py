@@ -9,32 +9,25 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kestra._testing.fake.refused import Refused
+from kestra._testing.fake.messages import Refused, invalid
+
+if TYPE_CHECKING:
+    from kestra._testing.fake.messages import Part
 
 
 class SentFile(bytes):
-    """The content of a file that was sent as an input.
+    """The content of a file that was sent as an input."""
 
-    Attributes:
-        name: Its name, as it was sent.
-        uri: Where the server keeps it.
-    """
-
-    name: str
+    name: str  # as it was sent
     uri: str
 
     @classmethod
     def of(cls, content: bytes, name: str, uri: str) -> SentFile:
-        """Return a file."""
         file = cls(content)
         file.name, file.uri = name, uri
         return file
-
-
-Sent = Mapping[str, "str | SentFile"]
-Part = tuple[str, "str | None", bytes]  # name, filename (of a file only) and content
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +45,11 @@ class Input:
 _CHECKED = {"type", "required", "defaults", "values", "itemType"}
 # What a flow may say of an input besides, and what makes no difference to a caller.
 _UNCHECKED = {"id", "description", "displayName", "extension", "prefill"}
+_MOST = 1 << 20  # bytes of inputs that 2.0 can pass on
 
 
 def declared(inputs: Mapping[str, Any], version: str) -> list[Input]:
-    """Return inputs from what a user writes: `{"day": "DATE", "rows": {"type": "INT", …}}`.
-
-    Raises:
-        TypeError: It is not a mapping, such as the list that a flow in YAML has.
-        ValueError: There is no such type, or no such property.
-    """
+    """Return inputs from what a user writes: `{"day": "DATE", "rows": {"type": "INT", …}}`."""
     if not isinstance(inputs, Mapping):
         raise TypeError(f"inputs must be a mapping by input id, not {type(inputs).__name__}")
     made = []
@@ -71,129 +60,119 @@ def declared(inputs: Mapping[str, Any], version: str) -> list[Input]:
             raise ValueError(f"inputs[{name!r}] has {min(unknown)!r}, which is not imitated")
         if properties.get("type") == "BOOLEAN" and version == "2.0":
             raise ValueError(f"inputs[{name!r}] must be a BOOL: 2.0 has no BOOLEAN")
-        if properties.get("type") not in _READERS:
-            raise ValueError(f"inputs[{name!r}] must have a type, one of {', '.join(_READERS)}")
+        if properties.get("type") not in _TYPES:
+            raise ValueError(f"inputs[{name!r}] must have a type, one of {', '.join(_TYPES)}")
         checked: dict[str, Any] = {key: properties[key] for key in _CHECKED & properties.keys()}
         made.append(Input(name, **checked))
     return made
 
 
-def read(inputs: list[Input], sent: Sent, version: str) -> dict[str, Any]:
-    """Return the values of a flow's inputs: those that are missing are `None`, as on the server.
-
-    Raises:
-        Refused: One cannot be read, or is missing; only the first one is reported.
-    """
-    return {each.id: _value(each, sent.get(each.id), version) for each in inputs}
-
-
-def _value(declaration: Input, sent: str | SentFile | None, version: str) -> Any:
-    if isinstance(sent, SentFile) and (sent or version == "0.21"):
-        return sent if declaration.type == "FILE" else sent.uri
-    if not sent:  # an empty text or file counts as missing
-        if declaration.defaults is None:
-            if declaration.required:
-                raise _missing(declaration.id, version)
-            return None
-        sent = _default(declaration.defaults)
-    try:
-        if declaration.type == "SELECT" and version != "2.0":
-            return sent  # not checked before
-        return _READERS[declaration.type](str(sent), declaration)
-    except ValueError as error:
-        raise _unreadable(declaration, str(sent), error, version) from None
-
-
-def _default(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return value.isoformat() if isinstance(value, date | time) else json.dumps(value)
-
-
 def by_id(parts: Iterable[Part], place: str, version: str) -> dict[str, str | SentFile]:
-    """Return what was sent, by the id of the input that it is for.
-
-    Args:
-        parts: What was sent.
-        place: Where its files are to be stored.
-        version: That of the server.
-
-    Raises:
-        Refused: A file has a name that cannot be stored.
-    """
+    """Return what was sent, by the id of the input that it is for; `place` is for its files."""
     sent: dict[str, str | SentFile] = {}
+    size = 0
     for name, filename, content in parts:
         if filename is None:
             sent[name] = content.decode()
+            size += len(content)
             continue
         # For 0.21 the filename counts; later on the name of the part, unless that is `files`.
         key = filename if version == "0.21" or name == "files" else name
         path = f"{place}/{key}/{filename}"
-        if illegal := _illegal_in_path(path):
-            raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {illegal}")
+        if match := re.search(f"[{_TO_BE_ENCODED}]", path):
+            text = f"Illegal character in path at index {match.start()}: {path}"
+            raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {text}")
         sent[key] = SentFile.of(content, filename, f"kestra:{path}")
+    if version == "2.0" and size > _MOST:
+        raise Refused(500, f"Internal server error: MessageTooBigException: above {_MOST} bytes")
     return sent
 
 
-# --- refusals --------------------------------------------------------------------------------
+def read(inputs: list[Input], sent: Mapping[str, str | SentFile], version: str) -> dict[str, Any]:
+    """Return the values of a flow's inputs; of those that are refused, the first is reported."""
+    return {each.id: _value(each, sent.get(each.id), version) for each in inputs}
 
 
-class _NotAllowedError(ValueError):
-    """A value that is not among those that are declared."""
+def _value(declaration: Input, sent: str | SentFile | None, version: str) -> Any:
+    kind = declaration.type
+    if isinstance(sent, SentFile) and (sent or version == "0.21"):
+        return sent if kind == "FILE" else sent.uri
+    if not sent:  # an empty text or file counts as missing
+        default = declaration.defaults
+        if default is None:
+            return _missing(declaration, version)
+        sent = default.isoformat() if isinstance(default, date | time) else _as_text(default)
+    text = str(sent)
+    try:
+        value = _read(kind, text)
+        items = value if kind in {"ARRAY", "MULTISELECT"} else []
+        if not isinstance(items, list):
+            raise ValueError  # noqa: TRY004, TRY301  # a refusal of the server, and no error in Python
+        for each in items:
+            _read(declaration.itemType, _as_text(each))
+    except ValueError:
+        cause = f"Cannot convert value '{text}' to {kind}"
+        if version == "1.3" and kind in _PARSED:  # it does not say which input
+            raise Refused(422, f"Invalid entity:  errors:\n```\n{cause}\n```") from None
+        raise _refused(declaration, text, cause, version) from None
+    chosen = [value] if kind == "SELECT" and version == "2.0" else items
+    values = declaration.values if kind.endswith("SELECT") else ()
+    if values and any(each not in values for each in chosen):
+        cause = f"it must match the values `[{', '.join(values)}]`"
+        raise _refused(declaration, text, cause, version)
+    return value
 
 
-def _missing(name: str, version: str) -> Refused:
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _missing(declaration: Input, version: str) -> None:
+    if declaration.required and version == "0.21":
+        raise _refused(declaration, "null", "missing required input", version)
+    if declaration.required:
+        raise Refused(422, f"Invalid entity: Missing required input:{declaration.id}")
+
+
+def _refused(declaration: Input, text: str, cause: str, version: str) -> Refused:
+    name = declaration.id
     if version == "0.21":
-        text = f"Invalid input for `{name}`, missing required input, but received `null`"
-        return Refused(422, f"Invalid entity: {name}: {text}", ((name, text),))
-    return Refused(422, f"Invalid entity: Missing required input:{name}")
-
-
-def _unreadable(declaration: Input, sent: str, error: ValueError, version: str) -> Refused:
-    name, kind = declaration.id, declaration.type
-    is_choice = isinstance(error, _NotAllowedError)
-    cause = str(error) if is_choice else f"Cannot convert value '{sent}' to {kind}"
-    if version == "0.21":
-        text = f"Invalid input for `{name}`, {cause}, but received `{sent}`"
-        return Refused(422, f"Invalid entity: {name}: {text}", ((name, text),))
-    if version == "1.3" and kind in _PARSED and not is_choice:  # it does not say which input
-        return Refused(422, f"Invalid entity:  errors:\n```\n{cause}\n```")
+        return invalid((name, f"Invalid input for `{name}`, {cause}, but received `{text}`"))
     return Refused(422, f"Invalid entity: Invalid value for input `{name}`. Cause: {cause}")
 
 
-# --- types: what a text means, or a ValueError -----------------------------------------------
+# --- types: how a text looks, and what it means; a ValueError if that is nothing ---------------
 
 _DATE = r"\d{4}-\d\d-\d\d"
 _TIME = r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
-_OFFSET = r"(?:Z|[+-]\d\d:\d\d)"
+_DATETIME = rf"{_DATE}T{_TIME}(?:Z|[+-]\d\d:\d\d)"
 _DURATION = (
-    r"P(?:([+-]?\d+)D)?"
+    r"P(?=.*\d)(?:([+-]?\d+)D)?"
     r"(?:T(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?\d+(?:\.\d{0,9})?)S)?)?"
 )
 _NUMBER = r"\s*[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*"
+_TO_BE_ENCODED = r'\s\[\]"<>\\^`{|}'
+_URI = f"(?u:[^{_TO_BE_ENCODED}]*)"
+_ANY = r"(?s:.*)"
 
 
-def _checked(pattern: str, text: str) -> re.Match[str]:
-    match = re.fullmatch(pattern, text, re.ASCII)
-    if match is None:
+def _read(kind: str, text: str) -> Any:
+    pattern, meaning = _TYPES.get(kind, _TYPES["STRING"])
+    if re.fullmatch(pattern, text, re.ASCII) is None:
         raise ValueError
-    return match
+    return meaning(text)
 
 
-def _text(text: str, _: Input) -> str:
-    return text
-
-
-def _integer(text: str, _: Input) -> int:
-    value = int(_checked(r"[+-]?\d+", text)[0])
+def _integer(text: str) -> int:
+    value = int(text)
     if not -(2**31) <= value < 2**31:
         raise ValueError
     return value
 
 
-def _number(text: str, _: Input) -> float:
+def _number(text: str) -> float:
     """Return a number in single precision: 16777217 is 16777216, 1e39 is infinite."""
-    value = float(_checked(_NUMBER, text)[0])
+    value = float(text)
     try:
         packed = struct.pack("<f", value)
     except OverflowError:
@@ -203,95 +182,36 @@ def _number(text: str, _: Input) -> float:
     return next(each for each in shortest if struct.pack("<f", each) == packed)
 
 
-def _boolean(text: str, _: Input) -> bool:
-    return text.lower() == "true"  # anything else is false, and no error
-
-
-def _json(text: str, _: Input) -> Any:
-    return json.loads(text)
-
-
-def _array(text: str, declaration: Input) -> list[Any]:
-    value = json.loads(text)
-    if not isinstance(value, list):
-        raise ValueError  # noqa: TRY004  # a refusal of the server, and no error in Python
-    item = Input(declaration.id, declaration.itemType)
-    if item.type in _READERS:
-        for each in value:
-            _READERS[item.type](each if isinstance(each, str) else json.dumps(each), item)
-    return value
-
-
-def _choice(text: str, declaration: Input) -> str:
-    if declaration.values and text not in declaration.values:
-        raise _NotAllowedError(f"it must match the values `[{', '.join(declaration.values)}]`")
-    return text
-
-
-def _choices(text: str, declaration: Input) -> list[Any]:
-    return [_choice(each, declaration) for each in _array(text, declaration)]
-
-
-def _email(text: str, _: Input) -> str:
-    return _checked(r"[^@\s]+@[^@\s]+", text)[0]
-
-
-def _uri(text: str, _: Input) -> str:
-    if _illegal_in_path(text):
-        raise ValueError
-    return text
-
-
-def _illegal_in_path(path: str) -> str | None:
-    """Return what is said of a path with a character that has to be encoded in it."""
-    match = re.search(r'[\s\[\]"<>\\^`{|}]', path)
-    return f"Illegal character in path at index {match.start()}: {path}" if match else None
-
-
 def _portable(text: str) -> str:
     """Return a time as Python 3.10 reads it: with six decimals, and without `Z`."""
     return re.sub(r"\.(\d+)", lambda m: f".{m[1][:6]:0<6}", text).replace("Z", "+00:00")
 
 
-def _datetime(text: str, _: Input) -> datetime:
-    return datetime.fromisoformat(_portable(_checked(f"{_DATE}T{_TIME}{_OFFSET}", text)[0]))
-
-
-def _date(text: str, _: Input) -> date:
-    return date.fromisoformat(_checked(_DATE, text)[0])
-
-
-def _time(text: str, _: Input) -> time:
-    return time.fromisoformat(_portable(_checked(_TIME, text)[0]))
-
-
-def _duration(text: str, _: Input) -> timedelta:
-    match = _checked(_DURATION, text)
-    if not any(match.groups()):
-        raise ValueError
-    days, hours, minutes, seconds = (float(each or 0) for each in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+def _duration(text: str) -> timedelta:
+    parts = re.findall(r"([+-]?[\d.]+)([DHMS])", text)
+    units = {"D": "days", "H": "hours", "M": "minutes", "S": "seconds"}
+    return timedelta(**{units[unit]: float(number) for number, unit in parts})
 
 
 _PARSED = {"DATETIME", "DATE", "TIME", "DURATION", "JSON", "ARRAY", "MULTISELECT"}
-_READERS: dict[str, Callable[[str, Input], Any]] = {
-    "STRING": _text,
-    "INT": _integer,
-    "FLOAT": _number,
-    "BOOLEAN": _boolean,
-    "BOOL": _boolean,
-    "DATETIME": _datetime,
-    "DATE": _date,
-    "TIME": _time,
-    "DURATION": _duration,
-    "JSON": _json,
-    "YAML": _text,
-    "URI": _uri,
-    "FILE": _uri,
-    "ARRAY": _array,
-    "SELECT": _choice,
-    "MULTISELECT": _choices,
-    "SECRET": _text,  # as a server does where encryption is configured
-    "EMAIL": _email,
-    "ENUM": _text,
+_TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "STRING": (_ANY, str),
+    "INT": (r"[+-]?\d+", _integer),
+    "FLOAT": (_NUMBER, _number),
+    "BOOLEAN": (_ANY, lambda text: text.lower() == "true"),  # anything else is false, and no error
+    "BOOL": (_ANY, lambda text: text.lower() == "true"),
+    "DATETIME": (_DATETIME, lambda text: datetime.fromisoformat(_portable(text))),
+    "DATE": (_DATE, date.fromisoformat),
+    "TIME": (_TIME, lambda text: time.fromisoformat(_portable(text))),
+    "DURATION": (_DURATION, _duration),
+    "JSON": (_ANY, json.loads),
+    "YAML": (_ANY, str),
+    "URI": (_URI, str),
+    "FILE": (_URI, str),
+    "ARRAY": (_ANY, json.loads),
+    "SELECT": (_ANY, str),
+    "MULTISELECT": (_ANY, json.loads),
+    "SECRET": (_ANY, str),  # as a server does where encryption is configured
+    "EMAIL": (r"[^@\s]+@[^@\s]+", str),
+    "ENUM": (_ANY, str),
 }

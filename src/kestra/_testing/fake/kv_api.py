@@ -8,27 +8,30 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.stored import value_of
-from kestra._testing.fake import search as _search
-from kestra._testing.fake.messages import Reply, Request, as_json
-from kestra._testing.fake.refused import Refused, not_found
+from kestra._api.stored import LARGEST, value_of
+from kestra._testing.fake import search
+from kestra._testing.fake.messages import Refused, Reply, as_json, not_found
 from kestra._testing.fake.shown import iso
 from kestra._values.times import iso_duration, parse_instant
 
 if TYPE_CHECKING:
-    from kestra._testing.fake.api import Api
+    from collections.abc import Iterator
 
-_MOST = 10 * 1024 * 1024  # bytes
+    from kestra._testing.fake.engine import Engine
+    from kestra._testing.fake.messages import Request
+
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_KEY = 250
+_LARGEST_INTEGER = 1e17  # that is shown in digits
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+_TYPES = {str: "STRING", type(None): "STRING", bool: "BOOLEAN"}
 _DURATION = re.compile(r"P(?=[^T]|T.)(\d+D)?(T(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 @dataclass
 class Stored:
-    """A key: its type and value, and what is known of it; the times by the fake's clock."""
+    """What is known of a key; the times by the fake's clock."""
 
     kind: str
     value: Any
@@ -38,109 +41,97 @@ class Stored:
     expires: float | None = None
     is_there: bool = True
 
+    def is_over(self, engine: Engine) -> bool:
+        return self.expires is not None and self.expires <= engine.clock.now()
 
-def get(api: Api, _: Request, namespace: str, key: str) -> Reply:
-    """Show a value."""
-    stored = _there(api, namespace, key)
+
+def get(engine: Engine, _: Request, namespace: str, key: str) -> Reply:
+    stored = _there(engine, namespace, key)
     if stored is None:
         raise not_found(f"No value found for key '{key}' in namespace '{namespace}'")
-    if _is_over(api, stored):
+    if stored.is_over(engine):
         raise Refused(410, "Resource has expired: The requested value has expired")
     value = {} if stored.value is None else {"value": stored.value}
-    dated = {"revision": stored.revision, "updated": iso(api.engine.clock.date(stored.at))}
+    dated = {"revision": stored.revision, "updated": iso(engine.clock.date(stored.at))}
     return as_json({"type": stored.kind, **value, **dated})
 
 
-def put(api: Api, request: Request, namespace: str, key: str) -> Reply:
+def put(engine: Engine, request: Request, namespace: str, key: str) -> Reply:
     """Store a value; what was said of an earlier one is gone."""
     _check(key)
-    kind = request.content_type.partition(";")[0]
-    if kind not in {"text/plain", ""}:
-        allowed = f"Content Type [{kind}] not allowed. Allowed types: [text/plain]"
-        raise Refused(415, f"Unsupported Media Type: {allowed}")
+    request.check_kind("text/plain")
     if not request.body:
         raise Refused(422, "Invalid route params: Required Body [value] not specified")
-    if len(request.body) > _MOST:
-        text = f"The content length [{len(request.body)}] exceeds the maximum [{_MOST}]"
+    if len(request.body) > LARGEST:
+        text = f"The content length [{len(request.body)}] exceeds the maximum [{LARGEST}]"
         raise Refused(500, f"Internal server error: {text}")
-    known = api.engine.kv.setdefault(namespace, {})
-    now = api.engine.clock.now()
-    ttl = _ttl(request.headers.get("ttl"))
-    type_, value = _read(request.body.decode())
+    known = engine.kv[namespace]
+    now = engine.clock.now()
+    ttl = request.headers.get("ttl")
+    expires = None if ttl is None else now + _seconds(ttl)
+    kind, value = _read(request.body.decode())
     revision = known[key].revision + 1 if key in known else 1
-    description = request.headers.get("description")
-    expires = None if ttl is None else now + ttl
-    known[key] = Stored(type_, value, revision, now, description, expires)
+    known[key] = Stored(kind, value, revision, now, request.headers.get("description"), expires)
     return Reply()
 
 
-def delete(api: Api, _: Request, namespace: str, key: str) -> Reply:
-    """Delete a value, and say whether it was there."""
-    stored = _there(api, namespace, key)
+def delete(engine: Engine, _: Request, namespace: str, key: str) -> Reply:
+    stored = _there(engine, namespace, key)
     if stored is not None:
         stored.is_there = False
-    return as_json(stored is not None and not _is_over(api, stored))
+    return as_json(stored is not None and not stored.is_over(engine))
 
 
-def delete_many(api: Api, request: Request, namespace: str) -> Reply:
+def delete_many(engine: Engine, request: Request, namespace: str) -> Reply:
     """Delete values, and say which were there."""
     asked = dict.fromkeys(json.loads(request.body or b"{}").get("keys", ()))
-    known = api.engine.kv.get(namespace, {})
+    known = engine.kv[namespace]
     deleted = [key for key in asked if key in known and known[key].is_there]
     for key in deleted:
         known[key].is_there = False
     return as_json({"keys": deleted})
 
 
-def listed(api: Api, request: Request) -> Reply:
-    """Show a page of keys."""
-    if api.engine.version == "0.21":
+def listed(engine: Engine, request: Request) -> Reply:
+    if engine.is_old:
         raise not_found()
-    query = request.values
-    wanted = query.get("filters[namespace][EQUALS]", [None])[0]
-    text = query.get("filters[q][EQUALS]", [""])[0].lower()
+    wanted = request.value("filters[namespace][EQUALS]")
+    text = (request.value("filters[q][EQUALS]") or "").lower()
     found = [
         entry
-        for namespace in sorted(api.engine.kv)
+        for namespace in sorted(engine.kv)
         if wanted in {None, namespace}
-        for entry in _entries(api, namespace)
+        for entry in _entries(engine, namespace)
         if text in entry["key"].lower()
     ]
-    some, total = _search.page(found, query, "list", api.engine.version)
-    return as_json({"results": some, "total": total})
+    return search.page(engine, request, found, "list")
 
 
-def listed_of(api: Api, _: Request, namespace: str) -> Reply:
+def listed_of(engine: Engine, _: Request, namespace: str) -> Reply:
     """Show all keys of a namespace, where 1.3 and earlier do."""
-    if api.engine.version == "2.0":
+    if engine.is_new:
         raise Refused(405, "Method Not Allowed: Method [GET] not allowed for this URI")
-    return as_json(list(_entries(api, namespace)))
+    return as_json(list(_entries(engine, namespace)))
 
 
-def _entries(api: Api, namespace: str) -> list[dict[str, Any]]:
-    date = api.engine.clock.date
-    count = "revision" if api.engine.version == "2.0" else "version"
-    entries = []
-    for key, stored in sorted(api.engine.kv.get(namespace, {}).items()):
-        if stored.is_there and not _is_over(api, stored):
-            entry = {"namespace": namespace, "key": key, count: stored.revision}
-            if stored.description:
-                entry["description"] = stored.description
-            entry["creationDate"] = entry["updateDate"] = iso(date(stored.at))
-            if stored.expires is not None:
-                entry["expirationDate"] = iso(date(stored.expires))
-            entries.append(entry)
-    return entries
+def _entries(engine: Engine, namespace: str) -> Iterator[dict[str, Any]]:
+    for key, stored in sorted(engine.kv[namespace].items()):
+        if not stored.is_there or stored.is_over(engine):
+            continue
+        count = "revision" if engine.is_new else "version"
+        entry = {"namespace": namespace, "key": key, count: stored.revision}
+        if stored.description:
+            entry["description"] = stored.description
+        entry["creationDate"] = entry["updateDate"] = iso(engine.clock.date(stored.at))
+        if stored.expires is not None:
+            entry["expirationDate"] = iso(engine.clock.date(stored.expires))
+        yield entry
 
 
-def _there(api: Api, namespace: str, key: str) -> Stored | None:
+def _there(engine: Engine, namespace: str, key: str) -> Stored | None:
     _check(key)
-    stored = api.engine.kv.get(namespace, {}).get(key)
+    stored = engine.kv[namespace].get(key)
     return stored if stored is not None and stored.is_there else None
-
-
-def _is_over(api: Api, stored: Stored) -> bool:
-    return stored.expires is not None and stored.expires <= api.engine.clock.now()
 
 
 def _check(key: str) -> None:
@@ -150,48 +141,39 @@ def _check(key: str) -> None:
         raise not_found("<path> (File name too long)")
 
 
-def _ttl(text: str | None) -> float | None:
-    if text is None:
-        return None
-    if text.startswith("PT-"):
+def _seconds(ttl: str) -> float:
+    if ttl.startswith("PT-"):
         raise Refused(422, "Illegal argument: ttl cannot be negative")
-    duration = value_of({"type": "DURATION", "value": text}) if text else text
+    duration = value_of({"type": "DURATION", "value": ttl})
     if not isinstance(duration, timedelta):
         raise Refused(500, "Internal server error: Text cannot be parsed to a Duration")
     return duration.total_seconds()
 
 
 def _read(text: str) -> tuple[str, Any]:
-    """Return the type and the value of a body; of what is not JSON, the first word counts."""
     if _DAY.fullmatch(text):
         return "DATE", text
     if match := _MOMENT.fullmatch(text):
         if match[2] is None:
             raise Refused(500, "Internal server error: a bad character was encountered")
-        return ("DATETIME", _moment(text)) if match[2] == "Z" else ("JSON", text)
+        if match[2] != "Z":
+            return "JSON", text
+        moment = parse_instant(text)
+        if moment is None:
+            raise Refused(500, f"Internal server error: Text '{text}' could not be parsed")
+        return "DATETIME", iso(moment, "milliseconds").replace(".000Z", "Z")
+    return _read_json(text)
+
+
+def _read_json(text: str) -> tuple[str, Any]:
     try:
-        return _typed(json.loads(text, parse_constant=str))
-    except ValueError:
+        value = json.loads(text, parse_constant=str)
+    except ValueError:  # the first word counts
         words = re.sub(r"//.*", "", text).split()
         return "STRING", words[0] if words else None
-
-
-def _typed(value: Any) -> tuple[str, Any]:
-    if isinstance(value, str | None):
-        if value and _DURATION.fullmatch(value):
-            duration = value_of({"type": "DURATION", "value": value})
-            return "DURATION", iso_duration(duration)
-        return "STRING", value
-    if isinstance(value, bool):
-        return "BOOLEAN", value
-    if isinstance(value, int | float):
-        return "NUMBER", int(value) if value == int(value) and abs(value) < 1e17 else value  # noqa: PLR2004  # digits
-    return "JSON", value
-
-
-def _moment(text: str) -> str:
-    moment = parse_instant(text)
-    if moment is None:
-        raise Refused(500, f"Internal server error: Text '{text}' could not be parsed")
-    kept = moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=None)
-    return f"{kept.isoformat(timespec='milliseconds' if kept.microsecond else 'seconds')}Z"
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        return "DURATION", iso_duration(value_of({"type": "DURATION", "value": value}))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        is_whole = value == int(value) and abs(value) < _LARGEST_INTEGER
+        return "NUMBER", int(value) if is_whole else value
+    return _TYPES.get(type(value), "JSON"), value

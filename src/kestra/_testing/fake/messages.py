@@ -1,10 +1,12 @@
-"""Requests and replies, and what their bodies are made of. Pure."""
+"""Requests and replies, what their bodies are made of, and refusals. Pure."""
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import dataclass, field
-from email.message import Message
+from email import message_from_string
 from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -12,50 +14,71 @@ from urllib.parse import parse_qs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kestra._testing.fake.inputs import Part
+Part = tuple[str, "str | None", bytes]  # name, filename (of a file only) and content
+
+
+class UnexpectedError(Exception):
+    """A request that the test has not prepared for, or that is not imitated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request.
-
-    Attributes:
-        path: Its path, below that of the server.
-        read_timeout: For how long the client waits for a response, in seconds.
-        headers: All its headers; of text, as the client has written them.
-    """
-
     method: str
-    path: str
+    path: str  # below that of the server
     query: str = ""
-    content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)  # looked up in lower case
     body: bytes = b""
-    authorization: str | None = None
-    read_timeout: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    read_timeout: float | None = None  # seconds that the client waits for a response
 
     @property
     def values(self) -> dict[str, list[str]]:
-        """The parameters of the query."""
         return parse_qs(self.query, keep_blank_values=True)
 
     def value(self, name: str) -> str | None:
-        """Return a parameter of the query, if it is there."""
         return self.values.get(name, [None])[0]
+
+    def check_kind(self, allowed: str) -> None:
+        """Refuse a body of another type; one without a type is let in."""
+        kind = self.headers.get("content-type", "").partition(";")[0]
+        if kind not in {"", allowed}:
+            text = f"Content Type [{kind}] not allowed. Allowed types: [{allowed}]"
+            raise Refused(415, f"Unsupported Media Type: {text}")
+
+    def parts(self) -> list[Part]:
+        head = message_from_string(f"Content-Type: {self.headers.get('content-type', '')}")
+        boundary = str(head.get_param("boundary", ""))
+        pieces = self.body.split(f"--{boundary}".encode())[1:-1] if boundary else []
+        return [_part(piece) for piece in pieces]
+
+
+def _part(piece: bytes) -> Part:
+    headers, _, content = piece.partition(b"\r\n\r\n")
+    part = message_from_string(headers.decode().strip())
+    parameter = part.get_param("name", "", "Content-Disposition")
+    return collapse_rfc2231_value(parameter), part.get_filename(), content.removesuffix(b"\r\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response."""
-
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
 
 
 def as_json(value: Any, status: int = 200) -> Reply:
-    """Return a response in JSON."""
     return Reply(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+
+def as_file(content: bytes) -> Reply:
+    return Reply(200, content, {"Content-Type": "application/octet-stream"})
+
+
+def as_zip(files: Iterable[tuple[str, bytes]]) -> Reply:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in files:
+            opened.writestr(name, content)
+    return as_file(archive.getvalue())
 
 
 def as_stream(events: Iterable[tuple[str, Any]]) -> Reply:
@@ -64,20 +87,28 @@ def as_stream(events: Iterable[tuple[str, Any]]) -> Reply:
     return Reply(200, "".join(lines).encode(), {"Content-Type": "text/event-stream"})
 
 
-def parts_of(request: Request) -> list[Part]:
-    """Return the parts of a multipart body."""
-    head = Message()
-    head["Content-Type"] = request.content_type
-    boundary = str(head.get_param("boundary", ""))
-    pieces = request.body.split(f"--{boundary}".encode())[1:-1] if boundary else []
-    return [_part(piece) for piece in pieces]
+class Refused(Exception):  # not an error of this package: a response
+    """What a server responds with where it refuses a request.
+
+    It may list single problems, as `(path, message)`; `None` is for a body that is the message.
+    """
+
+    def __init__(
+        self, status: int, message: str, errors: Iterable[tuple[str, str]] | None = ()
+    ) -> None:
+        super().__init__(message)
+        listed = [{"message": text, "path": path, "_embedded": {}} for path, text in errors or ()]
+        embedded = {"errors": listed} if listed else {}
+        body = {"message": message, "path": None, "_embedded": embedded}
+        self.status = status
+        self.reply = as_json(message if errors is None else body, status)
 
 
-def _part(piece: bytes) -> Part:
-    headers, _, content = piece.partition(b"\r\n\r\n")
-    part = Message()
-    for line in headers.decode().strip().splitlines():
-        name, _, value = line.partition(":")
-        part[name] = value.strip()
-    parameter = part.get_param("name", "", "Content-Disposition")
-    return collapse_rfc2231_value(parameter), part.get_filename(), content.removesuffix(b"\r\n")
+def not_found(what: str = "") -> Refused:
+    return Refused(404, f"Not Found: {what}" if what else "Not Found")
+
+
+def invalid(*errors: tuple[str, str]) -> Refused:
+    """Return the refusal of values, by the path of each."""
+    listed = ", ".join(f"{path}: {text}" for path, text in errors)
+    return Refused(422, f"Invalid entity: {listed}", errors)

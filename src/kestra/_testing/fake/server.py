@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import math
-import os
+import re
 from base64 import b64encode
 from contextlib import ExitStack
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.credentials import without_userinfo
-from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url
-from kestra._testing.fake.api import Api
-from kestra._testing.fake.clock import VirtualClock, running
+from kestra._http.stand_ins import clock, use_clock
+from kestra._testing.fake.api import answer
 from kestra._testing.fake.engine import Engine
-from kestra._testing.fake.execution import Execution, FlowDefinition, Loop, check_loops, steps_of
-from kestra._testing.fake.faults import Fault, Faults
+from kestra._testing.fake.execution import FlowDefinition, steps_of
 from kestra._testing.fake.inputs import declared
-from kestra._testing.fake.interception import BrokenError, Interception, LateError
-from kestra._testing.fake.messages import Reply, Request
-from kestra._testing.fake.refused import SilenceError, UnexpectedError
-from kestra._testing.fake.task import Function, catching
+from kestra._testing.fake.messages import Reply, UnexpectedError
+from kestra._testing.fake.stand_ins import Interception, VirtualClock
+from kestra._testing.fake.task import catching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
     from typing_extensions import Self
 
+    from kestra._testing.fake.execution import Execution, Function, Loop
+    from kestra._testing.fake.messages import Request
+
 _ANSWER_TIME = 0.02  # seconds that every request takes
 _POLLS = 20_000  # of an execution that waits for somebody, until it is clear that nobody comes
+_CREATION = re.compile(
+    r"POST .*/executions/[^/]+/(?!(?:pause|resume|restart|replay|labels)$)[^/]+$"
+)
+_TENANT = re.compile(r"(?<=/api/v1/)(?!executions/)[^/]+/(?=executions/|logs/|metrics/|outputs/)")
+_BEGINNING = re.compile(r"([A-Z]+( /api/v1(/.*)?)?)?$")
 
 
 class FakeKestra:
@@ -93,48 +97,43 @@ class FakeKestra:
             raise ValueError(f"version must be one of 0.21, 1.3, 2.0, not {version!r}")
         if (user is None) != (password is None):
             raise ValueError("user and password must be given together")
-        self._hostname = hostname
-        self._tenant = tenant
-        self._version = version
-        self._allowed = set()
+        allowed = set()
         if user is not None:
-            self._allowed.add(f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
+            allowed.add(f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}")
         if api_token is not None:
-            self._allowed.add(f"Bearer {api_token}")
+            allowed.add(f"Bearer {api_token}")
+        self._version = version
         self._strict = strict
-        self._engine = Engine(version, VirtualClock())
-        self._faults = Faults()
+        self._engine = Engine(version, hostname, tenant, allowed)
+        self._faults: list[Fault] = []
         self.mistakes: list[AssertionError] = []
+        self.log_delay = 0.0
         self._polls = 0
         self._active = ExitStack()
 
     def __enter__(self) -> Self:
-        interception = Interception(lambda: self.hostname, self._answer, self._mistake)
-        self._engine.clock = self._active.enter_context(running())
+        present = clock()
+        if not isinstance(present, VirtualClock):  # else that of another fake around this one
+            present = VirtualClock()
+            self._active.callback(use_clock(present))
+        self._engine.clock = present
+        interception = Interception(self._engine, self._answer, self._mistake)
         self._active.enter_context(catching())
         self._active.enter_context(interception.active())
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._active.close()
-        if exc is None:
-            self._complain()
-
-    def _complain(self) -> None:
+        if kind is not None:
+            return
         if self.mistakes:
             raise self.mistakes[0]
-        if not self._strict:
-            return
         unseen = [each for each in self.executions if not each.was_seen_ended]
-        if unseen:
+        if self._strict and unseen:
             listed = ", ".join(f"{each.id} of {each.namespace}.{each.flow}" for each in unseen)
             raise AssertionError(f"FakeKestra(strict=True): nothing waited for the end of {listed}")
-        if left := self._faults.left:
+        left = sum(fault.times for fault in self._faults)
+        if self._strict and left:
             raise AssertionError(f"FakeKestra(strict=True): faults that no request met: {left}")
 
     # --- for the test ---
@@ -142,22 +141,12 @@ class FakeKestra:
     @property
     def hostname(self) -> str:
         """The server that this stands for."""
-        named = self._hostname or os.environ.get("KESTRA_HOSTNAME") or DEFAULT_HOSTNAME
-        return without_userinfo(base_url(named))[0]
+        return self._engine.base
 
     @property
     def executions(self) -> list[Execution]:
         """What was asked for, in the order of creation, and what has become of it."""
-        return [each for each in list(self._engine.executions.values()) if each.iteration is None]
-
-    @property
-    def log_delay(self) -> float:
-        """Seconds that log entries are shown late."""
-        return self._engine.log_delay
-
-    @log_delay.setter
-    def log_delay(self, seconds: float) -> None:
-        self._engine.log_delay = seconds
+        return [each for each in list(self._engine.executions.values()) if each.loop_run is None]
 
     def flow(  # noqa: PLR0913  # each is independent, and all but the first three keyword-only
         self,
@@ -206,12 +195,15 @@ class FakeKestra:
         Raises:
             ValueError: An input has no such type, there is no such state, or a loop cannot be.
         """
-        version = self._engine.version
-        check_loops(loops or {}, tasks, version)
+        version, loops = self._engine.version, dict(loops or {})
+        if wrong := loops.keys() - set(tasks[:-1]):
+            raise ValueError(f"loops: {min(wrong)!r} must be one of tasks, before the last one")
+        if loops and version != "2.0":
+            raise ValueError(f"loops: {version} has no Loop, only 2.0 has")
         self._engine.flows[namespace, flow] = FlowDefinition(
             namespace,
             flow,
-            function or _nothing,
+            function or (lambda _: None),
             inputs=None if inputs is None else declared(inputs, version),
             on_resume=declared(on_resume or {}, version),
             disabled=disabled,
@@ -219,7 +211,7 @@ class FakeKestra:
             tasks=tuple(tasks),
             labels=dict(labels or {}),
             states=tuple(steps_of(states)),
-            loops=dict(loops or {}),
+            loops=loops,
             webhook={"key": webhook} if isinstance(webhook, str) else webhook,
         )
 
@@ -268,7 +260,7 @@ class FakeKestra:
         Raises:
             ValueError: No request begins like that, or `times` is none.
         """
-        self._faults.add(Fault(times, on, after_create, status, retry_after=retry_after))
+        self._faults.append(Fault(times, on, after_create, status, retry_after=retry_after))
 
     def hang(self, times: int = 1, *, after_create: bool = False, on: str = "") -> None:
         """Let the next requests get no response, until the client gives up.
@@ -281,7 +273,7 @@ class FakeKestra:
         Raises:
             ValueError: As of `fail`.
         """
-        self._faults.add(Fault(times, on, after_create, hangs=True))
+        self._faults.append(Fault(times, on, after_create, hangs=True))
 
     def sleep(self, seconds: float) -> None:
         """Let time pass on the fake's clock, and executions go on; returns at once.
@@ -297,35 +289,39 @@ class FakeKestra:
         self._engine.clock.sleep(_ANSWER_TIME)
         try:
             return self._reply(request)
-        except SilenceError as error:
-            if request.read_timeout is None:
-                raise self._mistake(
-                    f"{error}; this request has no timeout, and would never end"
-                ) from None
-            raise LateError from None
+        except TimeoutError as error:
+            if request.read_timeout is not None:
+                raise
+            what = f"{error}; this request has no timeout, and would never end"
+            raise self._mistake(what) from None
         except UnexpectedError as error:
             raise self._mistake(str(error)) from None
 
     def _reply(self, request: Request) -> Reply:
-        fault = self._faults.take(request)
+        line = f"{request.method} {request.path}"
+        with self._engine.lock:
+            fault = next((each for each in self._faults if each.fits(line)), None)
+            if fault is not None:
+                fault.times -= 1
         if fault and not fault.after_create:
             return self._go_wrong(fault, request)
         self._check_progress()
-        tenant = self._tenant or os.environ.get("KESTRA_TENANT") or MAIN
-        reply = Api(self._engine, self.hostname, tenant, self._allowed)(request)
+        self._engine.log_delay = self.log_delay
+        reply = answer(self._engine, request)
         if fault is None:
             return reply
         if reply.status == HTTPStatus.OK:
             return self._go_wrong(fault, request)
-        self._faults.give_back(fault)
+        with self._engine.lock:
+            fault.times += 1  # for the next request: this one has not come so far
         return reply
 
     def _go_wrong(self, fault: Fault, request: Request) -> Reply:
         if fault.hangs:
             self._engine.clock.sleep(request.read_timeout or 0)
-            raise SilenceError("the server hangs")
+            raise TimeoutError("the server hangs")
         if fault.status is None:
-            raise BrokenError
+            raise ConnectionResetError("reset by peer")
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
         return Reply(fault.status, b"", headers)
 
@@ -347,5 +343,26 @@ class FakeKestra:
         return mistake
 
 
-def _nothing(_: dict[str, Any]) -> None:
-    """Do what a flow without a function does."""
+@dataclass
+class Fault:
+    """What goes wrong with so many requests still, which begin in a certain way."""
+
+    times: int
+    on: str
+    after_create: bool  # they are creations, and are carried out
+    status: int | None = None  # that of the response; `None` breaks the connection
+    hangs: bool = False
+    retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            raise ValueError(f"times must be 1 or more, not {self.times}")
+        if not _BEGINNING.match(self.on):
+            raise ValueError(
+                f"on must be a method, or one and the beginning of a path, not {self.on!r}"
+            )
+
+    def fits(self, line: str) -> bool:
+        lines = line, _TENANT.sub("", line, count=1)
+        is_meant = _CREATION.match(line) or not self.after_create
+        return bool(self.times and is_meant and any(each.startswith(self.on) for each in lines))

@@ -1,8 +1,7 @@
-"""What responses show: executions, their task runs, log entries and metrics as JSON. Pure."""
+"""What responses show: executions, their task runs, log entries and metrics as JSON."""
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -11,77 +10,56 @@ from kestra._api.models import TERMINAL_STATES
 from kestra._testing.fake.inputs import SentFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from kestra._testing.fake.engine import Engine
+    from kestra._testing.fake.execution import Execution
 
-    from kestra._testing.fake.execution import Execution, Iteration
-
-    Dated = Callable[[float], datetime]
     _History = list[tuple[str, float]]
 
 LOOP = "LOOP"  # the kind of an execution that is an iteration
+_BATCH = 100  # entries of a log that are stored together
 
 
 def execution_json(
-    execution: Execution, version: str, dated: Dated, *, is_brief: bool = False
+    engine: Engine, execution: Execution, *, is_brief: bool = False
 ) -> dict[str, Any]:
-    """Return an execution.
+    """Return an execution, and note that it was shown.
 
-    Args:
-        execution: The execution.
-        version: That of the server.
-        dated: Returns the date of a moment.
-        is_brief: Return it as 2.0 shows it where it is read: without `deleted`, and what its task
-            runs are parts of. (Creations, actions and events show all that.)
+    Where it is read, 2.0 is brief: without `deleted`, and what its task runs are parts of.
     """
+    execution.was_seen_ended = execution.was_seen_ended or execution.has_ended
+    is_brief = is_brief and engine.is_new
     shown: dict[str, Any] = {
         "id": execution.id,
         "namespace": execution.namespace,
         "flowId": execution.flow,
         "flowRevision": execution.revision,
         "labels": [{"key": key, "value": value} for key, value in execution.labels.items()],
-        "state": _state(execution.history, version, dated),
-        "originalId": execution.id if execution.iteration else execution.parent or execution.id,
+        "state": _state(engine, execution.history),
+        "originalId": execution.id if execution.loop_run else execution.parent or execution.id,
         "metadata": {
             "attemptNumber": execution.attempts,
-            "originalCreatedDate": iso(dated(execution.created), version),
+            "originalCreatedDate": _at(engine, execution.created),
         },
     }
-    is_brief = is_brief and version == "2.0"
     if not is_brief:
         shown["deleted"] = False
     if execution.inputs:
         shown["inputs"] = {name: json_ready(value) for name, value in execution.inputs.items()}
     if execution.parent:
         shown["parentId"] = execution.parent
-    if execution.iteration:
-        shown |= {"kind": LOOP, "loopRun": _loop_run(execution.iteration, execution.parent)}
+    if execution.loop_run:
+        shown |= {"kind": LOOP, "loopRun": execution.loop_run}
     if execution.schedule_date:
         shown["scheduleDate"] = iso(execution.schedule_date)
-    if has_run(execution) or execution.parent:
-        runs = task_runs(execution, version, dated)
+    runs = _task_runs(engine, execution)
+    if runs or execution.parent:
         hidden = {"executionId", "namespace", "flowId", "outputs"} if is_brief else set()
         shown["taskRunList"] = [
             {key: value for key, value in run.items() if key not in hidden} for run in runs
         ]
-    if version != "2.0" and (outputs := flow_outputs(execution)):
+    if not engine.is_new and (outputs := flow_outputs(execution)):
         shown["outputs"] = outputs
     return shown
-
-
-def _loop_run(iteration: Iteration, parent: str | None) -> dict[str, Any]:
-    value = iteration.value
-    return {
-        "parent": {"id": parent},
-        "taskId": iteration.task,
-        "taskRunId": f"{parent}-{iteration.task}",
-        "index": iteration.index,
-        "value": value if isinstance(value, str) else json.dumps(value),
-    }
-
-
-def has_run(execution: Execution) -> bool:
-    """Return True if it has come to running tasks."""
-    return any(state == "RUNNING" for state, _ in execution.history)
 
 
 def flow_outputs(execution: Execution) -> dict[str, Any]:
@@ -97,53 +75,39 @@ def task_outputs(execution: Execution, task: str) -> dict[str, Any]:
     return {"vars": execution.outputs, "exitCode": int(execution.error is not None)}
 
 
-def task_runs(execution: Execution, version: str, dated: Dated) -> list[dict[str, Any]]:
+def _task_runs(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
     """Return the runs of an execution's tasks; the last one is that of the flow's function."""
-    if not has_run(execution):
+    first = next((at for state, at in execution.history if state == "RUNNING"), None)
+    if first is None:
         return []
-    first = next(at for state, at in execution.history if state == "RUNNING")
     own = [(state, at) for state, at in execution.history if at >= first]
     done = [("RUNNING", first), ("SUCCESS", first)]
     *before, last = execution.definition.tasks
-    runs = [*((task, done) for task in before), (last, own)]
-    return [_task_run(execution, task, history, version, dated) for task, history in runs]
+    runs = [_task_run(engine, execution, task, done) for task in before]
+    return [*runs, _task_run(engine, execution, last, own)]
 
 
-def _task_run(
-    execution: Execution, task: str, history: _History, version: str, dated: Dated
-) -> dict[str, Any]:
-    is_new = version == "2.0"
+def _task_run(engine: Engine, execution: Execution, task: str, history: _History) -> dict[str, Any]:
     began = history[0][1]
-    whole = [("CREATED", began), *([("SUBMITTED", began)] if is_new else []), *history]
-    run = {
-        "id": run_id(execution, task),
-        **_origin(execution, task),
-        "attempts": [
-            {"state": _state([("CREATED", each[0][1]), *each], version, dated)}
-            for each in _attempts(history)
-        ],
-        "state": _state(whole, version, dated),
-        "outputs": None if is_new else task_outputs(execution, task),
-    }
-    if execution.iteration:
-        run["parentTaskRunId"] = f"{execution.parent}-{execution.iteration.task}"
-    return run
-
-
-def _attempts(history: _History) -> list[_History]:
-    """Return the parts of a history that restarts divide."""
-    parts: list[_History] = [[]]
+    attempts: list[_History] = [[]]
     for entry in history:
         if entry[0] == "RESTARTED":
-            parts.append([])
+            attempts.append([])
         else:
-            parts[-1].append(entry)
-    return [part for part in parts if part]
-
-
-def run_id(execution: Execution, task: str) -> str:
-    """Return the id of a task's run."""
-    return f"{execution.id}-{task}"
+            attempts[-1].append(entry)
+    submitted = [("SUBMITTED", began)] if engine.is_new else []
+    run = {
+        "id": execution.run_ids[task],
+        **_origin(execution, task),
+        "attempts": [
+            {"state": _state(engine, [("CREATED", each[0][1]), *each])} for each in attempts if each
+        ],
+        "state": _state(engine, [("CREATED", began), *submitted, *history]),
+        "outputs": None if engine.is_new else task_outputs(execution, task),
+    }
+    if execution.loop_run:
+        run["parentTaskRunId"] = execution.loop_run["taskRunId"]
+    return run
 
 
 def _origin(execution: Execution, task: str) -> dict[str, Any]:
@@ -158,29 +122,33 @@ def _origin(execution: Execution, task: str) -> dict[str, Any]:
 def _last_task(execution: Execution) -> dict[str, Any]:
     """Return which task logs and sends metrics: the last one is the flow's function."""
     task = execution.definition.tasks[-1]
-    return {**_origin(execution, task), "taskRunId": run_id(execution, task)}
+    return {**_origin(execution, task), "taskRunId": execution.run_ids[task]}
 
 
-def log_json(
-    execution: Execution, entries: Iterable[tuple[float, str, str]], dated: Dated
-) -> list[dict[str, Any]]:
-    """Return entries of a log."""
+def log_json(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
+    """Return what is stored of a log by now; the last batch comes after the whole delay."""
+    batches = math.ceil(len(execution.logs) / _BATCH)
+    stored = [
+        entry
+        for number, entry in enumerate(execution.logs)
+        if entry[0] + engine.log_delay * (number // _BATCH + 1) / batches <= engine.clock.now()
+    ]
     restarts = [since for state, since in execution.history if state == "RESTARTED"]
     return [
         {
             **_last_task(execution),
             "attemptNumber": sum(since < at for since in restarts),
-            "timestamp": iso(dated(at)),
+            "timestamp": iso(engine.clock.date(at)),
             "level": level,
             "thread": "worker_1",
             "message": message,
-            **({"executionKind": LOOP} if execution.iteration else {}),
+            **({"executionKind": LOOP} if execution.loop_run else {}),
         }
-        for at, level, message in entries
+        for at, level, message in sorted(stored, key=lambda entry: entry[0])
     ]
 
 
-def metrics_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
+def metrics_json(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
     """Return the metrics; of timers, milliseconds."""
     return [
         {
@@ -188,34 +156,36 @@ def metrics_json(execution: Execution, dated: Dated) -> list[dict[str, Any]]:
             "type": metric.type,
             "name": metric.name,
             "value": (metric.value or 0.0) * (1000 if metric.type == "timer" else 1),
-            "timestamp": iso(dated(execution.history[-1][1])),
+            "timestamp": iso(engine.clock.date(execution.history[-1][1])),
             "tags": metric.tags,
         }
         for metric in execution.metrics
     ]
 
 
-def _state(history: _History, version: str, dated: Dated) -> dict[str, Any]:
-    current, last = history[-1]
+def _state(engine: Engine, history: _History) -> dict[str, Any]:
+    (_, began), (current, last) = history[0], history[-1]
     shown = {
         "current": current,
-        "histories": [{"state": state, "date": iso(dated(at), version)} for state, at in history],
-        "startDate": iso(dated(history[0][1]), version),
+        "histories": [{"state": state, "date": _at(engine, at)} for state, at in history],
+        "startDate": _at(engine, began),
     }
     if current in TERMINAL_STATES:
-        shown["endDate"] = iso(dated(last), version)
-        shown["duration"] = f"PT{last - history[0][1]:.6f}S"
+        shown["endDate"] = _at(engine, last)
+        shown["duration"] = f"PT{last - began:.6f}S"
     return shown
 
 
-def iso(moment: datetime, version: str = "") -> str:
-    """Return a time as the server writes it; with its version, one of an execution."""
-    timespec = "milliseconds" if version == "0.21" else "microseconds"
+def _at(engine: Engine, moment: float) -> str:
+    """Return a time of an execution: 0.21 has milliseconds there."""
+    return iso(engine.clock.date(moment), "milliseconds" if engine.is_old else "microseconds")
+
+
+def iso(moment: datetime, timespec: str = "microseconds") -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec=timespec)[:-6] + "Z"
 
 
 def json_ready(value: Any) -> Any:
-    """Return the value of an input as the server shows it."""
     if isinstance(value, SentFile):
         return value.uri
     if isinstance(value, datetime):

@@ -1,9 +1,12 @@
-"""How requests of this process get to a fake, and nowhere else."""
+"""What a fake puts in the place of the clock, and of the network."""
 
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,8 +15,8 @@ import responses
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from kestra._http import stand_ins
 from kestra._http.adapter import BoundedAdapter, wire
+from kestra._http.stand_ins import Clock, use_exchange
 from kestra._testing.fake.messages import Request
 
 if TYPE_CHECKING:
@@ -22,39 +25,55 @@ if TYPE_CHECKING:
     import httpx2
     from requests import PreparedRequest
 
+    from kestra._testing.fake.engine import Engine
     from kestra._testing.fake.messages import Reply
 
-_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_LEAST = 1e-6  # seconds
 
 
-class BrokenError(Exception):
-    """The connection breaks off."""
+class VirtualClock(Clock):
+    """A clock on which only sleeping takes time.
 
-
-class LateError(Exception):
-    """The response does not come within the timeout of the client."""
-
-
-class Interception:
-    """The way to a fake.
-
-    Args:
-        hostname: Returns the server that the fake stands for.
-        answer: Returns the reply to a request.
-        mistake: Notes a mistake of the test, and returns the error to raise.
+    All threads share it: where several sleep at once, their seconds add up.
     """
 
-    def __init__(
-        self,
-        hostname: Callable[[], str],
-        answer: Callable[[Request], Reply],
-        mistake: Callable[[str], AssertionError],
-    ) -> None:
-        self._hostname = hostname
-        self._answer = answer
-        self._mistake = mistake
-        self._network = HTTPAdapter.send
+    def __init__(self) -> None:
+        super().__init__()
+        self._origin = self._now = time.monotonic()
+        self._date = datetime.now(timezone.utc)
+
+    def now(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass; a little more of it, since a real sleep does not end too early either."""
+        with self._lock:
+            self._now += max(seconds, 0) + _LEAST
+
+    async def pause(self, seconds: float) -> None:
+        import asyncio
+
+        self.sleep(seconds)
+        await asyncio.sleep(0)
+
+    def utcnow(self) -> datetime:
+        return self.date(self._now)
+
+    def date(self, moment: float) -> datetime:
+        return self._date + timedelta(seconds=moment - self._origin)
+
+    def moment(self, date: datetime) -> float:
+        return self._origin + (date - self._date).total_seconds()
+
+
+@dataclass
+class Interception:
+    """The way to a fake: requests to its address get its answers."""
+
+    engine: Engine
+    answer: Callable[[Request], Reply]
+    mistake: Callable[[str], AssertionError]  # notes one of the test; the error is to be raised
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -63,20 +82,22 @@ class Interception:
         # Sessions of `Flow` too: a mock of `responses` that is activated later does not see them.
         with (
             self._mock("requests.adapters.HTTPAdapter.send", self._send_to_others),
-            self._mock("kestra._http.adapter.BoundedAdapter.send", _send_by_others),
+            self._mock(
+                "kestra._http.adapter.BoundedAdapter.send",
+                # To other servers: by whatever is there for that at the time.
+                lambda *arguments, **kwargs: HTTPAdapter.send(*arguments, **kwargs),  # noqa: PLW0108
+            ),
+            ExitStack() as stack,
         ):
-            undo = stand_ins.use_exchange(self._exchange)
-            try:
-                yield
-            finally:
-                undo()
+            stack.callback(use_exchange(self._exchange))
+            yield
 
     def _mock(self, target: str, otherwise: Any) -> responses.RequestsMock:
         mock = responses.RequestsMock(
             assert_all_requests_are_fired=False, target=target, real_adapter_send=otherwise
         )
         mock.add_passthru(re.compile(""))
-        for method in _METHODS:
+        for method in ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"):
             route = responses.CallbackResponse(
                 method, re.compile(""), self._reply, content_type=None, match=[self._is_mine]
             )
@@ -84,7 +105,7 @@ class Interception:
         return mock
 
     def _is_mine(self, request: PreparedRequest | httpx2.Request) -> tuple[bool, str]:
-        base, asked = urlsplit(self._hostname()), urlsplit(str(request.url))
+        base, asked = urlsplit(self.engine.base), urlsplit(str(request.url))
         same_host = (base.scheme, base.hostname, base.port) == (
             asked.scheme, asked.hostname, asked.port)  # fmt: skip
         return same_host and f"{asked.path}/".startswith(f"{base.path}/"), "another server"
@@ -96,13 +117,13 @@ class Interception:
         body = request.body or b""
         asked = self._read(request, body.encode() if isinstance(body, str) else body, timeout)
         try:
-            reply = self._answer(asked)
-        except LateError:
+            reply = self.answer(asked)
+        except TimeoutError:
             text = f"Read timed out. (read timeout={timeout})"
             late = ReadTimeoutError(None, asked.path, text)  # type: ignore[arg-type]
             raise requests.ReadTimeout(late, request=request) from None
-        except BrokenError:
-            broken = ProtocolError("Connection aborted.", ConnectionResetError("reset by peer"))
+        except ConnectionResetError as error:
+            broken = ProtocolError("Connection aborted.", error)
             raise requests.ConnectionError(broken, request=request) from None
         except AssertionError:
             wire.used = None  # nobody is to ask whether it was carried out
@@ -110,23 +131,12 @@ class Interception:
         return reply.status, reply.headers, reply.body
 
     def _read(self, request: Any, body: bytes, timeout: float | None) -> Request:
-        url, headers = urlsplit(str(request.url)), request.headers
-        return Request(
-            str(request.method),
-            url.path.removeprefix(urlsplit(self._hostname()).path),
-            url.query,
-            headers.get("Content-Type", ""),
-            body,
-            headers.get("Authorization"),
-            timeout,
-            headers,
-        )
+        url = urlsplit(str(request.url))
+        path = url.path.removeprefix(urlsplit(self.engine.base).path)
+        return Request(str(request.method), path, url.query, request.headers, body, timeout)
 
     async def _exchange(self, request: httpx2.Request, send: Any) -> httpx2.Response:
-        """Answer a request of `AsyncFlow` that is sent to the server; send on what is for others.
-
-        Nothing is sent to another machine: a test must not start a flow there.
-        """
+        """Answer what `AsyncFlow` sends to the server; send on what is for others."""
         import httpx2
 
         if not self._is_mine(request)[0]:
@@ -138,11 +148,11 @@ class Interception:
         asked = self._read(request, await request.aread(), timeout)
         answer: httpx2.Response | Exception
         try:
-            reply = self._answer(asked)
+            reply = self.answer(asked)
             answer = httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
-        except LateError:
+        except TimeoutError:
             answer = httpx2.ReadTimeout("timed out", request=request)
-        except BrokenError:
+        except ConnectionResetError:
             answer = httpx2.ReadError("reset by peer", request=request)
         # This is what the client takes for a network.
         await request.extensions["trace"]("fake.send_request_headers.started", {})
@@ -151,21 +161,16 @@ class Interception:
         return answer
 
     def _elsewhere(self, client: str, host: object) -> AssertionError:
-        return self._mistake(
-            f"{client} would ask {host}, but this stands for {self._hostname()}: set the "
+        """Refuse to send a client's request to another machine, where it might start a flow."""
+        return self.mistake(
+            f"{client} would ask {host}, but this stands for {self.engine.base}: set the "
             "server by FakeKestra(hostname=…) or KESTRA_HOSTNAME"
         )
 
     def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
-        """Send on, but nothing of `Flow` to another machine: a test must not start a flow there."""
         is_mocked = self._network.__module__ != HTTPAdapter.__module__
         host = urlsplit(str(request.url)).hostname
         if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
             wire.used = None
             raise self._elsewhere("Flow", host)
         return self._network(adapter, request, **kwargs)
-
-
-def _send_by_others(adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
-    """Send to where another server is, by whatever is there for that now."""
-    return HTTPAdapter.send(adapter, request, **kwargs)

@@ -32,7 +32,7 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from kestra import AsyncFlow, Flow, LogEntry
 from kestra._http import asynchronous
-from kestra._http.light import is_light
+from kestra._http.async_sessions import is_light
 from kestra._rules import executing
 from kestra.exceptions import (
     APIError,
@@ -304,6 +304,17 @@ def test_an_execution_may_be_cancelled_at_any_await(tmp_path):
     assert steps > 15
 
 
+def test_closing_may_be_cancelled_at_any_await():
+    """No connection is left: closing goes on to its end."""
+
+    async def work(flow):
+        missing = (flow.get_execution("id1") for _ in range(3))
+        await asyncio.gather(*missing, return_exceptions=True)
+        await flow.close()
+
+    each_step(work, lambda *_: None)
+
+
 def test_a_download_may_be_cancelled_at_any_await(tmp_path):
     """The file is there whole, or not at all."""
     to = tmp_path / "file"
@@ -329,6 +340,23 @@ def test_a_download_may_be_cancelled_at_any_await(tmp_path):
             break
     assert to.exists()
     assert step > 5
+
+
+def test_files_of_a_namespace_may_be_cancelled_at_any_await(tmp_path, monkeypatch):
+    """No file is left open, and no temporary folder, though threads open and make them."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = tmp_path / "data.bin"
+    path.write_bytes(b"x")
+
+    async def work(flow):
+        files = flow.namespace("ns").files
+        await files.upload(path, "data.bin")
+        assert await files.read("data.bin") == b"x"
+
+    def check(*_):
+        assert list(tmp_path.iterdir()) == [path]
+
+    assert each_step(work, check) > 15
 
 
 def test_many_executions_may_be_cancelled_at_any_await():

@@ -26,6 +26,8 @@ def test_the_key_value_store(fake):
             await ns.kv.set("lock", {"a": 1}, ttl=timedelta(hours=1), description="mine")
             assert await ns.kv.get("lock") == {"a": 1}
             assert await ns.kv.get("missing", 7) == 7
+            assert await ns.kv.get("not a key", 7) == 7
+            assert not await ns.kv.exists("not a key")
             assert await ns.kv.exists("lock")
             assert (await ns.kv.info("lock")).description == "mine"
             assert [each.key for each in await ns.kv.list()] == ["lock"]

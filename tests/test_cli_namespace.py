@@ -43,6 +43,7 @@ def run(fake, capfdbinary):
         ("7", [], 7, "7"),
         ("some text", [], "some text", '"some text"'),
         ("7", ["--type", "text"], "7", '"7"'),
+        ("ü ☃ \u009b\u200b", [], "ü ☃ \u009b\u200b", r'"ü ☃ \u009b\u200b"'),
         ('{"rows": 1}', ["--type", "json"], {"rows": 1}, '{"rows": 1}'),
         ("2026-01-31", ["--type", "date"], date(2026, 1, 31), '"2026-01-31"'),
         ("PT90S", ["--type", "duration"], timedelta(seconds=90), '"PT1M30S"'),
@@ -51,14 +52,15 @@ def run(fake, capfdbinary):
             "2026-01-31T08:00:00Z",
             ["--type", "datetime"],
             datetime(2026, 1, 31, 8, tzinfo=timezone.utc),
-            '"2026-01-31T08:00:00+00:00"',
+            '"2026-01-31T08:00:00Z"',
         ),
     ],
 )
 def test_a_value_is_set_and_shown(run, ns, value, options, stored, shown):  # noqa: PLR0913, PLR0917  # the cases
     status, out, err = run("kv", "set", "company.team", "x", value, *options, "--dry-run")
     assert (status, out) == (0, "")
-    assert "would be put" in err
+    kinds = {str: "text", timedelta: "duration", date: "date", datetime: "datetime"}
+    assert err == f"x would be put as {kinds.get(type(stored), 'JSON')}.\n"
     assert "x" not in ns.kv
     assert run("kv", "set", "company.team", "x", value, *options)[0] == 0
     assert ns.kv["x"] == stored
@@ -96,7 +98,7 @@ def test_keys_are_listed_and_deleted(run, ns):
     [
         (["{", "--type", "json"], "VALUE is not valid JSON"),
         (["7", "--type", "datetime"], "VALUE must be a date and time"),
-        (["PT5S"], "takes for a duration"),
+        (["PT5S"], "VALUE is a text that the store takes for a duration: use --type duration"),
         (["null"], "must not be None"),
     ],
 )
@@ -180,7 +182,7 @@ def test_violations_are_an_exit_status(run, tmp_path):
     path.write_text(REPORT.partition("tasks")[0])
     status, out, err = run("flows", "validate", path)
     assert (status, out) == (1, f"{path}: report: tasks: must not be empty\n")
-    assert err == "1 violations, 0 warnings.\n"
+    assert err == "1 violation, 0 warnings.\n"
     status, out, _ = run("flows", "validate", path, "--json")
     assert (status, json.loads(out)["flow"]) == (1, "report")
     status, _, err = run("flows", "deploy", "company.team", path)

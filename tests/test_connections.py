@@ -33,7 +33,7 @@ from kestra._api.servers import Server
 from kestra._http.blocking import BlockingIO, run
 from kestra._http.multipart import Upload
 from kestra._http.sessions import Sessions
-from kestra._http.streams import Stream
+from kestra._http.threads import Stream
 from kestra._rules import attempts
 from kestra._rules.io import Request, Settings
 from kestra.exceptions import ConnectionFailed, ConnectTimeout, RequestTimeout
@@ -194,6 +194,15 @@ def test_a_proxy_is_asked_in_clear_for_what_is_in_clear(sessions):
         assert proxy.requests[0].headers["proxy-authorization"] == "Basic amFuZTpodW50ZXIy"
         assert proxy.requests[0].headers["authorization"] == "Bearer t0ken"
         assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("url", ["jane:hunter2@localhost:3128", "http://jane:hunter2@[bad"])
+def test_a_proxy_that_cannot_be_one_is_not_shown(sessions, url):
+    """Libraries quote it, and with it the password."""
+    settings = Settings(credentials=TOKEN, proxies={"http": url})
+    with pytest.raises(requests.exceptions.InvalidURL, match=r"proxies$") as caught:
+        request(sessions, "GET", "http://kestra.invalid" + SEARCH, settings, {})
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_the_environment_names_the_proxy(tls_server, sessions, settings, proxy, monkeypatch):

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest import exchanges
 
+from kestra import Flow
 from kestra._api.dialects import BEFORE_2, FROM_2, search_queries
 from kestra._api.forms import creation_query
 from kestra._api.models import CORRELATION, OTHER_STATES, TERMINAL_STATES
 from kestra._api.parsing import labels_on, state_of
-from kestra._api.paths import base_url, endpoints, segment, ui_root, ui_url, under_main
-from kestra._api.servers import Server
+from kestra._api.servers import Server, base_url, segment, ui_root, ui_url, under_main
 from kestra._rules.creation import Creation, without_correlation
 from kestra._rules.io import Request, Settings
 
@@ -101,16 +101,16 @@ def test_a_hostname_that_is_none_is_refused(hostname, error, message):
     assert "secret" not in str(caught.value)
 
 
-def test_paths_with_and_without_a_tenant():
+def test_paths_with_and_without_a_tenant(environment):
     """A tenant comes right after the version, quoted."""
-    assert endpoints(None) == (
-        "/api/v1/executions/{namespace}/{flow_id}",
-        "/api/v1/executions/{execution_id}",
-        "/api/v1/logs/{execution_id}/download",
-    )
-    assert endpoints("my tenant")[2] == "/api/v1/my%20tenant/logs/{execution_id}/download"
+    flow = Flow()
+    assert flow.API_ENDPOINT_EXECUTION_CREATE == "/api/v1/executions/{namespace}/{flow_id}"
+    assert flow.API_ENDPOINT_EXECUTION_STATUS == "/api/v1/executions/{execution_id}"
+    assert flow.API_ENDPOINT_EXECUTION_LOG == "/api/v1/logs/{execution_id}/download"
+    flow.tenant = "my tenant"
+    assert flow.API_ENDPOINT_EXECUTION_LOG == "/api/v1/my%20tenant/logs/{execution_id}/download"
     with pytest.raises(ValueError, match=r"^tenant must "):
-        endpoints("../x")
+        flow.tenant = "../x"
 
 
 def test_a_path_without_a_tenant_has_a_counterpart_under_main():

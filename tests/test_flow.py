@@ -396,11 +396,11 @@ def test_user_and_password_of_the_hostname_are_sent_and_never_shown(server, capl
     [
         ({"user": "u"}, "^password: "),
         ({"password": "secret"}, "^user: "),
-        ({"api_token": "secret\n"}, "^api_token: "),
+        ({"api_token": "secret\n"}, r"^api_token: "),
         ({"hostname": "localhost:8080"}, "^hostname must "),
-        ({"request_timeout": 0}, "^request_timeout must "),
-        ({"request_timeout": math.inf}, "^request_timeout must "),
-        ({"request_timeout": (1, 0)}, "^request_timeout must "),
+        ({"request_timeout": 0}, r"^request_timeout must "),
+        ({"request_timeout": math.inf}, r"^request_timeout must "),
+        ({"request_timeout": (1, 0)}, r"^request_timeout must "),
     ],
 )
 def test_what_cannot_work_is_refused_before_a_request(mocked, arguments, message):
@@ -591,11 +591,20 @@ def test_a_mock_with_a_single_error_raises_that(slept, error):
 def test_the_page_of_a_proxy_is_no_log(server, flow, caplog):
     """It is refused by its type and its looks: some users' stubs send every text as HTML."""
     page, kind = b"<html>Please log in</html>", {"Content_Type": "text/html; charset=utf-8"}
-    server.upset("/download", answer(200, page, **kind), answer(200, b"a log", **kind))
+    pages = [answer(200, page, **kind)] * 3
+    server.upset("/download", *pages, answer(200, b"a log", **kind))
     result = run(flow)
     assert (result.status, result.log, result.log_complete) == ("SUCCESS", None, False)
     assert "the response is a page, and not a log" in caplog.text
     assert run(flow).log == "a log"
+
+
+def test_the_page_of_a_proxy_is_not_the_last_word_on_a_log(server, flow):
+    """It is fetched again, as after a response that says that it is a failure."""
+    kind = {"Content_Type": "text/html"}
+    server.upset("/download", *[answer(200, b"<html>Just a moment</html>", **kind)] * 2)
+    result = run(flow)
+    assert (result.log, result.log_complete) == (server.engine.logs[0], None)
 
 
 def test_a_path_of_the_callers_own_stays(server, flow):
@@ -805,6 +814,40 @@ def test_a_wrong_token_is_told_from_none(server, flow):
     with pytest.raises(AuthenticationError, match="sent: an API token") as caught:
         run(flow)
     assert "wr0ng" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "header"),
+    [
+        ({"api_token": 5}, "Bearer 5"),
+        ({"user": 5, "password": 6}, "Basic NTo2"),
+        ({"tenant": 5}, None),
+    ],
+)
+def test_numbers_are_credentials_and_tenants_too(server, slept, environment, arguments, header):
+    """2.0.0 took them as their text."""
+    server.engine.root = f"/api/v1/{arguments.get('tenant', 'main')}"
+    with Flow(hostname=server.url, **{"tenant": "main"} | arguments) as flow:
+        assert run(flow).status == "SUCCESS"
+    assert server.requests[0].headers.get("authorization") == header
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"api_token": b"x"}, TypeError, r"^api_token must be a string, not bytes$"),
+        ({"headers": [("a", "b")]}, TypeError, r"^headers must be a mapping by name, not list$"),
+        ({"proxies": "x"}, TypeError, r"^proxies must be a mapping by scheme, not str$"),
+        ({"session": 5}, TypeError, r"^session must be a requests.Session, not int$"),
+        ({"poll_interval": math.inf}, ValueError, r"^poll_interval must be at most"),
+        ({"request_timeout": 1e300}, ValueError, r"^request_timeout must be more than 0 and at"),
+    ],
+)
+def test_errors_name_the_argument_of_a_client(server, environment, arguments, error, words):
+    """Before anything is sent."""
+    with pytest.raises(error, match=words):
+        run(Flow(hostname=server.url, **arguments))
+    assert server.requests == []
 
 
 # --- waiting ---

@@ -30,12 +30,11 @@ from rest import exchanges
 from kestra import Flow, LogEntry
 from kestra._api.parsing import log_entries
 from kestra._api.servers import Server
-from kestra._http import streams as stream_module
+from kestra._http import threads as threads_module
 from kestra._http.blocking import run
 from kestra._http.sse import Event, events
-from kestra._rules import channels, following
-from kestra._rules.reported import ReportedEntries, ReportedStates
-from kestra._rules.waiting import Wait
+from kestra._rules import channels, following, waiting
+from kestra._rules.waiting import Options, Wait
 from kestra.exceptions import (
     ExecutionTimeout,
     FailedExponentialBackoff,
@@ -118,10 +117,10 @@ class Scripted:
         raise FailedExponentialBackoff(url)
 
 
-def followed_by(io, *, poll_interval=1, end=math.inf):
+def followed_by(io, *, poll_interval=1, timeout=None):
     """An execution that is followed in this way."""
-    wait = Wait("id1", end=end, known_by=0)
-    return channels.Followed(io, "id1", poll_interval, 0.0, end, wait)
+    options = Options(poll_interval=poll_interval, log_settle=0, timeout=timeout)
+    return io, Wait("id1", options, 0.0)
 
 
 def threads():
@@ -398,7 +397,7 @@ def test_between_two_streams_the_server_is_asked(flow, story):
 def test_when_a_stream_has_broken_looks_are_frequent_again():
     """They are seldom only while it works."""
     io = Scripted(lambda _: shown("CREATED"))
-    states = channels.States(followed_by(io))
+    states = channels.States(*followed_by(io))
     run(states.take(Event("", json.dumps(shown("CREATED")))))
     assert states.polls_at == 60
     io.time = 30.0
@@ -413,7 +412,7 @@ def test_when_a_stream_has_broken_looks_are_frequent_again():
 def test_a_stream_that_always_breaks_is_opened_ever_less_often():
     """The pauses double up to ten seconds, and begin anew once it has told something."""
     io = Scripted(lambda _: shown("CREATED"))
-    states = channels.States(followed_by(io, poll_interval=1e6))
+    states = channels.States(*followed_by(io, poll_interval=1e6))
     pauses = []
     for _ in range(2000):
         run(states.tend())
@@ -429,7 +428,7 @@ def test_a_stream_that_always_breaks_is_opened_ever_less_often():
 def test_a_poll_of_the_log_does_not_outlast_the_timeout():
     """After the end, it may."""
     io = Scripted(lambda _: [])
-    log = channels.Log(followed_by(io, end=5), "TRACE")
+    log = channels.Log(*followed_by(io, timeout=5), "TRACE")
     run(log.poll())
     run(log.stored())
     assert io.limits[0] <= 5 < io.limits[1]
@@ -686,7 +685,7 @@ def test_the_end_is_looked_for_once_more_when_the_time_is_over(flow, story):
 
 def test_a_server_that_does_not_answer_when_the_time_is_over_is_a_timeout(flow, story, monkeypatch):
     """And no failure of a request that nobody waits for now."""
-    monkeypatch.setattr(channels, "LAST_POLL", 0.1)
+    monkeypatch.setattr(waiting, "LAST_POLL", 0.1)
     story.states(stream(event(shown("CREATED")), then=hang))
     story.server.upset(LOOK, hang)
     with pytest.raises(ExecutionTimeout):
@@ -908,7 +907,7 @@ def test_a_function_in_the_place_of_requests_is_asked(monkeypatch, slept):
 def test_an_older_urllib3_can_stream(monkeypatch):
     """Where a response cannot be read by what is there, it is read byte by byte."""
     response = SimpleNamespace(raw=None, iter_content=lambda size: iter([b"x"] * size))
-    assert list(stream_module._pieces(response)) == [b"x"]
+    assert list(threads_module._pieces(response)) == [b"x"]
 
 
 # --- what was told ---
@@ -919,7 +918,7 @@ def test_recorded_entries_are_the_same_in_the_stream_and_in_the_log(engine, requ
     """Two entries are the same only if all their fields are."""
     ((_, _, streamed),) = (each for each in exchanges("follow_logs_finished") if each[0] == engine)
     entries = [json.loads(each.data) for each in events([streamed["body"].encode()])][1:]
-    seen = ReportedEntries()
+    seen = channels.ReportedEntries()
     assert all(seen.is_new(each) for each in log_entries(entries))
     assert not any(seen.is_new(each) for each in log_entries(entries))
     assert len(seen.not_stored) == len(entries)
@@ -930,8 +929,8 @@ def test_recorded_entries_are_the_same_in_the_stream_and_in_the_log(engine, requ
 
 
 def states_of(*executions):
-    seen = ReportedStates()
-    return [[change.state for change in seen.new_in(each)] for each in executions]
+    states = channels.States(*followed_by(Scripted(None)))
+    return [[change.state for change in states.read(each)] for each in executions]
 
 
 def bare(state):

@@ -220,6 +220,10 @@ class Order:
 LIKE_OUTPUTS = [
     (np.int64(2), "2"),
     (np.float32(0.5), "0.5"),
+    (np.float32(0.1), "0.1"),
+    (np.float16(0.1), "0.1"),
+    ([np.float32(0.1)], "[0.1]"),
+    (np.longdouble(0.5), "0.5"),
     (np.bool_(True), "true"),
     (np.str_("text"), "text"),
     ({"n": np.int64(2)}, '{"n": 2}'),

@@ -21,7 +21,7 @@ from kestra import Flow, LogEntry, StateChange
 from kestra._api.servers import Server
 from kestra._http.blocking import iterate, run
 from kestra._http.stand_ins import use_clock
-from kestra._rules import executing, following
+from kestra._rules import executing, following, log
 from kestra._rules.waiting import Options
 from kestra.exceptions import APIError, NotFound, PermissionDenied
 
@@ -114,6 +114,10 @@ class Stored:
         """Our clock is an hour behind the server's."""
         return END + timedelta(seconds=self.time) - timedelta(hours=1)
 
+    @property
+    def flow(self):
+        return SimpleNamespace(api_token=None, tenant="acme" if self.may_be_enterprise else None)
+
     # --- what the server has ---
 
     @property
@@ -191,9 +195,6 @@ class Stored:
         return SimpleNamespace(
             status_code=200, headers=headers or {}, text=str(body), json=lambda: body
         )
-
-    def describe(self, method, url):
-        return SimpleNamespace(method=method, url=url)
 
     async def call(self, function, *arguments):
         return function(*arguments)
@@ -563,7 +564,7 @@ def test_iter_logs_of_what_has_just_ended_is_whole_and_in_order(seed, warnings):
     """In the order of the timestamps."""
     lines, others = busy(seed)
     io = Stored(lines, others=others)
-    entries = run(following.get_log(io, "id1", options(), "INFO"))
+    entries = run(log.get_log(io, "id1", options(), "INFO"))
     wanted = sorted((each for each in lines if each.level == "INFO"), key=lambda each: each.time)
     assert [entry.message for entry in entries] == [line.message for line in wanted]
     assert warnings() == []
@@ -572,7 +573,7 @@ def test_iter_logs_of_what_has_just_ended_is_whole_and_in_order(seed, warnings):
 def test_iter_logs_warns_once(warnings):
     """Where the limit was reached."""
     io = Stored([Line(20 - 0.001 * i, f"line {i}", stored=0.2 * i) for i in range(1000)])
-    assert run(following.get_log(io, "id1", options(log_settle=5), "TRACE"))
+    assert run(log.get_log(io, "id1", options(log_settle=5), "TRACE"))
     assert len(warnings()) == 1
 
 

@@ -3,12 +3,12 @@
 import gc
 import itertools
 import logging
-import math
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -34,8 +34,9 @@ from kestra import ExecutionOutcome, ExecutionRequest, Flow
 from kestra._api.dialects import search_queries
 from kestra._api.requests import request_of
 from kestra._api.servers import Server
-from kestra._rules.batches import Batch, ResultPages, Running, Wanted
-from kestra._rules.waiting import Wait
+from kestra._rules.many import Running
+from kestra._rules.polling import Batch, Search
+from kestra._rules.waiting import Options, Wait
 from kestra.exceptions import (
     Conflict,
     ExecutionFailed,
@@ -108,7 +109,7 @@ def test_the_repr_of_an_outcome_shows_no_input_of_what_is_no_request(flow, given
 # --- what a search asks, and shows ---
 
 
-SEARCH = Wanted("company.team", "report", START, frozenset({"a", "b", "c"}))
+SEARCH = Search("company.team", "report", START, frozenset({"a", "b", "c"}))
 
 
 def shown(execution_id, state="RUNNING", namespace="company.team", flow="report"):
@@ -138,13 +139,13 @@ def test_a_search_is_written_for_new_and_for_old_servers():
 def test_the_start_of_a_search_is_in_utc():
     """Whatever the offset of the server's times."""
     tokyo = START.astimezone(timezone(timedelta(hours=9)))
-    fields = Wanted("n", "f", tokyo, frozenset()).fields
+    fields = Search("n", "f", tokyo, frozenset()).fields
     assert fields["startDate"][1].startswith("2026-01-01T11:59:59")
 
 
 def test_executions_are_matched_by_their_id():
     """Of one that runs, only its state is kept; others, and what makes no sense, are nothing."""
-    pages = ResultPages(SEARCH)
+    pages = replace(SEARCH)
     ended = {**shown("b", "SUCCESS"), "taskRunList": [RUN]}
     listed = [{**shown("a"), "inputs": {}}, ended, shown("x"), shown("a"), None, {"id": "c"}]
     assert not pages.add(listed, 6)
@@ -154,7 +155,7 @@ def test_executions_are_matched_by_their_id():
 
 def test_pages_are_read_until_all_is_found():
     """The next page is worth a request if there is one, and something is missing."""
-    pages = ResultPages(SEARCH)
+    pages = replace(SEARCH)
     assert pages.add([shown("a"), shown("x")], 9)
     assert pages.add([shown("b"), shown("y")], 9)
     assert not pages.add([shown("c"), shown("z")], 9)
@@ -162,7 +163,7 @@ def test_pages_are_read_until_all_is_found():
 
 def test_no_more_pages_are_read_in_vain_than_looks_would_take():
     """With two missing, the second page that shows neither is the last one."""
-    pages = ResultPages(SEARCH)
+    pages = replace(SEARCH)
     assert pages.add([shown("a")], 999)
     assert pages.add([shown("x")], 999)
     assert not pages.add([shown("y")], 999)
@@ -171,13 +172,13 @@ def test_no_more_pages_are_read_in_vain_than_looks_would_take():
 @pytest.mark.parametrize(("results", "total"), [([], 999), ([shown("a")], None), ([shown("a")], 1)])
 def test_pages_end(results, total):
     """Nothing more, no total that makes sense, or all received."""
-    assert not ResultPages(SEARCH).add(results, total)
+    assert not replace(SEARCH).add(results, total)
 
 
 def test_servers_on_elasticsearch_are_not_asked_for_more_than_they_show():
     """They refuse what is beyond the ten thousandth result."""
     wanted = frozenset(map(str, range(20_000)))
-    pages = ResultPages(Wanted("company.team", "report", START, wanted))
+    pages = Search("company.team", "report", START, wanted)
     turned = itertools.takewhile(
         lambda n: pages.add([shown(str(n + i)) for i in range(100)], 20_000),
         itertools.count(0, 100),
@@ -199,7 +200,7 @@ def test_results_that_nobody_asked_for_tell_that_the_search_is_not_understood(
     namespace, flow, understood
 ):
     """But a namespace is a prefix on some versions."""
-    pages = ResultPages(SEARCH)
+    pages = replace(SEARCH)
     pages.add([shown("x", namespace=namespace, flow=flow)], 1)
     assert pages.understood is understood
 
@@ -210,7 +211,7 @@ def test_a_recorded_search_shows_executions_as_a_look_does(index):
     _, _, response = exchanges("exec_search")[index]
     results = response["body"]["results"]
     ids = frozenset(each["id"] for each in results)
-    pages = ResultPages(Wanted("lab", "filer", START, ids))
+    pages = Search("lab", "filer", START, ids)
     assert not pages.add(results, response["body"]["total"])
     assert pages.understood
     assert [pages.shown[each["id"]] for each in results] == results
@@ -221,15 +222,15 @@ def test_a_recorded_search_shows_executions_as_a_look_does(index):
 def test_a_recorded_search_for_another_flow_is_not_understood(index):
     """What an engine sends that ignores the question."""
     _, _, response = exchanges("exec_search")[index]
-    pages = ResultPages(Wanted("lab", "another", START, frozenset({"x"})))
+    pages = Search("lab", "another", START, frozenset({"x"}))
     assert not pages.add(response["body"]["results"], response["body"]["total"])
     assert not pages.understood
 
 
 def running(created, execution_id="a"):
     request = ExecutionRequest("company.team", "report")
-    wait = Wait(execution_id, end=math.inf, known_by=0)
-    return Running(request, execution_id, None, START, created, math.inf, created, wait)
+    wait = Wait(execution_id, Options(poll_interval=1, log_settle=0), created)
+    return Running(request, START, wait, created)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,23 @@ def test_executions_created_in_the_same_moment_come_once():
         None, "2026-01-31T12:00:00.001000Z", "2026-01-31T12:00:00.001000Z"]  # fmt: skip
 
 
+def test_a_server_of_0_21_is_asked_for_one_label():
+    """It understands no more in one search; the others are compared here."""
+    ids = {"e1": {"a": "b", "c": "d"}, "e2": {"a": "b"}}
+    shown = {"namespace": "company.team", "flowId": "x", "state": {"current": "RUNNING"}}
+    page = 200, {"results": [{**shown, "id": id_, "labels": ids[id_]} for id_ in ids]}
+    ns, server = namespace(page, page)  # it ignores the filters of later ones
+    assert [each.id for each in ns.executions(labels={"a": "b", "c": "d"})] == ["e1"]
+    assert server.sent[1].query["labels"] == "a:b"
+
+
+def test_labels_of_the_system_may_be_searched_for():
+    """They may not be set."""
+    ns, server = namespace((200, {"results": []}))
+    assert list(ns.executions(labels={"system.from": "api"})) == []
+    assert server.sent[0].query["filters[labels][EQUALS][system.from]"] == "api"
+
+
 def test_the_last_execution(fake):
     ns = Namespace("company.team")
     assert ns.last("report") is None

@@ -1,6 +1,7 @@
 """The files of a namespace, one by one and synchronized."""
 
 import io
+import os
 import zipfile
 from email import message_from_bytes
 from pathlib import PurePosixPath
@@ -11,7 +12,7 @@ from namespaces import ENGINES, RECORDED, namespace, recorded
 from urllib3.exceptions import ProtocolError
 
 from kestra import Change, FileInfo
-from kestra.exceptions import FailedExponentialBackoff, InvalidInput, NotFound
+from kestra.exceptions import FailedExponentialBackoff, InvalidInput, NotFound, ServerError
 
 LOST = requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError()))
 MISSING = recorded("nsf_stats_missing", "2.0")
@@ -227,6 +228,34 @@ def test_a_file_is_moved(engine):
     assert server.sent[2].query == {"from": "/a/b/c.txt", "to": "/m/c.txt"}
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_move_whose_response_was_lost_is_done(engine):
+    """Repeated, it fails at its own target; the first attempt has left nothing at the source."""
+    there, refusal = recorded("nsf_stats_file", engine), recorded("nsf_move_onto", engine)
+    ns, server = namespace(there, MISSING, LOST, refusal, MISSING, there)
+    ns.files.move("a/b/c.txt", "m/c.txt")
+    assert [each.query.get("path") for each in server.sent[4:]] == ["/a/b/c.txt", "/m/c.txt"]
+
+
+@pytest.mark.parametrize(("answers", "puts"), [([], 1), ([LOST], 2)])
+def test_a_move_onto_what_has_come_meanwhile_fails_at_once(answers, puts):
+    """That the target is there is final, and nothing is taken for done while the source is."""
+    there, refusal = recorded("nsf_stats_file", "2.0"), recorded("nsf_move_onto", "2.0")
+    ns, server = namespace(there, MISSING, *answers, refusal, there)
+    with pytest.raises(ServerError, match="already exists in namespace"):
+        ns.files.move("a/b/c.txt", "m/c.txt")
+    assert sum(each.method == "PUT" for each in server.sent) == puts
+
+
+def test_text_that_cannot_be_sent_is_refused():
+    ns, server = namespace()
+    with pytest.raises(ValueError, match=r"^content has a lone surrogate"):
+        ns.files.write("a", "\ud800")
+    with pytest.raises(ValueError, match=r"^body has a lone surrogate"):
+        ns.webhook("flow", "key", "\ud800")
+    assert not server.sent
+
+
 def test_a_folder_is_not_moved_into_itself():
     ns, server = namespace()
     with pytest.raises(ValueError, match="to must not be below path"):
@@ -411,6 +440,58 @@ def test_sync_down_puts_a_file_in_the_place_of_a_folder_only_where_that_is_delet
     assert (local / "c").read_text() == "c"
     ns.files.sync(local, direction="down", delete=True)
     assert (local / "a").read_text() == "file"
+
+
+def test_sync_down_does_not_write_through_a_link(write, tmp_path):
+    """What it leads to is outside of the folder, and not compared either."""
+    local = write({"a": "a"})
+    (tmp_path / "elsewhere").mkdir()
+    _link(local / "link", tmp_path / "elsewhere")
+    ns, _ = namespace(exported(**{"link/x": "x"}))
+    with pytest.raises(ValueError, match="'link/x' cannot be fetched, since 'link' is a file or a"):
+        ns.files.sync(local, direction="down", delete=True)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_sync_down_refuses_a_file_in_the_place_of_an_empty_folder(write):
+    """Before anything is changed."""
+    local = write({"a": "a"})
+    (local / "b/c").mkdir(parents=True)
+    ns, _ = namespace(exported(a="new", b="b"))
+    with pytest.raises(ValueError, match="'b' cannot be fetched, since 'b' is a folder in"):
+        ns.files.sync(local, direction="down")
+    assert (local / "a").read_text() == "a"
+
+
+def _link(path, target):
+    try:
+        path.symlink_to(target)
+    except OSError:
+        pytest.skip("no links here")
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_sync_refuses_what_is_not_a_file(write, direction):
+    """A link that leads nowhere, or a pipe, which would be read without end."""
+    local = write({".kestraignore": "ignored\n"})
+    _link(local / "ignored", local / "nowhere")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(local / "odd")
+    else:
+        _link(local / "odd", local / "nowhere")
+    ns, server = namespace()
+    with pytest.raises(ValueError, match="local: 'odd' is neither a regular file nor a link to"):
+        ns.files.sync(local, direction=direction, dry_run=True)
+    assert not server.sent
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"\\\n"])
+def test_an_ignore_file_that_cannot_be_read_is_named(write, content):
+    local = write({"a": "a"})
+    (local / ".gitignore").write_bytes(content)
+    ns, _ = namespace()
+    with pytest.raises(ValueError, match=r"^local: .*\.gitignore' is not a valid ignore file: "):
+        ns.files.sync(local)
 
 
 def test_a_failure_of_sync_says_what_was_done_before(write):

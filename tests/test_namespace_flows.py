@@ -295,7 +295,6 @@ def test_another_namespace_is_written_into_the_source(files):
     ("old", "new"),
     [
         ("namespace: &ns old\nv: *ns\n", "namespace: &ns company.team\nv: *ns\n"),
-        ("v: &ns old\nnamespace: *ns\n", "v: &ns company.team\nnamespace: *ns\n"),
         ("namespace: !!str 'old' # x\n", "namespace: !!str company.team # x\n"),
     ],
 )
@@ -303,6 +302,58 @@ def test_an_anchor_of_another_namespace_stays(files, old, new):
     ns, server = namespace(exported(), created())
     ns.flows.deploy(files(a=f"id: a\n{old}"), override_namespace=True)
     assert server.sent[1].body.decode() == f"id: a\n{new}"
+
+
+@pytest.mark.parametrize(
+    "old", ["v: &ns old\nnamespace: *ns\n", "namespace: >-\n  old\n", "namespace: |-\n  old\n"]
+)
+def test_a_namespace_that_stands_elsewhere_is_not_replaced(files, old):
+    """What an alias stands for is the value of another key; a block has lines of its own."""
+    ns, server = namespace()
+    with pytest.raises(ValueError, match=r"a.yml: the namespace is an alias or a block, which"):
+        ns.flows.deploy(files(a=f"id: a\n{old}tasks: []\n"), override_namespace=True)
+    assert not server.sent
+
+
+def nested(levels):
+    return "v:" + "".join(f"\n{' ' * each}k:" for each in range(1, levels)) + " 1\n"
+
+
+ALIASES = "".join(f"  v{i}: &v{i} [{', '.join([f'*v{i - 1}'] * 9)}]\n" for i in range(1, 30))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["v: &v {x: *v}\n", f"v:\n  v0: &v0 x\n{ALIASES}", "? [&v [x], *v]\n: y\n"],
+    ids=["within itself", "many times over", "a key"],
+)
+def test_aliases_may_lead_anywhere(files, rest):
+    """Each node is looked at once."""
+    ns, _ = namespace(exported())
+    changes = ns.flows.deploy(files(a=flow("a", calls="b") + rest), dry_run=True)
+    assert [str(each) for each in changes] == ["created a"]
+
+
+def test_what_is_nested_too_deeply_is_refused(files):
+    ns, _ = namespace()
+    with pytest.raises(ValueError, match=r"a.yml: it is nested too deeply to be read"):
+        ns.flows.deploy(files(a=flow("a") + nested(2_000)), dry_run=True)
+
+
+def test_any_number_of_flows_may_call_each_other(files):
+    """In a chain, too: the last one is the first to be there."""
+    ids = [f"f{number}" for number in range(1_200)]
+    chain = [flow(each, calls=called) for each, called in zip(ids, [*ids[1:], "f0"], strict=True)]
+    ns, _ = namespace(exported())
+    changes = ns.flows.deploy(files(a="---\n".join(chain)), dry_run=True)
+    assert [each.name for each in changes] == ids[::-1]
+
+
+def test_directives_belong_to_the_document_after_them(files):
+    text = "%YAML 1.1\n---\n" + flow("a")
+    ns, server = namespace(exported(), created())
+    ns.flows.deploy(files(a=text))
+    assert server.sent[1].body.decode() == text
 
 
 def test_an_empty_namespace_has_no_export(files):

@@ -140,10 +140,16 @@ CIRCLE.append(CIRCLE)
         (timedelta(seconds=-1), ValueError, "whole seconds"),
         ({1: 2}, TypeError, "kv['x'] must have strings as keys, as JSON has, not int"),
         ([(1, 2)], TypeError, "kv['x'][0] is a tuple, and would come back as a list"),
-        ({"d": date(2026, 1, 31)}, TypeError, "kv['x']['d'] is a date within a list or a dict"),
-        (Decimal(1), TypeError, "kv['x'] is a Decimal"),
+        (
+            {"d": date(2026, 1, 31)},
+            TypeError,
+            "kv['x']['d'] is a datetime.date within a list or a dict",
+        ),
+        (Decimal(1), TypeError, "kv['x'] is a decimal.Decimal"),
         (b"x", TypeError, "kv['x'] is a bytes"),
         ("\ud800", ValueError, "lone surrogate"),
+        ([10**5000], ValueError, "a number of more than 4,000 digits"),
+        (datetime(1, 1, 1, tzinfo=INDIA), ValueError, "in the years 1 to 9999 of UTC"),
         (CIRCLE, ValueError, "contains itself"),
         ("x" * 10_485_760, ValueError, "10,485,760"),
     ],
@@ -187,6 +193,8 @@ def test_a_missing_or_expired_key_is_a_key_error(engine):
         assert "abc" not in ns.kv
         assert ns.kv.get("abc", 7) == 7
     assert 7 not in ns.kv
+    assert "a b" not in ns.kv
+    assert ns.kv.get("a b") is None
 
 
 def test_a_path_that_the_server_does_not_have_is_no_key_error():

@@ -49,3 +49,13 @@ def test_the_log_of_urllib3_does_not_show_the_key_of_a_webhook(ns, caplog):
         ns.webhook("orders", "s3cret")
     assert "/executions/webhook/company.team/orders/***" in caplog.text
     assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize("proxy", ["socks9://h:1", "http://[bad"])
+def test_no_other_error_shows_the_key_of_a_webhook(proxy):
+    """Those of a proxy that cannot be one are no errors of a server, and name the path too."""
+    ns = Namespace("company.team", hostname="http://localhost:9", proxies={"http": proxy})
+    with ns, pytest.raises((ValueError, OSError)) as raised:
+        ns.webhook("orders", "s3cret")
+    assert "/orders/***" in str(raised.value)
+    assert "s3cret" not in f"{raised.value} {getattr(raised.value, 'request', None)}"

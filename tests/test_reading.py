@@ -23,6 +23,7 @@ from loopback import (
 from rest import exchanges
 
 from kestra import Flow, FlowExecution, LogEntry, Metric
+from kestra._rules import pages
 from kestra.exceptions import (
     ConnectionFailed,
     ExecutionFailed,
@@ -189,7 +190,7 @@ def test_a_mock_of_responses_without_error_entries(slept, more):
 
 def test_an_explanation_that_hangs_is_not_waited_for(server, flow, routes, monkeypatch):
     """The result is there after ten seconds at the latest, whatever `request_timeout` is."""
-    monkeypatch.setattr("kestra._rules.reading.LONGEST_ASKING", 0.2)
+    monkeypatch.setitem(pages.BRIEFLY, "within", 0.2)
     flow.request_timeout = 60
     routes["GET /api/v1/executions/id1"] = as_json(execution("FAILED", taskRunList=[FAILED_RUN]))
     server.upset("GET /api/v1/logs", hang)
@@ -365,6 +366,27 @@ def test_outputs_that_cannot_be_had_do_not_cost_the_result(server, flow, routes,
     routes[f"GET {API}/outputs/executions/id1"] = Reply(403)
     assert flow.get_execution("id1").outputs is None
     assert "The outputs of execution id1 could not be fetched: GET" in caplog.text
+
+
+@pytest.mark.parametrize("fault", [answer(503), answer(500), reset])
+def test_outputs_are_asked_for_again(server, flow, routes, fault):
+    """A failure that another attempt makes good does not cost them."""
+    routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
+    routes[f"GET {API}/outputs/executions/id1"] = as_json({"rows": 3})
+    server.upset("GET /api/v1/outputs/", fault)
+    assert flow.get_execution("id1").outputs == {"rows": 3}
+
+
+def test_a_page_of_a_proxy_does_not_say_that_there_are_no_outputs(server, flow, routes, caplog):
+    """Only the server itself knows that, and says it in JSON."""
+    routes["GET /api/v1/executions/id1"] = as_json(execution("SUCCESS", taskRunList=[FAILED_RUN]))
+    routes[f"GET {API}/outputs/executions/id1"] = Reply(
+        404, b"<html>", {"Content-Type": "text/html"}
+    )
+    assert flow.get_execution("id1").outputs is None
+    assert "The outputs of execution id1 could not be fetched: GET" in caplog.text
+    with pytest.raises(NotFound):
+        flow.get_outputs("id1")
 
 
 def test_no_outputs_anywhere_are_none(server, flow, routes):

@@ -17,11 +17,12 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from kestra._api.parsing import header_of
 from kestra._http.failures import failure
 from kestra._rules.creation import Doubt, Finding, Step, after_search, doubt_after
 from kestra._rules.io import Failure, Request, Settings
 from kestra._rules.policy import default_policy, is_retried, next_attempt
-from kestra._rules.problems import retry_after_of, status_of
+from kestra._rules.problems import status_of
 
 POOL = urllib3.HTTPConnectionPool("host")
 
@@ -37,18 +38,11 @@ def doubt(method, outcome):
     return doubt_after(Request(method, "http://x", Settings(), {}), outcome)
 
 
-def after(policy, outcome):
-    """Return the policy for the next attempt, and the pause before it."""
-    if isinstance(outcome, Failure):
-        return next_attempt(policy, unsent=outcome.unsent)
-    return next_attempt(policy, status=status_of(outcome), retry_after=retry_after_of(outcome))
-
-
 def pauses(policy, outcome):
     """Return the pauses that a policy makes when every attempt brings the same."""
     made = []
     while policy is not None and len(made) < 50:
-        policy, pause = after(policy, outcome)
+        policy, pause = next_attempt(policy, outcome)
         made.append(pause)
     return made
 
@@ -271,7 +265,7 @@ def test_stand_ins_for_responses_need_no_status_and_no_headers():
         status_code = object()
 
     assert status_of(Response()) == 200
-    assert retry_after_of(Response()) is None
+    assert header_of(Response(), "Retry-After") is None
 
 
 # --- how often, and when ---
@@ -315,7 +309,7 @@ def test_a_policy_of_the_caller_decides_the_jitter():
 )
 def test_a_policy_without_retries_means_one_attempt(policy):
     """Nothing is left after the first failing attempt."""
-    assert after(policy, answer(503)) == (None, 0)
+    assert next_attempt(policy, answer(503)) == (None, 0)
 
 
 def test_connection_failures_count_by_the_callers_policy():
@@ -344,7 +338,7 @@ def test_statuses_and_methods_are_the_policys_where_it_names_them(policy, method
 
 def test_a_policy_keeps_its_methods_from_attempt_to_attempt():
     """What the caller allowed holds for the later attempts too."""
-    policy, _ = after(urllib3.Retry(3, allowed_methods={"GET"}), answer(503))
+    policy, _ = next_attempt(urllib3.Retry(3, allowed_methods={"GET"}), answer(503))
     assert policy.allowed_methods == {"GET"}
 
 
@@ -354,7 +348,7 @@ def test_a_policy_keeps_its_methods_from_attempt_to_attempt():
 )
 def test_retry_after_is_honoured_up_to_a_minute(wish, pause):
     """Seconds are taken, up to sixty; what is no time is ignored."""
-    assert after(default_policy(), answer(503, Retry_After=wish))[1] == pause
+    assert next_attempt(default_policy(), answer(503, Retry_After=wish))[1] == pause
 
 
 def test_retry_after_may_be_a_date(monkeypatch):
@@ -363,13 +357,13 @@ def test_retry_after_may_be_a_date(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: now)
     for offset, pause in ((30, 30), (7200, 60), (-30, 1)):
         date = email.utils.formatdate(now + offset, usegmt=True)
-        assert after(default_policy(), answer(429, Retry_After=date))[1] == pause
+        assert next_attempt(default_policy(), answer(429, Retry_After=date))[1] == pause
 
 
 def test_retry_after_can_be_switched_off():
     """`respect_retry_after_header=False` is respected."""
     policy = urllib3.Retry(3, respect_retry_after_header=False)
-    assert after(policy, answer(503, Retry_After="7"))[1] == 0
+    assert next_attempt(policy, answer(503, Retry_After="7"))[1] == 0
 
 
 @pytest.mark.skipif(
@@ -378,14 +372,14 @@ def test_retry_after_can_be_switched_off():
 def test_the_callers_own_ceiling_for_retry_after_counts():
     """`retry_after_max` takes the place of sixty seconds."""
     policy = urllib3.Retry(3, retry_after_max=5)
-    assert after(policy, answer(503, Retry_After="3600"))[1] == 5
+    assert next_attempt(policy, answer(503, Retry_After="3600"))[1] == 5
 
 
 def test_a_mocks_headers_ask_for_nothing():
     """A header that is no text, as a mock has it, is no wish."""
     from unittest.mock import Mock
 
-    assert after(default_policy(), Mock(status_code=503))[1] == 1
+    assert next_attempt(default_policy(), Mock(status_code=503))[1] == 1
 
 
 def test_failures_are_told_apart_by_the_error_behind_the_error():

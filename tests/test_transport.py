@@ -32,6 +32,7 @@ from loopback import (
 from rest import exchanges
 from sending import request
 
+from kestra import Flow
 from kestra._api.credentials import credentials
 from kestra._api.models import CORRELATION
 from kestra._http.sessions import Sessions
@@ -797,6 +798,37 @@ def test_a_401_says_what_was_sent(server, send, given, kind):
     with pytest.raises(AuthenticationError, match=rf"\(sent: {kind}; server: http://127") as caught:
         send(access=Settings(credentials=given))
     assert given.secrets == () or "t0psecret" not in repr(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Api-Key"])
+@pytest.mark.parametrize("status", [401, 503])
+def test_headers_of_the_callers_are_masked(server, send, caplog, name, status):
+    """They may hold credentials, and a server repeats them with their scheme or without."""
+    body = {"message": "bad: t0psecret", "_embedded": {"errors": [{"message": "Bearer t0psecret"}]}}
+    server.upset("GET", answer(status, json.dumps(body).encode()), answer(404))
+    settings = Settings(
+        credentials=credentials(None, None, None), headers={name: "Bearer t0psecret"}
+    )
+    with pytest.raises(APIError) as caught:
+        send(access=settings)
+    assert "t0psecret" not in repr(caught.value) + repr(vars(caught.value)) + caplog.text
+    assert "bad: ***" in f"{caught.value}{caplog.text}"
+
+
+@pytest.mark.parametrize(
+    "given", [{"headers": {"Authorization": "x"}}, {"auth": ("jane", "x")}, {"session": {}}]
+)
+def test_a_401_knows_what_the_caller_has_sent(server, environment, given):
+    """Credentials of headers, or of a session, are some too."""
+    session = requests.Session()
+    session.auth = given.get("auth")
+    if "session" in given:
+        session.headers["Authorization"] = "x"
+    server.upset("GET", answer(401))
+    flow = Flow(hostname=server.url, session=session, headers=given.get("headers"))
+    flow.tenant = "main"
+    with flow, pytest.raises(AuthenticationError, match="sent: the header Authorization of your"):
+        flow.get_execution("id1")
 
 
 def test_the_servers_sentence_is_shown_as_it_is(server, send):

@@ -9,7 +9,7 @@ import pytest
 
 from kestra._api.servers import Server
 from kestra._http.blocking import run
-from kestra._rules.waiting import Options, next_pause, until_ended
+from kestra._rules.waiting import Options, Wait, next_pause, until_ended
 from kestra.exceptions import (
     ExecutionTimeout,
     FailedExponentialBackoff,
@@ -87,13 +87,11 @@ class Answers:
     async def sleep(self, seconds):
         self.slept.append(seconds)
 
-    def describe(self, method, url):
-        return SimpleNamespace(method=method, url=url)
-
 
 def wait(io, *, exists=True, poll_interval=1, **options):
     options = Options(poll_interval=poll_interval, log_settle=0, **options)
-    return run(until_ended(io, "id1", options, exists=exists))["state"]["current"]
+    url = "http://x/ui/executions/id1" if exists else None
+    return run(until_ended(io, Wait("id1", options, 0, url=url)))["state"]["current"]
 
 
 def test_a_wait_ends_with_the_execution():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 MASK = "***"
 
@@ -24,15 +26,9 @@ _HEADER_VALUE = re.compile(r"([!-~\x80-\xff][\t -~\x80-\xff]*)?")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Credentials of one request.
+    """Credentials of one request; `secrets` have to be masked wherever they turn up."""
 
-    Attributes:
-        kind: What they are, in words fit for an error.
-        authorization: The header's value, `None` to send none.
-        secrets: What has to be masked wherever it turns up.
-    """
-
-    kind: str
+    kind: str  # in words fit for an error
     authorization: str | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     basic: tuple[str, str] | None = field(default=None, repr=False)
@@ -41,12 +37,8 @@ class Credentials:
 NO_CREDENTIALS = Credentials("no credentials; set api_token, or user and password")
 
 
-def basic(user: str, password: str, kind: str) -> Credentials:
-    """Return Basic credentials; UTF-8, as RFC 7617 has it and as the server reads them.
-
-    Raises:
-        ValueError: One of them holds half a character. The message does not.
-    """
+def _basic(user: str, password: str, kind: str) -> Credentials:
+    """Return Basic credentials; UTF-8, as RFC 7617 has it and as the server reads them."""
     for name, value in (("user", user), ("password", password)):
         if any("\ud800" <= character <= "\udfff" for character in str(value)):
             raise ValueError(f"{name}: it has a lone surrogate, which cannot be sent")
@@ -62,12 +54,10 @@ def credentials(
 ) -> Credentials:
     """Choose what to send: the token before user and password before those of the hostname.
 
-    An empty string counts as none.
-
-    Raises:
-        ValueError: Half of a pair is missing, the user name cannot be sent, or the token holds a
-            character that no token has. The message never holds the value.
+    An empty string counts as none. No error holds a value.
     """
+    api_token = _text("api_token", api_token)
+    user, password = _text("user", user), _text("password", password)
     if api_token and api_token.strip(" "):
         if not re.fullmatch(r"[!-~]+", api_token):
             raise ValueError(
@@ -78,25 +68,31 @@ def credentials(
     if user and password:
         if ":" in user:
             raise ValueError("user: a user name with a colon cannot be sent (RFC 7617)")
-        return basic(user, password, "user and password")
+        return _basic(user, password, "user and password")
     if user or password:
         given, missing = ("user", "password") if user else ("password", "user")
         raise ValueError(
             f"{missing}: only the {given} is set; set both (flow.user and flow.password, or "
             "KESTRA_USER and KESTRA_PASSWORD), or neither"
         )
-    if userinfo is not None:
-        return basic(*userinfo, "user and password of the hostname")
-    return NO_CREDENTIALS
+    if userinfo is None:
+        return NO_CREDENTIALS
+    return _basic(*userinfo, "user and password of the hostname")
+
+
+def _text(name: str, value: Any) -> str | None:
+    """Return a value as text, as 2.0.0 took numbers."""
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str | None):
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+    return value
 
 
 def checked_headers(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Return headers as they are, if they can be sent.
-
-    Raises:
-        TypeError: A value is not a string.
-        ValueError: A header holds what cannot be sent. The message never holds the value.
-    """
+    """Return headers as they are, if they can be sent. No error holds a value."""
+    if not isinstance(headers, Mapping | None):
+        raise TypeError(f"headers must be a mapping by name, not {type(headers).__name__}")
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"headers: {name!r} is not a valid name of a header")
@@ -140,8 +136,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     """
     for secret in sorted({s.strip() for s in secrets} - {""}, key=len, reverse=True):
         if len(secret) >= _SHORTEST_ANYWHERE:
-            text = text.replace(secret, MASK)
-            text = text.replace(json.dumps(secret)[1:-1], MASK)
+            text = text.replace(secret, MASK).replace(json.dumps(secret)[1:-1], MASK)
             text = _without_start(text, secret)
         else:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
@@ -152,10 +147,7 @@ def _without_start(text: str, secret: str) -> str:
     """Mask the beginning of a secret that is cut short in a text."""
     start = text.find(secret[:_TELLING_START]) if len(secret) > _TELLING_START else -1
     while start >= 0:
-        length = next(
-            (i for i, (a, b) in enumerate(zip(text[start:], secret, strict=False)) if a != b),
-            min(len(text) - start, len(secret)),
-        )
+        length = len(commonprefix([text[start:], secret]))  # noqa: RUF071  # characters, not paths
         text = text[:start] + MASK + text[start + length :]
         start = text.find(secret[:_TELLING_START], start)
     return text

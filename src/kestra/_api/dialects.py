@@ -17,22 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What is particular to a generation of servers.
-
-    Attributes:
-        name: The generation.
-        action_path: Where the actions on an execution are, below the execution. On 2.0 the old
-            places create executions: `executions/{namespace}/{flow}`.
-        has_outputs_apart: Outputs are not part of an execution, but have paths of their own.
-        filter_forms: How a parameter of a search is written: the name, and the operation.
-        level_parameter: What asks for a least level of log entries.
-    """
-
     name: str
+    # Below an execution. On 2.0 the old places create executions: `executions/{namespace}/{flow}`.
     action_path: str
-    has_outputs_apart: bool
-    filter_forms: tuple[str, ...]
-    level_parameter: str
+    has_outputs_apart: bool  # outputs are not part of an execution, but have paths of their own
+    filter_forms: tuple[str, ...]  # a parameter of a search, for its name and the operation
+    level_parameter: str  # asks for a least level of log entries
 
 
 _FILTER = "filters[{0}][{1}]"  # from 1.x on; unknown to 0.21, which ignores it
@@ -48,13 +38,8 @@ def search_queries(
     """Yield the queries to search with, each with its form, that the server may understand.
 
     A server ignores a form that it does not know, and everything comes back: the results have to
-    be checked.
-
-    Args:
-        server: The server.
-        asked: What to search for, by field: a value that is to be equal; `(operation, value)`; or
-            for `labels` a mapping.
-        **rest: What is the same in each form: `sort`, `size`, `page`.
+    be checked. What is `asked` is by field: a value that is to be equal; `(operation, value)`; or
+    for `labels` a mapping. The rest is the same in each form: `sort`, `size`, `page`.
     """
     forms = (server.dialect or BEFORE_2).filter_forms
     for form in (server.search_form,) if server.search_form in forms else forms:

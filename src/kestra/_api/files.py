@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kestra._values.signals import is_interruption
 from kestra._values.table import own_text
 from kestra._values.text import type_name
 
@@ -85,6 +86,8 @@ def _opened(path: str, value: os.PathLike[Any]) -> Any:
     try:
         return Path(os.fsdecode(value)).open("rb")  # for the caller to close
     except OSError as error:
+        if is_interruption(error):
+            raise
         reason = f"{path} cannot be opened: {error.strerror}"
         raise OSError(error.errno, reason, error.filename) from None
     except ValueError as error:  # a NUL in it
@@ -95,7 +98,7 @@ def _is_empty(content: Any) -> bool:
     """Return True if nothing is left to read; of a stream that cannot be rewound, nobody knows."""
     if isinstance(content, str | bytes):
         return not content
-    start = _position(content)
+    start = position_of(content)
     if start is None:
         return False
     first = content.read(1)
@@ -106,7 +109,7 @@ def _is_empty(content: Any) -> bool:
 def rewinder(parts: Mapping[str, Any]) -> Callable[[], bool]:
     """Return what lets the files of a form be read again, and returns True if all can be."""
     files = [part[1] for part in parts.values() if hasattr(part[1], "read")]
-    starts = [_position(file) for file in files]
+    starts = [position_of(file) for file in files]
 
     def rewind() -> bool:
         for file, start in zip(files, starts, strict=True):
@@ -118,7 +121,7 @@ def rewinder(parts: Mapping[str, Any]) -> Callable[[], bool]:
     return rewind
 
 
-def _position(file: Any) -> int | None:
+def position_of(file: Any) -> int | None:
     """Return where a file stands, `None` if it cannot go back there."""
     try:
         start: int = file.tell()

@@ -71,6 +71,8 @@ _READINGS: Readings = {
     **{name: read for name, read in READINGS.items() if name != ("decimal", "Decimal")},
     ("datetime", "datetime"): _local_time,
     ("numpy", "datetime64"): _numpy_moment,
+    # Of a `float32` its own digits, as in 2.0.0, and not those of the double beside it.
+    ("numpy", "floating"): lambda number: float(str(number)),
 }
 
 
@@ -124,16 +126,11 @@ class _LabelJSON(_InputJSON):
 
 
 def text_of(value: Any, path: str = "the value") -> str:
-    """The text that the engine reads a value from; None is empty.
-
-    Raises:
-        TypeError: A value of a type that cannot be sent.
-        ValueError: One that the engine does not read. Both begin with the path.
-    """
-    return _text_of(value, _InputJSON(path), path) or ""
+    """The text that the engine reads a value from; None is empty. Errors begin with the path."""
+    return _text_of(value, path) or ""
 
 
-def _text_of(value: Any, walk: _InputJSON, path: str) -> str | None:
+def _text_of(value: Any, path: str, walk: type[_InputJSON] = _InputJSON) -> str | None:
     """As `text_of`; None of what is left out."""
     try:
         plain = walk.convert(value)
@@ -147,7 +144,7 @@ def _text_of(value: Any, walk: _InputJSON, path: str) -> str | None:
                 raise RefusedError(ValueError, "is not finite: leave it out")  # noqa: TRY301
             text = _number_text(plain)
         else:
-            text = scalar_text(plain) or walk.text(plain)
+            text = scalar_text(plain) or walk(path).text(plain)
     except RefusedError as refusal:
         raise refusal.at(path, _AS_FILE) from None
     # Two surrogates that belong together become the character that they stand for.
@@ -173,19 +170,8 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
     """Return inputs as the `files` of a request.
 
     A file part bears the input's id twice, as part name and as filename: engines before 1.0 read
-    the filename only, later ones the part name.
-
-    Args:
-        inputs: Values by input id. None is left out; a tuple is taken as `requests` takes it,
-            with a path too.
-        opened: Closes the files that are opened here.
-
-    Raises:
-        TypeError: The inputs are not a mapping, an id is not text, or a value is of a type that
-            cannot be sent.
-        ValueError: A value that the engine does not read, such as a NaN or a lone surrogate; a
-            file that is closed, or empty.
-        OSError: A path cannot be opened. All name the input.
+    the filename only, later ones the part name. Each error names the input. What is opened here,
+    `opened` closes.
     """
     if not isinstance(inputs, Mapping):
         raise TypeError(f"inputs must be a mapping by input id, not {type_name(inputs)}")
@@ -202,7 +188,7 @@ def form(inputs: Mapping[str, Any], opened: ExitStack) -> dict[str, Part]:
         elif is_file(value):
             parts[name] = (name, file_content(path, value, opened))
         else:
-            text = _text_of(value, _InputJSON(path), path)
+            text = _text_of(value, path)
             if text is not None:
                 parts[name] = (None, text)
     return parts
@@ -217,31 +203,26 @@ def labels_of(inputs: Mapping[str, Any]) -> dict[str, str]:
     for key, value in inputs.items():
         if not is_file(value):
             try:
-                made[key] = _text_of(value, _LabelJSON(""), "") or ""
+                made[key] = _text_of(value, "", _LabelJSON) or ""
             except (TypeError, ValueError):
                 continue  # the input itself is refused, or its values can be read only once
     return {k: v for k, v in made.items() if k != CORRELATION and not _label_fault(k, v)}
 
 
-def checked_labels(labels: Mapping[str, Any]) -> dict[str, str]:
-    """Return explicit labels as text.
-
-    Raises:
-        TypeError: The labels are not a mapping, or a value is of a type that cannot be sent.
-        ValueError: The server would refuse one; the message names its key.
-    """
+def checked_labels(labels: Mapping[str, Any], *, sets: bool = True) -> dict[str, str]:
+    """Return explicit labels as text; an error names the key. All may be searched for."""
     if not isinstance(labels, Mapping):
         raise TypeError(f"labels must be a mapping, not {type_name(labels)}")
     checked = {}
     for key, value in labels.items():
         text = text_of(value, f"labels[{key!r}]")
-        if fault := _label_fault(key, text):
+        if fault := _label_fault(key, text, sets=sets):
             raise ValueError(f"labels[{key!r}] {fault}")
         checked[key] = text
     return checked
 
 
-def _label_fault(key: object, value: str) -> str:
+def _label_fault(key: object, value: str, *, sets: bool = True) -> str:
     """Return why the server would refuse a label, or nothing."""
     if not isinstance(key, str) or not key:
         return "must have a string that is not empty as its key"
@@ -249,7 +230,7 @@ def _label_fault(key: object, value: str) -> str:
         "must not have white space in its key": any(character.isspace() for character in key),
         "must not have a colon in its key, where the server splits it": ":" in key,
         f"is reserved: of system labels, only {CORRELATION} may be set": (
-            key.startswith("system.") and key != CORRELATION
+            sets and key.startswith("system.") and key != CORRELATION
         ),
         "must have a value": not value.strip(),
         "has a lone surrogate in its key": any("\ud800" <= c <= "\udfff" for c in key),
@@ -258,12 +239,7 @@ def _label_fault(key: object, value: str) -> str:
 
 
 def creation_query(labels: Mapping[str, str], revision: int | None, schedule_date: Any) -> str:
-    """Return the query of a creation, with its question mark, or nothing.
-
-    Raises:
-        TypeError: The revision is not an integer. (The server would ignore it, and run the latest.)
-        ValueError: The date has no offset, or the revision is not positive.
-    """
+    """Return the query of a creation, with its question mark, or nothing."""
     query = [("labels", f"{key}:{value}") for key, value in labels.items()]
     if revision is not None:
         query.append(("revision", checked_revision(revision)))
@@ -273,12 +249,7 @@ def creation_query(labels: Mapping[str, str], revision: int | None, schedule_dat
 
 
 def checked_revision(revision: int) -> str:
-    """Return a revision as text.
-
-    Raises:
-        TypeError: It is not an integer. (The server would ignore it, and run the latest.)
-        ValueError: It is not positive.
-    """
+    """Return a revision as text, if the server would not ignore it, and run the latest."""
     if isinstance(revision, bool) or not isinstance(revision, int):
         raise TypeError(f"revision must be an integer, not {type_name(revision)}")
     if revision < 1:
@@ -309,14 +280,7 @@ def _schedule_date(value: object) -> str:
 def creation_of(
     request: ExecutionRequest, opened: ExitStack, *, labels_from_inputs: bool, idempotent: bool
 ) -> tuple[str, dict[str, Any]]:
-    """Return what creates an execution: the query, with its question mark, and the form.
-
-    Args:
-        request: What is asked for.
-        opened: Closes the files that are opened here.
-        labels_from_inputs: Whether inputs become labels too; explicit ones go before them.
-        idempotent: Whether to add a label by which the execution is found again.
-    """
+    """Return what creates an execution: the query, with its question mark, and the form."""
     inputs = {} if request.inputs is None else request.inputs
     files = form(inputs, opened)
     labels = labels_of(inputs) if labels_from_inputs else {}

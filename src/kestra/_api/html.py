@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ _WIDTH, _NAMES, _BARS, _ROW = 820, 190, 450, 24  # of the picture, its first two
 _MOST_RUNS = 50
 _MOST_CHARACTERS = 26  # of a name
 _MOST_TICKS = 6
-_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300)
-_LONG_STEPS = (600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300,
+          600, 900, 1800, 3600, 7200, 14400, 28800, 86400)  # fmt: skip
 _MINUTE, _HOUR = 60, 3600
 # Light and dark, on each of which they have a contrast of 3:1 at least.
 _COLOURS = {
@@ -35,25 +36,24 @@ _KINDS = {
     "CANCELLED": "bad",
     "RUNNING": "running",
 }
+
+
+def _coloured(theme: int) -> str:
+    return "".join(
+        f".kestra .{kind}{{color:{of[theme]};fill:{of[theme]};border-color:{of[theme]}}}"
+        for kind, of in _COLOURS.items()
+    )
+
+
 # Text has the colour that the notebook gives it, whatever its own theme is.
-_STYLE = "".join(
-    [
-        ".kestra{font:13px/1.5 system-ui,sans-serif}",
-        ".kestra a{color:inherit}",
-        ".kestra svg{display:block;max-width:100%;height:auto;margin:.4em 0}",
-        ".kestra text{font:12px system-ui,sans-serif;fill:currentColor}",
-        ".kestra pre{margin:.4em 0;padding-left:.7em;border-left:3px solid;white-space:pre-wrap}",
-        *(
-            f".kestra .{kind}{{color:{light};fill:{light};border-color:{light}}}"
-            for kind, (light, _) in _COLOURS.items()
-        ),
-        "@media (prefers-color-scheme:dark){",
-        *(
-            f".kestra .{kind}{{color:{dark};fill:{dark};border-color:{dark}}}"
-            for kind, (_, dark) in _COLOURS.items()
-        ),
-        "}.kestra pre{color:inherit!important}",
-    ]
+_STYLE = (
+    ".kestra{font:13px/1.5 system-ui,sans-serif}"
+    ".kestra a{color:inherit}"
+    ".kestra svg{display:block;max-width:100%;height:auto;margin:.4em 0}"
+    ".kestra text{font:12px system-ui,sans-serif;fill:currentColor}"
+    ".kestra pre{margin:.4em 0;padding-left:.7em;border-left:3px solid;white-space:pre-wrap}"
+    f"{_coloured(0)}@media (prefers-color-scheme:dark){{{_coloured(1)}}}"
+    ".kestra pre{color:inherit!important}"
 )
 
 
@@ -66,13 +66,10 @@ def execution_html(execution: FlowExecution, title: str = "Execution") -> str:
         name = f'<a href="{escape(url)}" target="_blank" rel="noopener">{name}</a>'
     took = "" if execution.duration is None else f" after {_seconds(execution.duration)}"
     status = f'<b class="{kind}">{escape(str(execution.status))}</b>'
-    parts = [
-        f"<div>{escape(title)} {name}: {status}{took}</div>",
-        _gantt(execution.task_runs),
-    ]
-    if execution.error:
-        parts.append(f'<pre class="bad">{escape(execution.error)}</pre>')
-    return _block(parts)
+    error = f'<pre class="bad">{escape(execution.error)}</pre>' if execution.error else ""
+    return _block(
+        f"<div>{escape(title)} {name}: {status}{took}</div>{_gantt(execution.task_runs)}{error}"
+    )
 
 
 def outcome_html(outcome: ExecutionOutcome) -> str:
@@ -84,19 +81,16 @@ def outcome_html(outcome: ExecutionOutcome) -> str:
         return execution_html(outcome.result, title)
     error = outcome.error
     return _block(
-        [
-            f'<div>{escape(title)}: <b class="bad">{type(error).__name__}</b></div>',
-            f'<pre class="bad">{escape(str(error))}</pre>',
-        ]
+        f'<div>{escape(title)}: <b class="bad">{type(error).__name__}</b></div>'
+        f'<pre class="bad">{escape(str(error))}</pre>'
     )
 
 
-def _block(parts: list[str]) -> str:
-    return f'<div class="kestra"><style>{_STYLE}</style>{"".join(parts)}</div>'
+def _block(content: str) -> str:
+    return f'<div class="kestra"><style>{_STYLE}</style>{content}</div>'
 
 
 def _gantt(task_runs: tuple[TaskRun, ...]) -> str:
-    """Return a picture with a row for each task run; nothing where no time is known."""
     started = [(run.state.start, n, run) for n, run in enumerate(task_runs) if run.state.start]
     runs = [run for *_, run in sorted(started)]
     times = [each.time for run in runs for each in run.state.history if each.time is not None]
@@ -106,9 +100,8 @@ def _gantt(task_runs: tuple[TaskRun, ...]) -> str:
     span = max((last - first).total_seconds(), 0.001)
     shown = runs[:_MOST_RUNS]
     height = _ROW * (len(shown) + 1)
-    rows = [*_axis(span, height)]
-    for number, run in enumerate(shown):
-        rows += _row(run, first, last, span, _ROW * number)
+    bars = (_row(run, first, last, span, _ROW * n) for n, run in enumerate(shown))
+    rows = chain(_axis(span, height), *bars)
     more = f"<div>and {len(runs) - len(shown)} more task runs</div>" if runs[_MOST_RUNS:] else ""
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
@@ -117,8 +110,7 @@ def _gantt(task_runs: tuple[TaskRun, ...]) -> str:
 
 
 def _axis(span: float, height: int) -> Iterator[str]:
-    steps = (*_STEPS, *_LONG_STEPS)
-    step = next((each for each in steps if span / each <= _MOST_TICKS), span / _MOST_TICKS)
+    step = next((each for each in _STEPS if span / each <= _MOST_TICKS), span / _MOST_TICKS)
     for number in range(int(span / step) + 1):
         x = _NAMES + _BARS * number * step / span
         yield (
@@ -129,7 +121,6 @@ def _axis(span: float, height: int) -> Iterator[str]:
 
 
 def _row(run: TaskRun, first: datetime, last: datetime, span: float, y: int) -> Iterator[str]:
-    """Yield the name of a task run, a bar for each of its states, and how it ended."""
     state = str(run.state.current)
     kind = _KINDS.get(state, "other")
     name = run.task if run.value is None else f"{run.task} [{run.value}]"
@@ -153,7 +144,6 @@ def _row(run: TaskRun, first: datetime, last: datetime, span: float, y: int) -> 
 
 
 def _periods(state: State, last: datetime) -> Iterator[tuple[str, datetime, datetime]]:
-    """Yield the states in which it was for a time, with when that began and ended."""
     changes = [(each.state, each.time) for each in state.history if each.time is not None]
     following = [*changes[1:], ("", last)]
     if state.end is not None:  # the last state is no time, but the end

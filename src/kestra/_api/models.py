@@ -14,19 +14,8 @@ if TYPE_CHECKING:
 TERMINAL_STATES = frozenset(
     {"SUCCESS", "WARNING", "FAILED", "KILLED", "CANCELLED", "RETRIED", "SKIPPED", "RESUBMITTED"}
 )
-OTHER_STATES = frozenset(
-    {
-        "CREATED",
-        "SUBMITTED",
-        "RUNNING",
-        "PAUSED",
-        "RESTARTED",
-        "KILLING",
-        "QUEUED",
-        "RETRYING",
-        "BREAKPOINT",
-    }
-)
+OTHER_STATES = frozenset({"CREATED", "SUBMITTED", "RUNNING", "PAUSED", "RESTARTED", "KILLING",
+                          "QUEUED", "RETRYING", "BREAKPOINT"})  # fmt: skip
 CORRELATION = "system.correlationId"  # the label by which an execution is found again
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 _GOOD = frozenset({"SUCCESS", "WARNING"})
@@ -127,12 +116,15 @@ class LogEntry:
     attempt: int | None = None
 
     def __str__(self) -> str:
-        time = ""
-        if self.time is not None:
-            in_utc = self.time.astimezone(timezone.utc).replace(tzinfo=None)
-            time = f"{in_utc.isoformat(timespec='milliseconds')}Z "
         task = "" if self.task is None else f"{self.task}: "
-        return f"{time}{self.level:5} {task}{self.message}"
+        return f"{utc_text(self.time, 'milliseconds')}{self.level:5} {task}{self.message}"
+
+
+def utc_text(time: datetime | None, timespec: str) -> str:
+    """Return how a line of a log begins: the time and a space, or nothing."""
+    if time is None:
+        return ""
+    return f"{time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec=timespec)}Z "
 
 
 @dataclass(frozen=True, slots=True)

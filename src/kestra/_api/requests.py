@@ -82,15 +82,9 @@ class ExecutionOutcome:
 
 
 _PARTS = tuple(each.name for each in fields(ExecutionRequest))
-_LONGEST_TUPLE = 3  # namespace, flow, inputs
 
 
 def request_of(given: Any) -> ExecutionRequest:
-    """Return the request that was given as one, as a tuple, or as a mapping.
-
-    Raises:
-        TypeError: It is none of these, or lacks its namespace or flow, or has an unknown key.
-    """
     if isinstance(given, ExecutionRequest):
         return given
     if isinstance(given, Mapping):
@@ -100,7 +94,7 @@ def request_of(given: Any) -> ExecutionRequest:
             fault = f"{unknown[0]!r} is not one" if unknown else f"{missing[0]!r} is missing"
             raise TypeError(f"requests: a mapping has the keys {', '.join(_PARTS)}; {fault}")
         return ExecutionRequest(**given)
-    if isinstance(given, tuple) and 2 <= len(given) <= _LONGEST_TUPLE:  # noqa: PLR2004  # namespace, flow
+    if isinstance(given, tuple) and len(given) in {2, 3}:  # as the error says
         return ExecutionRequest(*given)
     raise TypeError(
         "requests: each must be an ExecutionRequest, a tuple (namespace, flow) or "

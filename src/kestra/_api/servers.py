@@ -1,74 +1,57 @@
-"""One server as a client sees it: where it is, its paths, and what is known of it."""
+"""One server as a client sees it: where it is, its paths, and what is known of it. Pure."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from kestra._api.credentials import without_userinfo
 from kestra._api.dialects import BEFORE_2, FROM_2, Dialect
-from kestra._api.paths import MAIN, base_url, root, segment, ui_root, ui_url
+from kestra._api.parsing import at
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+DEFAULT_HOSTNAME = "http://localhost:8080"
+API = "/api/v1/"
+MAIN = "main"  # the one tenant of an open-source server
+# What callers know a part of a template by.
+_ARGUMENTS = {"flow_id": "flow"}
+
 
 @dataclass(slots=True)
 class Server:
-    """A server at one address, and what is known of it from its responses.
-
-    Attributes:
-        base: Its address, to which paths are appended.
-        tenant: The tenant that the caller has set.
-        userinfo: The user and the password that the address holds.
-        dialect: How it is spoken to; `None` while that is not known.
-        needs_main: Whether paths need the tenant `main`; `None` while that is not known.
-        was_asked: Its configuration was asked for.
-        version: Its version, where its configuration could be had.
-        edition: Its edition, where its configuration could be had.
-        offset: Its clock minus ours, in seconds; `None` while that is not known.
-        search_form: How a parameter of a search is written, once one was understood.
-        has_log_search: Whether it counts log entries; `None` while that is not known.
-        ui: The address of its user interface, down to the tenant, where a response has shown it.
-        log_totals: Counts of all its log entries, by the time up to which they were logged.
-        next_total: When the next such count may be made, by the clock of a call.
-    """
+    """A server at one address, and what is known of it from its responses: `None` is unknown."""
 
     base: str
-    tenant: str | None = None
+    tenant: str | None = None  # that the caller has set
     userinfo: tuple[str, str] | None = field(default=None, repr=False)
     dialect: Dialect | None = None
-    needs_main: bool | None = None
-    was_asked: bool = False
+    needs_main: bool | None = None  # paths have to name the tenant `main`
+    was_asked: bool = False  # for its configuration
     version: str | None = None
     edition: str | None = None
-    offset: float | None = None
-    search_form: str | None = None
-    has_log_search: bool | None = None
-    ui: str | None = None
+    offset: float | None = None  # its clock minus ours, in seconds
+    search_form: str | None = None  # that of the parameters of a search which it understood
+    has_log_search: bool | None = None  # it counts log entries
+    ui: str | None = None  # its user interface, down to the tenant
+    # Counts of all its log entries, by the time up to which they were logged; when the next one
+    # may be made, by the clock of a call.
     log_totals: dict[int, Any] = field(default_factory=dict, repr=False)
     next_total: float = 0.0
 
     @classmethod
     def at(cls, hostname: object, tenant: str | None) -> Server:
-        """Return the server at an address.
-
-        Raises:
-            TypeError: The address is not a string.
-            ValueError: It is not a URL with a host.
-        """
         base, userinfo = without_userinfo(base_url(hostname))
         return cls(base, tenant, userinfo)
 
     # --- addresses ---
 
     def url(self, template: str, **names: object) -> str:
-        """Return the URL of a path: `/api/v1/…` with a slash, else one below the API's root.
-
-        Raises:
-            ValueError: A name is empty, or would leave its place in the path.
-        """
+        """Return the URL of a path: `/api/v1/…` with a slash, else one below the API's root."""
         for name, value in names.items():
             if not (type(value) is str and _is_plain(value)):
                 names[name] = segment(name, value)
@@ -76,13 +59,11 @@ class Server:
         return self.base + (path if template[0] == "/" else root(self.root_tenant) + path)
 
     @property
-    def root_tenant(self) -> str | None:
-        """The tenant in paths."""
+    def root_tenant(self) -> str | None:  # the tenant in paths
         return self.tenant or (MAIN if self.needs_main else None)
 
     @property
     def has_outputs_apart(self) -> bool:
-        """Whether outputs are known to be no part of an execution, but to have their own paths."""
         return self.dialect is not None and self.dialect.has_outputs_apart
 
     def address(self, execution: dict[str, Any]) -> str | None:
@@ -93,14 +74,14 @@ class Server:
         names = [execution.get(key) for key in ("namespace", "flowId", "id")]
         if not all(names):
             return None
-        if self.ui is None:
+        ui = self.ui
+        if ui is None:
             tenant = self.root_tenant or execution.get("tenantId")
             if tenant is None and _has_microseconds(execution):
                 tenant = MAIN  # from 1.x on, the user interface has it
-            if tenant is None:
-                return ui_url(ui_root(self.base, None), *map(str, names))
-            self.ui = ui_root(self.base, tenant)
-        return ui_url(self.ui, *map(str, names))
+            ui = ui_root(self.base, tenant)
+            self.ui = None if tenant is None else ui
+        return ui_url(ui, *map(str, names))
 
     # --- what responses show ---
 
@@ -118,15 +99,11 @@ class Server:
             self.offset = None
 
     def learn_configuration(self, configuration: Any) -> None:
-        """Learn from the response of `configs`."""
-        if not isinstance(configuration, dict):
-            return
-        version, edition = configuration.get("version"), configuration.get("edition")
-        self.version = version if isinstance(version, str) else None
+        self.version = at(str, configuration, "version")
+        self.edition = at(str, configuration, "edition")
         major = (self.version or "").partition(".")[0]
         if major.isdecimal():
             self.dialect = FROM_2 if int(major) >= 2 else BEFORE_2  # noqa: PLR2004  # 2.0
-        self.edition = edition if isinstance(edition, str) else None
 
     def learn_creation(self, created: dict[str, Any]) -> None:
         """Learn from the response to a creation where the user interface is."""
@@ -134,11 +111,6 @@ class Server:
         if isinstance(url, str) and "/executions/" in url:
             ui = url.partition("/executions/")[0]
             self.ui = without_userinfo(ui)[0] if "@" in ui else ui
-
-
-def _is_plain(text: str) -> bool:
-    """Return True if a name is a segment of a path as it is: those of nearly all are."""
-    return text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
 
 
 def _has_microseconds(execution: dict[str, Any]) -> bool:
@@ -149,3 +121,75 @@ def _has_microseconds(execution: dict[str, Any]) -> bool:
         metadata.get("originalCreatedDate") if isinstance(metadata, dict) else None,
     ]
     return any(isinstance(x, str) and len(x.partition(".")[2]) > len("123Z") for x in dates)
+
+
+# --- addresses and paths ----------------------------------------------------------------------
+
+
+def base_url(hostname: object) -> str:
+    """Return what paths are appended to; no error shows the user and password, which stay in it."""
+    if not isinstance(hostname, str):
+        raise TypeError(
+            "hostname must be a string such as 'http://localhost:8080', "
+            f"not {type(hostname).__name__}"
+        )
+    shown = hostname.rpartition("@")[2]
+    parts = None
+    with suppress(ValueError):  # which quotes a password, and is not to be the context of ours
+        found = urlsplit(hostname.strip())
+        # Of one with `@` in its path, the port is a part of the password.
+        _ = "@" in found.path or found.port
+        parts = found
+    if parts is None:
+        raise ValueError(f"hostname must be a URL, with a port up to 65535 if any, not {shown!r}")
+    if parts.scheme not in {"http", "https"}:
+        host = shown.rpartition("://")[2]
+        raise ValueError(f"hostname must begin with http:// or https://, as in 'https://{host}'")
+    if "@" in parts.path:
+        raise ValueError(
+            "hostname must have special characters of the password encoded, such as '/' as '%2F'"
+        )
+    if not parts.hostname:
+        raise ValueError(f"hostname must name a host, as in 'http://localhost:8080', not {shown!r}")
+    if parts.query or parts.fragment:
+        raise ValueError("hostname must not contain '?' or '#'")
+    return urlunsplit(parts).rstrip("/")
+
+
+def segment(name: str, value: object) -> str:
+    text = str(value)
+    name = _ARGUMENTS.get(name, name)
+    if value is None or not text or text in {".", ".."}:
+        raise ValueError(f"{name} must be a name, not {value!r}")
+    if any(character in "/\\" or not character.isprintable() for character in text):
+        raise ValueError(f"{name} must not contain a slash or an unprintable character: {text!r}")
+    return quote(text, safe="")
+
+
+def _is_plain(text: str) -> bool:
+    """Return True if a name is a segment of a path as it is: those of nearly all are."""
+    return text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
+
+
+def root(tenant: str | None) -> str:
+    return API if tenant is None else f"{API}{segment('tenant', tenant)}/"
+
+
+def under_main(url: str, base: str) -> str | None:
+    """Return a URL's counterpart under the tenant `main`, `None` if there is no such thing."""
+    start = base + API
+    rest = url.removeprefix(start)
+    if rest == url or rest.startswith(f"{MAIN}/") or rest == "configs":
+        return None
+    return f"{start}{MAIN}/{rest}"
+
+
+def ui_root(base: str, tenant: str | None) -> str:
+    """Return the address of the user interface, down to the tenant."""
+    return f"{base}/ui" if tenant is None else f"{base}/ui/{quote(tenant, safe='')}"
+
+
+def ui_url(root: str, namespace: str, flow: str, execution_id: str) -> str:
+    """Return the address of an execution in the user interface."""
+    names = ("executions", namespace, flow, execution_id)
+    return "/".join([root, *(quote(name, safe="") for name in names)])

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SUFFIXES = frozenset({".yml", ".yaml"})
-# By YAML's own rule, no text begins a line like this but a document.
-_SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)?", re.MULTILINE)
+# By YAML's own rule, no text begins a line like this but a document, and directives before it.
+_SEPARATOR = re.compile(
+    r"^(?:%[^\n]*\n)*---(?=[ \t\r\n]|\Z)[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)?", re.MULTILINE
+)
 _MARKS = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor or a tag before a value
 _CALLERS = ("Subflow", "ForEachItem", ".flow.Flow", ".flows.Flow")
 _BOM = "\ufeff"
@@ -33,7 +35,7 @@ class Source:
     text: str
     id: str | None = None
     namespace: str | None = None
-    namespace_at: tuple[int, int] = (0, 0)  # in the text
+    namespace_at: tuple[int, int] = (0, 0)  # in the text, if it can be replaced there
     calls: frozenset[tuple[str, str]] = frozenset()  # namespaces and ids of flows
     fault: str = ""  # why it cannot be read
 
@@ -101,6 +103,8 @@ def document(text: str, path: str = "", line: int = 0) -> Source | None:
         where = f"line {line + at.line + 1}: " if at else ""
         said = getattr(error, "problem", None) or "not valid YAML"
         return replace(source, fault=f"{where}{said}")
+    except RecursionError:
+        return replace(source, fault="it is nested too deeply to be read")
     if root is None:
         return None
     values = _mapping(root)
@@ -108,30 +112,39 @@ def document(text: str, path: str = "", line: int = 0) -> Source | None:
         if not _scalar(values.get(name)):
             return replace(source, fault=f"it has no {name}, so it is not a flow")
     at = values["namespace"]
-    return replace(
+    source = replace(
         source,
         id=_scalar(values["id"]),
         namespace=_scalar(at),
-        namespace_at=(at.start_mark.index + bom, at.end_mark.index + bom),
         calls=frozenset(_calls(root, str(_scalar(at)))),
     )
+    key = next(key for key, value in root.value if value is at and _scalar(key) == "namespace")
+    start, end = at.start_mark.index, at.end_mark.index
+    # What an alias stands for comes before its key, and is the value of another one.
+    if at.style in {"|", ">"} or start < key.end_mark.index:
+        return source
+    return replace(source, namespace_at=(start + bom, end + bom))
 
 
-def _calls(node: Any, namespace: str) -> Iterator[tuple[str, str]]:
-    """Yield the flows that tasks below a node call."""
-    values = _mapping(node)
-    called = _scalar(values.get("flowId"))
-    if called and str(_scalar(values.get("type"))).endswith(_CALLERS):
-        yield _scalar(values.get("namespace")) or namespace, called
-    below = values.values() if values else node.value if isinstance(node.value, list) else ()
-    for each in below:
-        yield from _calls(each, namespace)
+def _calls(root: Any, namespace: str) -> Iterator[tuple[str, str]]:
+    """Yield the flows that tasks below a node call; aliases may make it one below itself."""
+    todo, known = [root], set()
+    while todo:
+        node = todo.pop()
+        if id(node) in known:
+            continue
+        known.add(id(node))
+        values = _mapping(node)
+        called = _scalar(values.get("flowId"))
+        if called and str(_scalar(values.get("type"))).endswith(_CALLERS):
+            yield _scalar(values.get("namespace")) or namespace, called
+        todo += node.value if node.id == "sequence" else values.values()
 
 
 def _mapping(node: Any) -> dict[str, Any]:
     if getattr(node, "id", None) != "mapping":
         return {}
-    return {str(key.value): value for key, value in node.value}
+    return {name: value for key, value in node.value if (name := _scalar(key)) is not None}
 
 
 def _scalar(node: Any) -> str | None:
@@ -168,6 +181,11 @@ def for_namespace(sources: Iterable[Source], namespace: str, *, override: bool) 
 
 def _moved(source: Source, namespace: str) -> Source:
     start, end = source.namespace_at
+    if not end:
+        raise ValueError(
+            f"{source.place}: the namespace is an alias or a block, which cannot be "
+            "replaced: write it as plain text"
+        )
     marks = _MARKS.match(source.text[start:end])[0]  # type: ignore[index]  # it matches nothing too
     own = ((namespace if where == source.namespace else where, to) for where, to in source.calls)
     return replace(
@@ -180,18 +198,17 @@ def _moved(source: Source, namespace: str) -> Source:
 
 def _in_order(sources: dict[str, Source], namespace: str) -> Iterator[Source]:
     """Yield each after those that it calls; where they call each other, in the order of files."""
-    done: set[str] = set()
-
-    def visit(flow: str) -> Iterator[Source]:
-        if flow in sources and flow not in done:
-            done.add(flow)
-            for called_in, called in sorted(sources[flow].calls):
-                if called_in == namespace:
-                    yield from visit(called)
+    known: set[str] = set()
+    todo = [(flow, False) for flow in reversed(sources)]
+    while todo:
+        flow, is_ready = todo.pop()
+        if is_ready:
             yield sources[flow]
-
-    for flow in sources:
-        yield from visit(flow)
+        elif flow in sources and flow not in known:
+            known.add(flow)
+            todo.append((flow, True))
+            called = sorted(called for where, called in sources[flow].calls if where == namespace)
+            todo += [(each, False) for each in reversed(called)]
 
 
 def difference(old: str, new: str, name: str, path: str) -> str:

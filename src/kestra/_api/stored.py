@@ -13,9 +13,11 @@ from datetime import date, datetime, timedelta, timezone
 from math import isfinite
 from typing import Any
 
+from kestra._values.text import type_name
 from kestra._values.times import iso_duration, parse_instant
 
 LARGEST = 10 * 1024 * 1024  # bytes of a body
+_LARGEST_NUMBER = 10**4_000  # Python reads no longer text as a number
 _LONGEST_KEY = 250  # the name of a file on the server
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER = re.compile(r"(?!\s)[ -~\x80-\xff]*(?<!\s)")  # what is sent in a header as it is
@@ -27,11 +29,19 @@ _DURATION = re.compile(
 _SECOND = timedelta(seconds=1)
 
 
+def is_key(key: object) -> bool:
+    return isinstance(key, str) and bool(_KEY.fullmatch(key)) and len(key) <= _LONGEST_KEY
+
+
+def is_duration(text: str) -> bool:
+    return bool(_DURATION.fullmatch(text))
+
+
 def checked_key(key: Any) -> str:
     """Return a key that the server does not refuse."""
     if not isinstance(key, str):
         raise TypeError(f"key must be a string, not {type(key).__name__}")
-    if not _KEY.fullmatch(key) or len(key) > _LONGEST_KEY:
+    if not is_key(key):
         raise ValueError(
             f"key must begin with an ASCII letter or digit, have only these and '.', '_' and '-', "
             f"and be at most {_LONGEST_KEY} characters long: {key[:60]!r}"
@@ -74,9 +84,7 @@ def _ttl(ttl: Any) -> str:
 def body(value: Any, path: str) -> bytes:
     """Return the body of a PUT for a value that comes back equal; an error names its path."""
     try:
-        text = _text(value, path).encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{path} has a lone surrogate, which is not a character") from None
+        text = utf8(_text(value, path), path)
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply, or contains itself") from None
     if len(text) > LARGEST:
@@ -85,6 +93,13 @@ def body(value: Any, path: str) -> bytes:
             "a file of the namespace, and store its path"
         )
     return text
+
+
+def utf8(text: str, path: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path} has a lone surrogate, which is not a character") from None
 
 
 def _text(value: Any, path: str) -> str:
@@ -104,7 +119,7 @@ def _text(value: Any, path: str) -> str:
                 "as text; put value.total_seconds()"
             )
         return json.dumps(iso_duration(value))
-    if isinstance(value, str) and _DURATION.fullmatch(value):
+    if isinstance(value, str) and is_duration(value):
         raise ValueError(
             f"{path} is a text that the store takes for a duration: put a timedelta, or the text "
             'in a list or a dict, as in {"text": …}'
@@ -124,7 +139,10 @@ def _moment(value: datetime, path: str) -> str:
             f"{path} must be a datetime of whole milliseconds, since the store cuts the rest: put "
             "value.replace(microsecond=0), or value.isoformat() as text"
         )
-    in_utc = value.astimezone(timezone.utc).replace(tzinfo=None)
+    try:
+        in_utc = value.astimezone(timezone.utc).replace(tzinfo=None)
+    except OverflowError:
+        raise ValueError(f"{path} must be in the years 1 to 9999 of UTC") from None
     return f"{in_utc.isoformat(timespec='milliseconds' if in_utc.microsecond else 'seconds')}Z"
 
 
@@ -143,8 +161,10 @@ def _check(value: Any, path: str) -> None:
     elif isinstance(value, float):
         if not isfinite(value):
             raise ValueError(f"{path} is {value}, which JSON cannot hold: put None, or a text")
+    elif isinstance(value, int) and abs(value) >= _LARGEST_NUMBER:
+        raise ValueError(f"{path} is a number of more than 4,000 digits: put it as text")
     elif not isinstance(value, str | int | None):
-        raise TypeError(f"{path} is a {type(value).__name__}{_remedy(value)}")
+        raise TypeError(f"{path} is a {type_name(value)}{_remedy(value)}")
 
 
 def _remedy(value: Any) -> str:

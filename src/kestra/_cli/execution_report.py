@@ -11,6 +11,8 @@ from kestra._engine.report import columns, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
+
 
 _MINUTE = 60
 
@@ -75,4 +77,8 @@ def as_json(shown: FlowExecution | LogEntry) -> str:
     """Return the attributes as a JSON object, but for the log of an execution."""
     attributes = asdict(shown)
     attributes.pop("log", None)
-    return json.dumps(attributes, default=lambda time: time.isoformat().replace("+00:00", "Z"))
+    return json.dumps(attributes, default=instant)
+
+
+def instant(time: date) -> str:
+    return time.isoformat().replace("+00:00", "Z")

@@ -7,15 +7,16 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.namespaces import Execution
-from kestra._api.stored import put_request, value_of
+from kestra._api.stored import is_duration, put_request, value_of
 from kestra._cli import exits
+from kestra._cli.execution_report import instant
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, room_on, show, show_bytes
 from kestra._engine.report import columns, printable
@@ -38,6 +39,7 @@ _MEANT = {
     "datetime": "a date and time with Z or an offset",
     "duration": "a duration such as PT90S, or seconds",
 }
+_KINDS = {str: "text", date: "date", datetime: "datetime", timedelta: "duration"}
 _LEAST = 8  # columns of a line that is cut
 
 
@@ -60,19 +62,25 @@ class _Commands:
     def kv_get(self) -> None:
         kv, key = self._ns.kv, self._options.key
         with self._naming_key():
-            _show_json(
-                {**asdict(kv.info(key)), "value": kv[key]} if self._options.json else kv[key]
-            )
+            if self._options.json:
+                _show_json({**asdict(kv.info(key)), "value": kv[key]})
+            else:
+                _show_readable(kv[key])
 
     def kv_set(self) -> None:
         options = self._options
         value = _value(options.value, options.type)
+        if isinstance(value, str) and is_duration(value):
+            raise ValueError(
+                "VALUE is a text that the store takes for a duration: use --type duration, or put "
+                "the text in a list or an object"
+            )
         if options.dry_run:
             put_request(options.key, value, options.ttl, options.description)
         else:
             self._ns.kv.set(options.key, value, ttl=options.ttl, description=options.description)
         done = "would be" if options.dry_run else "is"
-        self._note(f"{options.key} {done} put as {type(value).__name__}.")
+        self._note(f"{options.key} {done} put as {_KINDS.get(type(value), 'JSON')}.")
 
     def kv_list(self) -> None:
         header = ("KEY", "REVISION", "UPDATED", "EXPIRES", "DESCRIPTION")
@@ -148,7 +156,7 @@ class _Commands:
             for each in found:
                 show(printable(str(each)), sys.stdout)
         wrong = sum(not each.is_warning for each in found)
-        self._note(f"{wrong} violations, {len(found) - wrong} warnings.")
+        self._note(f"{_count(wrong, 'violation')}, {_count(len(found) - wrong, 'warning')}.")
         return exits.BAD if wrong else exits.GOOD
 
     def flows_deploy(self) -> None:
@@ -186,7 +194,10 @@ class _Commands:
         wait = False if options.wait is None else options.wait
         response = self._ns.webhook(options.flow, key, body, wait=wait)
         outputs = response.body if response.outputs is None else response.outputs
-        _show_json(asdict(response) if options.json else outputs)
+        if options.json:
+            _show_json(asdict(response))
+        else:
+            _show_readable(outputs)
         return exits.GOOD if response.ok else exits.BAD
 
     def _show_all(
@@ -258,8 +269,18 @@ def _show_json(value: Any) -> bool:
     return show(json.dumps(value, default=_plain), sys.stdout)
 
 
+def _show_readable(value: Any) -> None:
+    """Show JSON for people: only what is not printable is escaped."""
+    text = json.dumps(value, default=_plain, ensure_ascii=False)
+    show("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text), sys.stdout)
+
+
 def _plain(value: Any) -> str:
-    return iso_duration(value) if isinstance(value, timedelta) else str(value.isoformat())
+    return iso_duration(value) if isinstance(value, timedelta) else instant(value)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _cell(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kestra._api.parsing import checked_level
 from kestra._api.requests import ExecutionRequest
 from kestra._client.connection import Connection
-from kestra._rules import actions, downloads, executing, following, many, reading
+from kestra._rules import actions, downloads, executing, following, log, many, reading
 from kestra._rules.reading import naming
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
-    from types import TracebackType
 
     import httpx2
     from typing_extensions import Self
@@ -62,12 +61,7 @@ class AsyncFlow(Connection):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -101,13 +95,7 @@ class AsyncFlow(Connection):
         """As `Flow.execute`, following by default; callbacks may be coroutine functions."""
         waits = self.wait_for_completion
         options = self._options(
-            timeout=timeout,
-            kill_on_timeout=kill_on_timeout,
-            fetch_log=fetch_log,
-            on_log=on_log,
-            on_state=on_state,
-            follow=follow,
-            waits=waits,
+            timeout, kill_on_timeout, fetch_log, on_log, on_state, follow, waits=waits
         )
         request = ExecutionRequest(namespace, flow, inputs, labels, revision, schedule_date)
         return await executing.execute(self._io(), request, options, waits=waits)
@@ -124,14 +112,7 @@ class AsyncFlow(Connection):
         follow: bool = True,
     ) -> FlowExecution:
         """As `Flow.wait`, following by default."""
-        options = self._options(
-            timeout=timeout,
-            kill_on_timeout=kill_on_timeout,
-            fetch_log=fetch_log,
-            on_log=on_log,
-            on_state=on_state,
-            follow=follow,
-        )
+        options = self._options(timeout, kill_on_timeout, fetch_log, on_log, on_state, follow)
         return await executing.wait(self._io(), execution_id, options)
 
     def execute_all(
@@ -145,11 +126,9 @@ class AsyncFlow(Connection):
     ) -> AsyncGenerator[ExecutionOutcome, None]:
         """As `Flow.execute_all`, for `async for`, with tasks in the place of threads."""
         waits = self.wait_for_completion
-        options = self._options(
-            timeout=timeout, kill_on_timeout=kill_on_timeout, fetch_log=fetch_log, waits=waits
-        )
+        options = self._options(timeout, kill_on_timeout, fetch_log, waits=waits)
         checked, slots = many.checked_requests(requests), many.checked_slots(max_concurrent)
-        return self._each(many.outcomes, checked, options, max_concurrent=slots, waits=waits)
+        return many.outcomes(self._io(), checked, options, max_concurrent=slots, waits=waits)
 
     def follow(
         self, execution_id: str, *, min_level: str = "TRACE", timeout: float | None = None
@@ -158,7 +137,7 @@ class AsyncFlow(Connection):
         options = self._options(timeout=timeout, fetch_log=False, grace=False)
         level = checked_level(min_level)
         self._server.url("{execution_id}", execution_id=execution_id)  # refuses what is not an id
-        return self._each(following.events, execution_id, options, level)
+        return following.events(self._io(), execution_id, options, level)
 
     # --- reading ---
 
@@ -178,8 +157,8 @@ class AsyncFlow(Connection):
         self, execution_id: str, *, min_level: str = "TRACE"
     ) -> AsyncGenerator[LogEntry, None]:
         """As `Flow.iter_logs`, for `async for`; the requests are made when it begins."""
-        log = self._of(following.get_log, execution_id, self._options(), min_level)
-        for entry in await log:
+        options = self._options()
+        for entry in await self._of(log.get_log, execution_id, options, min_level):
             yield entry
 
     async def download(self, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
@@ -216,13 +195,11 @@ class AsyncFlow(Connection):
 
     async def check_status(self, execution_id: str) -> httpx2.Response:
         """As `Flow.check_status`."""
-        response: httpx2.Response = await self._io().poll(execution_id)
-        return response
+        return await self._io().poll(execution_id)
 
     async def get_logs(self, execution_id: str) -> httpx2.Response:
         """As `Flow.get_logs`."""
-        response: httpx2.Response = await self._io().fetch_log(execution_id)
-        return response
+        return await self._io().fetch_log(execution_id)
 
     # --- how ---
 
@@ -241,8 +218,3 @@ class AsyncFlow(Connection):
     async def _act(self, method: str, execution_id: str, action: str) -> None:
         with naming(execution_id):
             await actions.act(self._io(), method, execution_id, action)
-
-    def _each(
-        self, rule: Callable[..., AsyncGenerator[T, None]], *args: Any, **kwargs: Any
-    ) -> AsyncGenerator[T, None]:
-        return rule(self._io(), *args, **kwargs)

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from kestra._api.stored import is_key
 from kestra._client.async_flow import AsyncFlow
 from kestra._client.namespace_base import NamespaceBase
 from kestra._rules import files, flows, kv, listing, syncing, webhook
@@ -138,11 +139,9 @@ class AsyncKeyValueStore(_Part):
     """`KeyValueStore` with methods in the place of operators, which cannot be awaited."""
 
     async def get(self, key: str, default: Any = None) -> Any:
-        """Get the value of a key, or the default where it is missing or has expired.
-
-        Raises:
-            ValueError: It cannot be a key.
-        """
+        """Get the value of a key, or the default where it is missing or has expired."""
+        if not is_key(key):
+            return default
         try:
             return await self._perform(kv.get_value, key)
         except KeyError:

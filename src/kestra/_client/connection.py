@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import checked_headers, credentials, displayed, without_userinfo
-from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, endpoints, under_main
-from kestra._api.servers import Server
+from kestra._api.servers import DEFAULT_HOSTNAME, Server, root, under_main
 from kestra._rules.io import Request, Settings
 from kestra._rules.policy import checked_policy
-from kestra._rules.waiting import Options
+from kestra._rules.waiting import MOST_SECONDS, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import NoReturn
 
     import urllib3
 
-# What other clients call their arguments.
-_OTHER_NAMES = {
-    "api_key": "api_token",
-    "base_url": "hostname",
-    "host": "hostname",
-    "max_retries": "retries",
-    "retry": "retries",
-    "server": "hostname",
-    "timeout": "request_timeout",
-    "token": "api_token",
-    "url": "hostname",
-    "username": "user",
-}
+# What other clients call an argument, where that is spelled in another way.
+_OTHER_NAMES = {"base_url": "hostname", "server": "hostname", "url": "hostname"}
 
 
 class Connection:
@@ -123,15 +110,14 @@ class Connection:
 
     @tenant.setter
     def tenant(self, tenant: str | None) -> None:
-        self._tenant = tenant or None
-        (
-            self.API_ENDPOINT_EXECUTION_CREATE,
-            self.API_ENDPOINT_EXECUTION_STATUS,
-            self.API_ENDPOINT_EXECUTION_LOG,
-        ) = endpoints(self._tenant)
+        self._tenant = str(tenant) if tenant else None
+        start = root(self._tenant)
+        self.API_ENDPOINT_EXECUTION_CREATE = f"{start}executions/{{namespace}}/{{flow_id}}"
+        self.API_ENDPOINT_EXECUTION_STATUS = f"{start}executions/{{execution_id}}"
+        self.API_ENDPOINT_EXECUTION_LOG = f"{start}logs/{{execution_id}}/download"
 
     def _open(self, session: Any) -> Any:
-        """Return what sends requests: by a session of the caller's, or by its own."""
+        """Return what sends requests, by a session of the caller's or its own."""
         raise NotImplementedError
 
     # --- what a request is made of ---
@@ -145,18 +131,10 @@ class Connection:
             server = self._servers[key] = Server.at(self.hostname, self._tenant)
         return server
 
-    @property
-    def _may_be_enterprise(self) -> bool:
-        """Whether something is set that the open-source server does not have."""
-        return bool(self.api_token) or self.tenant not in {None, MAIN}
-
     def _request(
         self, method: str, url: str, arguments: Mapping[str, Any]
     ) -> tuple[Request, str | None]:
-        """Return a request, from the attributes as they are now, and its URL under `main`.
-
-        That is where it may belong as well, as long as nothing else is known.
-        """
+        """Return a request, from the attributes as they are now, and where else it may belong."""
         server = self._server
         userinfo = server.userinfo
         if "@" in url:
@@ -164,6 +142,10 @@ class Connection:
             userinfo = own or userinfo
         timeout = _checked_timeout(self.request_timeout)
         headers = checked_headers(self.headers) or {}
+        if not isinstance(self.proxies, Mapping | None):
+            raise TypeError(
+                f"proxies must be a mapping by scheme, not {type(self.proxies).__name__}"
+            )
         trace = sys.modules.get("opentelemetry.trace")
         if trace is not None:
             headers = _with_traceparent(headers, arguments.get("headers") or {}, trace)
@@ -181,15 +163,15 @@ class Connection:
             url, other_url = other_url, None
         return Request(method, url, settings, arguments), other_url
 
-    def _options(self, **arguments: Any) -> Options:
-        """Return how to wait, from the attributes as they are now, checked if there is a wait."""
-        waits = arguments.pop("waits", True)
-        options = Options(
-            poll_interval=self.poll_interval,
-            log_settle=self.log_settle,
+    def _options(self, *arguments: Any, waits: bool = True, **others: Any) -> Options:
+        """Return how to wait, from the attributes and these, in their order from `timeout` on."""
+        options = Options(  # type: ignore[misc]  # there are never that many
+            self.poll_interval,
+            self.log_settle,
+            *arguments,
             labels_from_inputs=self.labels_from_inputs,
             idempotent=self.idempotent,
-            **arguments,
+            **others,
         )
         options.check(waits=waits)
         return options
@@ -198,10 +180,7 @@ class Connection:
 def _with_traceparent(
     headers: Mapping[str, str], others: Mapping[str, str], trace: Any
 ) -> Mapping[str, str]:
-    """Return headers with the current span of OpenTelemetry, unless one of them names another.
-
-    The trace of the server then hangs under it (https://www.w3.org/TR/trace-context/).
-    """
+    """Return headers with the current span of OpenTelemetry, unless one of them names another."""
     if any(str(name).lower() == "traceparent" for name in (*headers, *others)):
         return headers
     span = trace.get_current_span().get_span_context()
@@ -212,12 +191,7 @@ def _with_traceparent(
 
 
 def _checked_timeout(timeout: Any) -> tuple[float, float]:
-    """Return how many seconds connecting and reading may take.
-
-    Raises:
-        TypeError: They are not numbers.
-        ValueError: They are not positive, or not finite.
-    """
+    """Return how many seconds connecting and reading may take."""
     both = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     if len(both) != 2 or any(  # noqa: PLR2004  # both
         isinstance(each, bool) or not isinstance(each, int | float) for each in both
@@ -226,9 +200,10 @@ def _checked_timeout(timeout: Any) -> tuple[float, float]:
             "request_timeout must be a number of seconds, or two in a tuple, to connect and to "
             f"read, not {timeout!r}"
         )
-    if not all(0 < each < math.inf for each in both):
+    if not all(0 < each <= MOST_SECONDS for each in both):
         raise ValueError(
-            f"request_timeout must be more than 0 seconds, and finite, not {timeout!r}"
+            f"request_timeout must be more than 0 and at most {MOST_SECONDS:,} seconds, "
+            f"not {timeout!r}"
         )
     return both
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kestra._api.parsing import checked_level
 from kestra._api.requests import ExecutionOutcome, ExecutionRequest
 from kestra._client.connection import Connection
 from kestra._http.blocking import make_request, perform, perform_each, publish
 from kestra._http.sessions import Sessions
-from kestra._rules import actions, downloads, executing, following, many, reading
+from kestra._rules import actions, downloads, executing, following, log, many, reading
 from kestra._rules.reading import naming
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
-    from types import TracebackType
 
     import requests
     from typing_extensions import Self
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         | tuple[str, str, Mapping[str, Any] | None]
         | Mapping[str, Any]
     )
+    T = TypeVar("T")
 
 
 class Flow(Connection):
@@ -73,12 +73,7 @@ class Flow(Connection):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -166,13 +161,7 @@ class Flow(Connection):
         """
         waits = self.wait_for_completion
         options = self._options(
-            timeout=timeout,
-            kill_on_timeout=kill_on_timeout,
-            fetch_log=fetch_log,
-            on_log=on_log,
-            on_state=on_state,
-            follow=follow,
-            waits=waits,
+            timeout, kill_on_timeout, fetch_log, on_log, on_state, follow, waits=waits
         )
         request = ExecutionRequest(namespace, flow, inputs, labels, revision, schedule_date)
         return perform(self, executing.execute, request, options, waits=waits)
@@ -212,14 +201,7 @@ class Flow(Connection):
             TypeError: The timeout, `poll_interval` or `log_settle` is not a number.
             ValueError: One of them is negative, or the id cannot be one.
         """
-        options = self._options(
-            timeout=timeout,
-            kill_on_timeout=kill_on_timeout,
-            fetch_log=fetch_log,
-            on_log=on_log,
-            on_state=on_state,
-            follow=follow,
-        )
+        options = self._options(timeout, kill_on_timeout, fetch_log, on_log, on_state, follow)
         return perform(self, executing.wait, execution_id, options)
 
     def execute_all(
@@ -277,9 +259,7 @@ class Flow(Connection):
                 `log_settle` is negative.
         """
         waits = self.wait_for_completion
-        options = self._options(
-            timeout=timeout, kill_on_timeout=kill_on_timeout, fetch_log=fetch_log, waits=waits
-        )
+        options = self._options(timeout, kill_on_timeout, fetch_log, waits=waits)
         return perform_each(
             self,
             many.outcomes,
@@ -326,9 +306,7 @@ class Flow(Connection):
         """
         options = self._options(timeout=timeout, fetch_log=False, grace=False)
         level = checked_level(min_level)
-        self._server.url(
-            "{execution_id}", execution_id=execution_id
-        )  # refuses what cannot be an id now
+        self._server.url("{execution_id}", execution_id=execution_id)  # refuses what is not an id
         return perform_each(self, following.events, execution_id, options, level)
 
     # --- reading ---
@@ -374,8 +352,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        with naming(execution_id):
-            return perform(self, reading.get_outputs, execution_id, task_id)
+        return self._of(reading.get_outputs, execution_id, task_id)
 
     def get_metrics(self, execution_id: str) -> list[Metric]:
         """Get the metrics that the tasks of an execution have sent.
@@ -394,8 +371,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        with naming(execution_id):
-            return perform(self, reading.get_metrics, execution_id)
+        return self._of(reading.get_metrics, execution_id)
 
     def iter_logs(self, execution_id: str, *, min_level: str = "TRACE") -> Iterator[LogEntry]:
         """Get the log of an execution, entry by entry, in the order of logging.
@@ -418,9 +394,7 @@ class Flow(Connection):
             TypeError: The level is not a string.
             ValueError: There is no such level, or the id cannot be one.
         """
-        with naming(execution_id):
-            options = self._options()
-            return iter(perform(self, following.get_log, execution_id, options, min_level))
+        return iter(self._of(log.get_log, execution_id, self._options(), min_level))
 
     def download(self, execution_id: str, uri: str, to: str | os.PathLike[str]) -> Path:
         """Download a file of an execution.
@@ -446,8 +420,7 @@ class Flow(Connection):
             TypeError: The URI is not a string, or the target not a path.
             ValueError: The URI, the id or the target cannot be one.
         """
-        with naming(execution_id):
-            return perform(self, downloads.download, execution_id, uri, to)
+        return self._of(downloads.download, execution_id, uri, to)
 
     # --- acting ---
 
@@ -466,8 +439,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        with naming(execution_id):
-            perform(self, actions.act, "delete", execution_id, "kill")
+        self._act("delete", execution_id, "kill")
 
     def pause(self, execution_id: str) -> None:
         """Pause a running execution: tasks that run go on, and no other starts.
@@ -483,8 +455,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
             ValueError: The id cannot be one.
         """
-        with naming(execution_id):
-            perform(self, actions.act, "post", execution_id, "pause")
+        self._act("post", execution_id, "pause")
 
     def resume(self, execution_id: str, inputs: Mapping[str, Any] | None = None) -> None:
         """Resume a paused execution.
@@ -503,8 +474,7 @@ class Flow(Connection):
             TypeError: An input is of the wrong type.
             ValueError: An input cannot be sent, or the id cannot be one.
         """
-        with naming(execution_id):
-            perform(self, actions.resume, execution_id, inputs)
+        self._of(actions.resume, execution_id, inputs)
 
     def restart(self, execution_id: str, *, revision: int | None = None) -> str:
         """Run a failed execution again, from the tasks that failed on.
@@ -529,8 +499,7 @@ class Flow(Connection):
             TypeError: The revision is not an integer.
             ValueError: The revision, or the id, cannot be one.
         """
-        with naming(execution_id):
-            return perform(self, actions.restart, execution_id, revision)
+        return self._of(actions.restart, execution_id, revision)
 
     def replay(
         self, execution_id: str, *, task_run_id: str | None = None, revision: int | None = None
@@ -557,8 +526,7 @@ class Flow(Connection):
             TypeError: The revision is not an integer, or the task run's id not a string.
             ValueError: The revision, or an id, cannot be one.
         """
-        with naming(execution_id):
-            return perform(self, actions.replay, execution_id, task_run_id, revision)
+        return self._of(actions.replay, execution_id, task_run_id, revision)
 
     def set_labels(self, execution_id: str, labels: Mapping[str, Any]) -> None:
         """Add labels to an execution that has ended; those of the same key get the new value.
@@ -576,8 +544,16 @@ class Flow(Connection):
             TypeError: The labels are not a mapping.
             ValueError: The server would refuse a label, or the id cannot be one.
         """
+        self._of(actions.set_labels, execution_id, labels)
+
+    def _of(self, rule: Callable[..., Coroutine[Any, Any, T]], execution_id: str, *args: Any) -> T:
+        """Carry out a rule about an execution, which every error names."""
         with naming(execution_id):
-            perform(self, actions.set_labels, execution_id, labels)
+            return perform(self, rule, execution_id, *args)
+
+    def _act(self, method: str, execution_id: str, action: str) -> None:
+        with naming(execution_id):
+            perform(self, actions.act, method, execution_id, action)
 
     # --- what users of 2.0.0 call, override and patch ---
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
+from kestra._api.stored import is_key
 from kestra._client.flow import Flow
 from kestra._client.namespace_base import NamespaceBase
 from kestra._http.blocking import perform, perform_each
@@ -90,7 +91,11 @@ class KeyValueStore(_Part, MutableMapping[str, Any]):
         return len(self.list())
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and super().__contains__(key)
+        return is_key(key) and super().__contains__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Get the value of a key, or the default where it is missing or has expired."""
+        return super().get(key, default) if is_key(key) else default
 
     def set(
         self,

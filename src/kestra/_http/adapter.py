@@ -40,11 +40,10 @@ class Deadline:
         self._end = time.monotonic() + timeout
 
     def remaining(self) -> float:
-        """Return how many seconds the next read may take."""
         return self._end - time.monotonic()
 
     def received(self, count: int) -> None:
-        """Note how many bytes were received."""
+        pass
 
 
 class Pace:
@@ -59,7 +58,6 @@ class Pace:
         self._missing = _SLOWEST * _WINDOW
 
     def remaining(self) -> float:
-        """Return how many seconds the next read may take."""
         left = self._end - time.monotonic()
         if self._missing > 0:
             return min(self._timeout, left)
@@ -68,7 +66,6 @@ class Pace:
         return self._timeout
 
     def received(self, count: int) -> None:
-        """Note how many bytes were received."""
         self._missing -= count
 
 
@@ -83,23 +80,19 @@ class Unhurried:
         self._next = min(timeout, _BEGINNING)
 
     def remaining(self) -> float:
-        """Return how many seconds the next read may take."""
         return self._next
 
     def received(self, count: int) -> None:
-        """Note how many bytes were received."""
         self._next = self._timeout if count else self._next
 
 
+# What each says: how many seconds the next read may take.
 Bound = Deadline | Pace | Unhurried
 _BOUNDS: dict[str, type[Bound]] = {"download": Pace, "file": Pace, "follow": Unhurried}
 
 
 def bound_of(method: str, url: str) -> type[Bound]:
-    """Return the bound for the response to a request: logs and files are downloads.
-
-    Only where it reads: the creation of an execution ends with the id of the flow.
-    """
+    # Only where it reads: the path of a creation ends with the id of the flow.
     last = urlsplit(url).path.rpartition("/")[2] if method.upper() == "GET" else ""
     return _BOUNDS.get(last, Deadline)
 
@@ -133,18 +126,11 @@ class _BoundedReads(io.RawIOBase):
 
 
 class Wire(threading.local):
-    """What this thread has done with connections of this module since it last asked.
+    """What this thread has done with connections of this module since it last asked."""
 
-    Attributes:
-        used: Whether it has sent anything; `None` if there was no connection at all.
-        mocked: Whether that was a test's stand-in for a socket, as Mocket has.
-        write_timeout: How long a piece of a body may take to be sent, in seconds; `None` for as
-            long as it may take to connect.
-    """
-
-    used: bool | None = None
-    mocked: bool = False
-    write_timeout: float | None = None
+    used: bool | None = None  # has sent something; `None` if there was no connection at all
+    mocked: bool = False  # by a test's stand-in for a socket, as Mocket has
+    write_timeout: float | None = None  # for a piece of a body; `None` for that to connect
 
 
 wire = Wire()
@@ -187,7 +173,6 @@ class _BoundedConnection(HTTPConnection):
     def response_class(  # type: ignore[override]
         self, sock: socket.socket, *args: Any, **kwargs: Any
     ) -> HTTPResponse:
-        """Return the reader of a response."""
         response = HTTPResponse(sock, *args, **kwargs)
         timeout = sock.gettimeout()
         # What stands in for a socket, as Mocket does, may have a stream of another kind.
@@ -198,8 +183,6 @@ class _BoundedConnection(HTTPConnection):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The transport adapter of `requests`, with bounds for whole responses."""
-
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         _bound_pools(self.poolmanager)
@@ -211,34 +194,22 @@ class BoundedAdapter(HTTPAdapter):
 
 
 def _bound_pools(manager: PoolManager) -> None:
-    """Make a manager open bounded connections; one for a SOCKS proxy has pools of its own kind."""
+    # Those that it has: one for a SOCKS proxy has pools of its own kind.
     pools = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {
-        scheme: _pool_of_bounded(pool) for scheme, pool in pools.items()
+        scheme: _mixed(_BoundedPool, pool) for scheme, pool in pools.items()
     }
 
 
 class _BoundedPool:
-    """A pool of bounded connections, to be mixed into the pools of urllib3."""
-
     @property
     def ConnectionCls(self) -> Any:  # noqa: N802  # the name that urllib3 has for it
-        """The kind of connection that it opens now.
-
-        What records and replays traffic, as VCR.py does, sets a kind of its own on the pools of
-        urllib3 for a while: that is left as it is.
-        """
+        # What records and replays traffic, as VCR.py does, sets a kind of its own on the pools of
+        # urllib3 for a while: that is left as it is.
         kind = super().ConnectionCls  # type: ignore[misc]
-        return _bounded(kind) if kind.__module__.startswith("urllib3.") else kind
+        return _mixed(_BoundedConnection, kind) if kind.__module__.startswith("urllib3.") else kind
 
 
 @cache
-def _bounded(connection: type) -> type:
-    """Return a kind of connection like another, but bounded."""
-    return type(connection.__name__, (_BoundedConnection, connection), {})
-
-
-@cache
-def _pool_of_bounded(pool: type) -> type:
-    """Return a kind of pool like another, but with bounded connections."""
-    return pool if issubclass(pool, _BoundedPool) else type(pool.__name__, (_BoundedPool, pool), {})
+def _mixed(mixin: type, kind: type) -> type:
+    return kind if issubclass(kind, mixin) else type(kind.__name__, (mixin, kind), {})

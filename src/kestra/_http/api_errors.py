@@ -96,8 +96,6 @@ class MalformedResponse(APIError, ValueError):
     """A response that is not JSON, or lacks what it must have; often the page of a proxy."""
 
 
-for _error in (ConnectionFailed, RequestTimeout, ConnectTimeout, APIError, AuthenticationError,
-               PermissionDenied, NotFound, Conflict, InvalidInput, ServerError,
-               MalformedResponse):  # fmt: skip
-    # Tracebacks and pickles name the public module.
+_errors = [ConnectionFailed, RequestTimeout, ConnectTimeout, APIError, *APIError.__subclasses__()]
+for _error in _errors:  # tracebacks and pickles name the public module
     _error.__module__ = "kestra.exceptions"

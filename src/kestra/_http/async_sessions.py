@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import KeysView, ValuesView
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,10 +16,10 @@ import httpx2
 import requests
 from requests.utils import select_proxy
 
+from kestra._api.requests import ExecutionRequest
 from kestra._http import stand_ins
 from kestra._http.adapter import bound_of
 from kestra._http.async_transport import new_client
-from kestra._http.light import is_light
 from kestra._http.sessions import Hop
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECE = 1 << 20
+_LIGHT = 1 << 16  # characters, bytes or values that take less than a millisecond
+_SMALL = (bool, int, float, type(None), ExitStack)
 # How `requests` reads the environment, and when credentials are not for another URL.
 _LIKE = requests.Session()
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -59,9 +62,7 @@ class AsyncSessions:
     ) -> tuple[httpx2.AsyncClient, str | None]:
         """Return the client for a URL, and the proxy by way of which it goes there.
 
-        Args:
-            url: The URL.
-            settings: `verify` and `proxies`, as `requests` has them.
+        `settings` are `verify` and `proxies`, as `requests` has them.
         """
         if self.given is not None and stand_ins.exchange() is None:
             for name in settings:
@@ -76,11 +77,9 @@ class AsyncSessions:
         clients = self._clients.setdefault(asyncio.get_running_loop(), {})
         client = clients.get((verify, proxy))
         if client is None:
-            if verify:
-                client = await self.in_thread(new_client, verify, proxy)
-            else:
-                client = new_client(verify, proxy)
-            client = clients.setdefault((verify, proxy), client)
+            make = partial(new_client, verify, proxy)
+            made = await self.in_thread(make) if verify else make()
+            client = clients.setdefault((verify, proxy), made)
         return client, proxy
 
     async def turn(self) -> None:
@@ -89,7 +88,6 @@ class AsyncSessions:
             await asyncio.sleep(0)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Let a task do some work, which `close` ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -110,13 +108,21 @@ class AsyncSessions:
             raise
 
     async def close(self) -> None:
-        """End all tasks, and close the connections; a client that was given is its owner's."""
-        await finish(self._tasks)
-        for client in self._clients.pop(asyncio.get_running_loop(), {}).values():
-            await client.aclose()
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            threads.shutdown(wait=False)
+        """End all tasks, and close the connections; a client that was given is its owner's.
+
+        Who is cancelled meanwhile waits for that.
+        """
+        try:
+            await finish(self._tasks)
+        finally:
+            threads, self._threads = self._threads, None
+            if threads is not None:
+                threads.shutdown(wait=False)
+            clients = self._clients.pop(asyncio.get_running_loop(), {}).values()
+            closing = [asyncio.ensure_future(client.aclose()) for client in clients]
+            await _until_done({*closing})
+        for each in closing:
+            each.result()
 
 
 async def finish(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -140,27 +146,46 @@ async def _until_done(pending: set[Any]) -> None:
         raise cancelled
 
 
+def is_light(value: Any) -> bool:
+    """Return True if a value is small, and nothing has to be read for it: no thread is needed."""
+    return _weighed(value, _LIGHT) >= 0
+
+
+def _weighed(value: Any, left: int) -> int:
+    """Return what is left of a limit; less than zero if that is too little."""
+    if isinstance(value, str | bytes):
+        return left - len(value)
+    if isinstance(value, httpx2.Response):
+        return left - len(value.content)
+    if isinstance(value, ExecutionRequest):
+        value = (value.inputs, value.labels)
+    if isinstance(value, dict):
+        value = (value.keys(), value.values())
+    if isinstance(value, list | tuple | KeysView | ValuesView):
+        left -= len(value)
+        for each in value:
+            left = _weighed(each, left) if left >= 0 else left
+        return left
+    is_small = isinstance(value, _SMALL) or type(value).__module__ in {"datetime", "uuid"}
+    return left - 1 if is_small else -1
+
+
 # --- one request ---
 
 
 async def send(sessions: AsyncSessions, request: Request, left: float) -> httpx2.Response:
     """Send a request once, and return the response, read completely.
 
-    Args:
-        sessions: What sends it.
-        request: The request. With `stream` among its arguments, the body of a response that is
-            what was asked for is not read.
-        left: Seconds that it may take.
+    With `stream` among its arguments, the body of what was asked for is not read.
     """
     arguments = dict(request.arguments)
     stream = arguments.pop("stream", False)
-    hop = Hop(request.url, request.settings, arguments)
-    request.redirected_to = None
+    hop = Hop(request, arguments)
     while True:
         response = await _sent(sessions, request, hop, left)
-        target = response.headers.get("Location") if response.status_code in _REDIRECTS else None
-        strips = _LIKE.should_strip_auth
-        if not target or not hop.follow(request, response.status_code, target, strips):
+        status = response.status_code
+        target = response.headers.get("Location") if status in _REDIRECTS else None
+        if not target or not hop.follow(status, target, _LIKE.should_strip_auth):
             break
         await read(response)  # so that its connection can be used again
     return response if stream and response.is_success else await read(response)
@@ -169,19 +194,17 @@ async def send(sessions: AsyncSessions, request: Request, left: float) -> httpx2
 async def _sent(
     sessions: AsyncSessions, request: Request, hop: Hop, left: float
 ) -> httpx2.Response:
-    """Send a request to one place, and return the response when its headers are there."""
     await sessions.turn()
     if request.upload and not is_light(request.arguments):
-        prepared = await sessions.in_thread(hop.prepared, request.upload, left)
+        prepared = await sessions.in_thread(hop.prepared, left)
     else:
-        prepared = hop.prepared(request.upload, left)
+        prepared = hop.prepared(left)
     settings: dict[str, Any] = {
         name: prepared.pop(name) for name in ("verify", "proxies") if name in prepared
     }
     client, proxy = await sessions.client(hop.url, settings)
     connect, limit = prepared.pop("timeout")
     headers = prepared.pop("headers")
-    without = [name for name, value in headers.items() if value is None]
     kept = {name: value for name, value in headers.items() if value is not None}
     sent = requests.Request(request.method, hop.url, headers=kept, **prepared).prepare()
     watch = _Watch(request, hop.url, limit)
@@ -189,14 +212,14 @@ async def _sent(
     built = client.build_request(
         request.method,
         str(sent.url),
-        headers=[(_latin(name), _latin(value)) for name, value in sent.headers.items()],
+        headers=httpx2.Headers(sent.headers, encoding="latin-1"),
         content=body if isinstance(body, str | bytes) else None,
         timeout=httpx2.Timeout(limit, connect=connect, pool=None),
         extensions={"trace": watch},
     )
     if not isinstance(body, str | bytes | None):
         built.stream = _Body(sessions, body)
-    for name in without:
+    for name in headers.keys() - kept:
         built.headers.pop(name, None)
     is_own = client is not sessions.given
     auth = httpx2.Auth() if is_own or "auth" in prepared else httpx2.USE_CLIENT_DEFAULT
@@ -217,18 +240,13 @@ async def _sent(
 
 
 class _Watch:
-    """Sees what `httpx2` does for a request, and limits how long the response may take.
-
-    Attributes:
-        scope: What is cancelled when it takes too long.
-        is_connected: Whether a connection was made.
-    """
+    """Sees what `httpx2` does for a request, and limits how long the response may take."""
 
     def __init__(self, request: Request, url: str, limit: float) -> None:
         self._request = request
         self._kind = bound_of(request.method, url)
         self._limit = limit
-        self.scope = anyio.CancelScope()
+        self.scope = anyio.CancelScope()  # is cancelled when it takes too long
         self.is_connected = False
 
     @cached_property
@@ -237,7 +255,6 @@ class _Watch:
         return self._kind(self._limit)
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
-        """Take note of what is done."""
         is_tunnel = getattr(info.get("request"), "method", b"") == b"CONNECT"
         if event.startswith("connection.connect_"):
             self._request.sent = bool(self._request.sent)
@@ -246,10 +263,6 @@ class _Watch:
             self._request.sent = bool(self._request.sent) or not is_tunnel
         elif event.endswith("receive_response_headers.started") and not is_tunnel:
             self.scope.deadline = anyio.current_time() + self.bound.remaining()
-
-
-def _latin(value: str | bytes) -> bytes:
-    return value.encode("latin-1") if isinstance(value, str) else value
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -312,7 +325,6 @@ async def abandon(response: httpx2.Response, pieces: AsyncIterator[bytes]) -> No
 
 
 async def read(response: httpx2.Response) -> httpx2.Response:
-    """Read a response completely."""
     try:
         await response.aread()
     except BaseException:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import sys
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,12 +14,12 @@ import anyio
 import httpx2
 
 from kestra._http import stand_ins
-from kestra._http.async_failures import failure
-from kestra._http.async_sessions import AsyncSessions, abandon, finish, send
-from kestra._http.light import is_light
+from kestra._http.async_sessions import AsyncSessions, abandon, finish, is_light, send
+from kestra._http.async_transport import failure
 from kestra._http.multipart import Upload
 from kestra._http.sse import Parser
 from kestra._rules import attempts
+from kestra._values.signals import raise_interruption
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ _LONGEST_WAIT = 1.0
 
 
 class AsyncIO:
-    """The input and output of one call of an `AsyncFlow`."""
-
     def __init__(self, flow: AsyncFlow, parent: AsyncIO | None = None) -> None:
         self.flow = flow
         self.server = flow._server
@@ -52,15 +51,12 @@ class AsyncIO:
         self._jobs: set[asyncio.Task[Any]] = set()
         self._done: asyncio.Queue[tuple[Any, asyncio.Task[Any]]] = asyncio.Queue()
 
-    @property
-    def may_be_enterprise(self) -> bool:
-        return self.flow._may_be_enterprise
-
     # --- one request ---
 
     async def attempt(self, request: Request) -> Response | Failure:
         is_own = self._sessions.given is None
         request.sent = None
+        before = sys.exc_info()[1]
         try:
             response = await send(self._sessions, request, self.left(request.until))
             if response.is_closed and len(response.content) > _LARGE:
@@ -68,6 +64,7 @@ class AsyncIO:
         except httpx2.HTTPStatusError as error:  # a hook has called `raise_for_status`
             return _without_body(error.response)
         except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
+            raise_interruption(error, before)
             stand_in = request.sent is None and is_own
             return failure(error, sent=request.sent, stand_in=stand_in)
         except BaseException:
@@ -83,42 +80,38 @@ class AsyncIO:
         return httpx2.Response(200, headers=headers, content=content, request=asked)
 
     def left(self, until: float) -> float:
-        return math.inf if until == math.inf else max(until - self.clock.now(), 0.0)
+        return max(until - self.clock.now(), 0.0)
 
     async def request(
         self, method: str, url: str, *, within: float = math.inf, once: bool = False, **kwargs: Any
-    ) -> Response:
+    ) -> httpx2.Response:
         request, other_url = self.flow._request(method, url, kwargs)
-        request.until = math.inf if within == math.inf else self.clock.now() + within
+        request.until = self.clock.now() + within
         request.once = once
         if "files" in kwargs:
             request.upload = await self.call(Upload, kwargs["files"])
+        response: httpx2.Response
         if other_url is None:
-            return await attempts.send(self, request)
-        server = self.flow._server
-        response, server.needs_main = await attempts.send_to_either(self, request, other_url)
+            response = await attempts.send(self, request)
+        else:
+            sending = attempts.send_to_either(self, request, other_url)
+            response, self.flow._server.needs_main = await sending
         return response
 
     async def poll(
         self, execution_id: str, *, within: float = math.inf, once: bool = False
-    ) -> Response:
+    ) -> httpx2.Response:
         template = self.flow.API_ENDPOINT_EXECUTION_STATUS
         url = self.server.url(template, execution_id=execution_id)
         return await self.request("get", url, within=within, once=once)
 
-    async def fetch_log(self, execution_id: str, *, within: float = math.inf) -> Response:
+    async def fetch_log(self, execution_id: str, *, within: float = math.inf) -> httpx2.Response:
         template = self.flow.API_ENDPOINT_EXECUTION_LOG
         url = self.server.url(template, execution_id=execution_id)
         return await self.request("get", url, within=within)
 
-    def creation_url(self, namespace: str, flow: str) -> str:
-        template = self.flow.API_ENDPOINT_EXECUTION_CREATE
-        return self.server.url(template, namespace=namespace, flow_id=flow)
-
-    def describe(self, method: str, url: str) -> Request:
-        return self.flow._request(method, url, {})[0]
-
-    async def save(self, url: str, to: Path, **kwargs: Any) -> Failure | None:
+    async def save(self, url: str, to: Path, **kwargs: Any) -> tuple[Request, Failure] | None:
+        before = sys.exc_info()[1]
         with to.open("wb") as file:
             try:
                 response = await self.request("get", url, stream=True, **kwargs)
@@ -131,7 +124,8 @@ class AsyncIO:
             except KestraError:
                 raise
             except httpx2.RequestError as error:
-                return failure(error, sent=True)
+                raise_interruption(error, before)
+                return self.flow._request("get", url, {})[0], failure(error, sent=True)
         return None
 
     # --- time and threads ---
@@ -193,11 +187,9 @@ class AsyncIO:
         if task.cancelled():
             return tag, None, RuntimeError("the AsyncFlow was closed meanwhile")
         error = task.exception()
-        if error is None:
-            return tag, task.result(), None
-        if not isinstance(error, Exception):
+        if error is not None and not isinstance(error, Exception):
             raise error
-        return tag, None, error
+        return tag, None if error else task.result(), error
 
     async def stop(self) -> None:
         await finish(self._jobs)
@@ -224,7 +216,6 @@ class Stream:
         self._task = sessions.spawn(self._read())
 
     async def close(self) -> None:
-        """Close the connection, and wait until the task has ended."""
         await finish([self._task])
         await self._response.aclose()  # of a task that never began
 
@@ -251,7 +242,6 @@ def _without_body(response: httpx2.Response) -> httpx2.Response:
 
 
 def _decode(response: httpx2.Response) -> None:
-    """Decode a response, which keeps what it is."""
     if "json" not in response.headers.get("Content-Type", ""):
         _ = response.text
         return

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from contextvars import ContextVar
-from dataclasses import dataclass
+from functools import cached_property
 from queue import Empty, Queue
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import requests
 
@@ -24,9 +25,9 @@ from kestra._http.adapter import wire
 from kestra._http.failures import failure
 from kestra._http.multipart import Upload
 from kestra._http.sessions import read, send
-from kestra._http.streams import Stream
-from kestra._http.workers import Workers
+from kestra._http.threads import Stream, Workers
 from kestra._rules import attempts
+from kestra._values.signals import raise_interruption
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from kestra._client.flow import Flow
     from kestra._http.sse import Event
-    from kestra._rules.io import IO, Clock, Failure, Request, Response
+    from kestra._rules.io import IO, Failure, Request, Response
 
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -46,7 +47,6 @@ _PIECE = 1 << 20
 
 
 def run(rule: Coroutine[Any, Any, T]) -> T:
-    """Run a rule to its end."""
     try:
         rule.send(None)
     except StopIteration as end:
@@ -75,13 +75,11 @@ _published: dict[str, Callable[..., Any]] = {}  # methods as they are when nobod
 
 
 def publish(method: F) -> F:
-    """Take note of a method that users replace."""
     _published[method.__name__] = method
     return method
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
+class _Limit(NamedTuple):
     """What holds for the requests that go through the caller's seams at the moment."""
 
     io: BlockingIO
@@ -96,7 +94,6 @@ _limit: ContextVar[_Limit | None] = ContextVar("kestra_limit", default=None)
 def make_request(
     flow: Flow, method: str, url: str, arguments: Mapping[str, Any]
 ) -> requests.Response:
-    """Send a request of a `Flow`, with all its attempts, and return the response."""
     limit = _limit.get()
     io = BlockingIO(flow) if limit is None or limit.io.flow is not flow else limit.io
     request, other_url = flow._request(method, url, arguments)
@@ -112,22 +109,16 @@ def make_request(
 
 
 def perform(flow: Flow, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kw: Any) -> T:
-    """Carry out a rule for a `Flow`."""
     return run(rule(BlockingIO(flow), *args, **kw))
 
 
 def perform_each(
     flow: Flow, rule: Callable[..., AsyncGenerator[T, None]], *args: Any, **kw: Any
 ) -> Generator[T, None, None]:
-    """Carry out a rule for a `Flow`, and yield what it yields."""
     return iterate(rule(BlockingIO(flow), *args, **kw))
 
 
 class BlockingIO:
-    """The input and output of one call of a `Flow`."""
-
-    clock: Clock
-
     def __init__(self, flow: Flow, parent: BlockingIO | None = None) -> None:
         self.flow = flow
         self.server = flow._server
@@ -135,20 +126,28 @@ class BlockingIO:
         self.attempts = 0
         self._stop = Flag()  # for what is done beside this call
         self._parent = parent
-        self._inbox: Queue[tuple[Stream, Event | None]] | None = None
-        self._workers: Workers | None = None
+        self._clock: stand_ins.Clock | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "clock":
-            raise AttributeError(name)
-        # Made on first use: few calls wait.
-        self.clock = stand_ins.clock() if self._parent is None else self._parent.clock
-        return self.clock
+    @property
+    def clock(self) -> stand_ins.Clock:
+        if self._clock is None:  # few calls wait
+            self._clock = stand_ins.clock() if self._parent is None else self._parent.clock
+        return self._clock
+
+    @cached_property
+    def _inbox(self) -> Queue[tuple[Stream, Event | None]]:
+        # No SimpleQueue: given a timeout that is already over, its `get` may never return.
+        return Queue()
+
+    @cached_property
+    def _workers(self) -> Workers:
+        return Workers()
 
     # --- one request ---
 
     async def attempt(self, request: Request) -> Response | Failure:
         wire.used, wire.mocked = None, False
+        before = sys.exc_info()[1]
         try:
             if request.is_replaced:
                 if request.upload:
@@ -157,6 +156,7 @@ class BlockingIO:
             left = self.left(request.until)
             return send(self.flow._sessions.current(), request, left)
         except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
+            raise_interruption(error, before)
             if isinstance(error, requests.HTTPError) and error.response is not None:
                 return read(error.response)  # a hook has called `raise_for_status`
             # The adapters of a session that was passed in do not record what they send.
@@ -196,12 +196,7 @@ class BlockingIO:
 
     @property
     def has_own_log(self) -> bool:
-        """Whether `get_logs` is not this package's own: a test or a subclass has replaced it."""
         return getattr(self.flow.get_logs, "__func__", None) is not _published["get_logs"]
-
-    @property
-    def may_be_enterprise(self) -> bool:
-        return self.flow._may_be_enterprise
 
     def _limited(
         self, within: float, once: bool, call: Callable[..., Any], *args: Any, **kwargs: Any
@@ -216,14 +211,8 @@ class BlockingIO:
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return function(*args, **kwargs)
 
-    def creation_url(self, namespace: str, flow: str) -> str:
-        template = self.flow.API_ENDPOINT_EXECUTION_CREATE
-        return self.server.url(template, namespace=namespace, flow_id=flow)
-
-    def describe(self, method: str, url: str) -> Request:
-        return self.flow._request(method, url, {})[0]
-
-    async def save(self, url: str, to: Path, **kwargs: Any) -> Failure | None:
+    async def save(self, url: str, to: Path, **kwargs: Any) -> tuple[Request, Failure] | None:
+        before = sys.exc_info()[1]
         with to.open("wb") as file:
             try:
                 with await self.request("get", url, stream=True, **kwargs) as response:
@@ -232,7 +221,8 @@ class BlockingIO:
             except KestraError:
                 raise
             except requests.RequestException as error:
-                return failure(error, sent=True)
+                raise_interruption(error, before)
+                return self.flow._request("get", url, {})[0], failure(error, sent=True)
         return None
 
     async def sleep(self, seconds: float) -> None:
@@ -245,14 +235,9 @@ class BlockingIO:
         if not str(response.headers.get("Content-Type")).startswith("text/event-stream"):
             response.close()
             return None
-        if self._inbox is None:
-            # No SimpleQueue: given a timeout that is already over, its `get` may never return.
-            self._inbox = Queue()
         return Stream(response, self._inbox)
 
     async def next_event(self, timeout: float) -> tuple[Stream, Event | None] | None:
-        if self._inbox is None:
-            return None
         timeout = max(0.0, min(timeout, _LONGEST_WAIT))
         end = self.clock.now() + timeout
         try:
@@ -267,16 +252,11 @@ class BlockingIO:
     # --- jobs beside this call ---
 
     def start(self, job: Callable[[IO], Coroutine[Any, Any, Any]], tag: Any) -> None:
-        if self._workers is None:
-            self._workers = Workers()
         self._workers.start(lambda: run(job(BlockingIO(self.flow, self))), tag)
 
     async def finished(self, timeout: float) -> tuple[Any, Any, Exception | None] | None:
-        if self._workers is None:
-            return None
         return self._workers.finished(max(0.0, min(timeout, _LONGEST_WAIT)))
 
     async def stop(self) -> None:
         self._stop.set()
-        if self._workers is not None:
-            self._workers.stop()
+        self._workers.stop()

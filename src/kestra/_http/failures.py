@@ -47,13 +47,8 @@ def failure(
 ) -> Failure:
     """Return what an exception says about the request that raised it.
 
-    Args:
-        error: The exception.
-        sent: Whether anything went over a connection, `None` if that is not known.
-        stand_in: Whether something else may have taken the network's place. It has, if nothing of
-            the network is behind the exception.
-        mocked: Whether a test's stand-in for a socket has. One that has no response for a request
-            looks like a connection that broke.
+    `sent` is whether anything went over a connection. Where nothing of the network is behind the
+    exception, a `stand_in` may have raised it; a stand-in for a socket (`mocked`) breaks like one.
     """
     quotes = isinstance(error, _INVALID) or (type(error) is ValueError and "://" in str(error))
     reason = next((e for e in _behind(error) if not isinstance(e, MaxRetryError)), None)
@@ -61,52 +56,50 @@ def failure(
         mocked |= isinstance(error, _UNSTABLE) or stand_in or stand_ins.is_from_mock(error)
         timed_out = isinstance(error, requests.Timeout)
         unsent = isinstance(error, requests.ConnectTimeout) or quotes
-        what = _late(unsent=unsent) if timed_out else _shown(_cause(_cause(error)))
-        return Failure(
-            error,
-            error,
-            what,
-            is_network=False,
-            unsent=unsent,
-            timed_out=timed_out,
-            stand_in=mocked,
-            unknown_to_mock=mocked and stand_ins.is_unknown_to_mock(error),
-            quotes_argument=quotes,
-            final=not isinstance(error, _UNSTABLE) or stand_ins.has_no_route(error),
-        )
-    unsent = sent is False or isinstance(reason, _UNSENT)
-    timed_out = _timed_out(reason)
+        inner = _cause(_cause(error))
+        text = f"{type(inner).__name__}: {inner}"
+        is_hopeless = stand_ins.has_no_route(error)
+    else:
+        timed_out = _timed_out(reason)
+        unsent = sent is False or isinstance(reason, _UNSENT)
+        text = broken(_words(reason), unsent=unsent, by_proxy=isinstance(reason, ProxyError))
+        is_hopeless = "CERTIFICATE_VERIFY_FAILED" in str(reason)
     return Failure(
         error,
-        reason,
-        _late(unsent=unsent) if timed_out else _broken(reason, unsent=unsent),
+        reason or error,
+        late(unsent=unsent) if timed_out else text,
+        is_network=reason is not None,
         unsent=unsent,
         timed_out=timed_out,
         stand_in=mocked,
         unknown_to_mock=mocked and stand_ins.is_unknown_to_mock(error),
         quotes_argument=quotes,
-        final=not isinstance(error, _UNSTABLE) or "CERTIFICATE_VERIFY_FAILED" in str(reason),
+        final=is_hopeless or not isinstance(error, _UNSTABLE),
     )
 
 
-def _late(*, unsent: bool) -> str:
+def late(*, unsent: bool) -> str:
     return f"no {'connection' if unsent else 'complete response'} within the timeout"
 
 
-def _broken(reason: Exception, *, unsent: bool) -> str:
+def broken(words: str, *, unsent: bool, by_proxy: bool) -> str:
+    what = "no connection" if unsent else "the connection broke"
+    return f"{what}{' through the proxy' if by_proxy else ''}: {words}"
+
+
+def tls_hint(error: BaseException) -> str:
+    is_plain = isinstance(error, ssl.SSLError) and not isinstance(
+        error, ssl.SSLCertVerificationError
+    )
+    return "; is it http://, and not https://?" if is_plain else ""
+
+
+def _words(reason: Exception) -> str:
     inner = _cause(_cause(reason))  # behind an error of a proxy there are two more
     words = str(inner) if isinstance(inner, OSError) else repr(inner)
     if isinstance(reason, NameResolutionError):
-        words = str(reason).rpartition("): ")[2] or words  # it names the host
-    elif isinstance(inner, ssl.SSLError) and not isinstance(inner, ssl.SSLCertVerificationError):
-        words += "; is it http://, and not https://?"
-    what = "no connection" if unsent else "the connection broke"
-    through = " through the proxy" if isinstance(reason, ProxyError) else ""
-    return f"{what}{through}: {words}"
-
-
-def _shown(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+        return str(reason).rpartition("): ")[2] or words  # it names the host
+    return words + tls_hint(inner)
 
 
 def _timed_out(reason: Exception) -> bool:

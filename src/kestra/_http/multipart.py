@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from requests.utils import guess_filename
 from urllib3.fields import RequestField
 
+from kestra._api.files import position_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,8 +31,12 @@ class Upload:
     def __init__(self, files: Any) -> None:
         named = files.items() if hasattr(files, "items") else files or ()
         parts = [_part(name, value) for name, value in named]
-        self._parts = [(head, content) for head, content in parts if content is not None]
-        self._starts = [_position(content) for _, content in self._parts]
+        # The head, the content, and where that starts: `None` if one cannot go back there.
+        self._parts = [
+            (head, content, position_of(content) if hasattr(content, "read") else 0)
+            for head, content in parts
+            if content is not None
+        ]
         self._sent = False
 
     def __bool__(self) -> bool:
@@ -39,48 +45,38 @@ class Upload:
     @property
     def repeatable(self) -> bool:
         """Whether the body can be sent now: the first time, or again."""
-        return not self._sent or all(start is not None for start in self._starts)
+        return not self._sent or all(start is not None for *_, start in self._parts)
 
     def rewind(self) -> None:
         """Let every file that can be read again be read from where it stood."""
         self._sent = True
-        for (_, content), start in zip(self._parts, self._starts, strict=True):
+        for _, content, start in self._parts:
             if start is not None and hasattr(content, "seek"):
                 content.seek(start)
 
     def body(self) -> tuple[bytes | _Body, str]:
-        """Return the body of the next attempt, and its content type."""
         self.rewind()
         boundary = uuid.uuid4().hex
-        pieces: list[_Piece] = []
-        for (head, content), start in zip(self._parts, self._starts, strict=True):
-            pieces.append(_Piece.of(f"--{boundary}\r\n".encode() + head))
-            pieces.append(_piece(content, start))
-            pieces.append(_Piece.of(b"\r\n"))
-        pieces.append(_Piece.of(f"--{boundary}--\r\n".encode()))
-        body = _Body(pieces)
+        pieces: list[Any] = []
+        for head, content, start in self._parts:
+            pieces += [f"--{boundary}\r\n".encode() + head, _sized(content, start), b"\r\n"]
+        body = _Body([*pieces, f"--{boundary}--\r\n".encode()])
         kind = f"multipart/form-data; boundary={boundary}"
         return (body.read() if len(body) <= _SMALL else body), kind
 
 
-class _Piece:
-    """Some bytes of a body: a stream, and how much of it."""
-
-    def __init__(self, stream: Any, size: int) -> None:
-        self.stream = stream
-        self.size = size
-
-    @classmethod
-    def of(cls, data: bytes) -> _Piece:
-        return cls(io.BytesIO(data), len(data))
-
-
 class _Body:
-    """Pieces one after the other, in the way that `requests` and `http.client` read a body."""
+    """Pieces one after the other, in the way that `requests` and `http.client` read a body.
 
-    def __init__(self, pieces: list[_Piece]) -> None:
-        self._size = sum(piece.size for piece in pieces)
-        self._pieces = pieces
+    Each is bytes, or a stream and how much of it.
+    """
+
+    def __init__(self, pieces: list[bytes | tuple[Any, int]]) -> None:
+        self._pieces = [
+            (io.BytesIO(piece), len(piece)) if isinstance(piece, bytes) else piece
+            for piece in pieces
+        ]
+        self._size = sum(size for _, size in self._pieces)
 
     def __len__(self) -> int:
         return self._size
@@ -94,12 +90,12 @@ class _Body:
         if size < 0:
             return b"".join(self)
         while self._pieces:
-            piece = self._pieces[0]
-            data: bytes = piece.stream.read(min(size, piece.size))
+            stream, left = self._pieces[0]
+            data: bytes = stream.read(min(size, left))
             if data:
-                piece.size -= len(data)
+                self._pieces[0] = stream, left - len(data)
                 return data
-            if piece.size:
+            if left:
                 raise OSError("a file became shorter while it was being sent")
             del self._pieces[0]
         return b""
@@ -118,36 +114,17 @@ def _part(name: str, value: Any) -> tuple[bytes, Any]:
     return field.render_headers().encode(), content
 
 
-def _position(content: Any) -> int | None:
-    """Return where a content starts, `None` if one cannot go back there."""
-    if not hasattr(content, "read"):
-        return 0
-    try:
-        start: int = content.tell()
-        content.seek(start)
-    except (AttributeError, OSError, ValueError):
-        return None
-    return start
+def _sized(content: Any, start: int | None) -> bytes | tuple[Any, int]:
+    """Return a content from its start, and how much it is, which an upload needs to know.
 
-
-def _piece(content: Any, start: int | None) -> _Piece:
-    """Return a content as a piece, from its start.
-
-    A stream without `seek`, or one that yields text, has no known length, which an upload
-    needs: it is read whole.
+    Of a stream without `seek`, or one that yields text, that is not known: it is read whole.
     """
-    if not hasattr(content, "read"):
-        return _Piece.of(_bytes(content))
-    if start is None:
-        return _Piece.of(_bytes(content.read()))
-    if isinstance(content.read(0), str):
-        return _Piece.of(_bytes(content.read()))
-    content.seek(0, io.SEEK_END)
-    size = content.tell() - start
-    content.seek(start)
-    return _Piece(content, size)
-
-
-def _bytes(content: Any) -> bytes:
-    """Return a content as bytes; `requests` takes an integer, too."""
+    if hasattr(content, "read"):
+        if start is not None and not isinstance(content.read(0), str):
+            content.seek(0, io.SEEK_END)
+            size = content.tell() - start
+            content.seek(start)
+            return content, size
+        content = content.read()
+    # `requests` takes an integer, too.
     return str(content).encode() if isinstance(content, str | int) else bytes(memoryview(content))

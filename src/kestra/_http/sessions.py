@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import replace
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -14,21 +16,31 @@ import requests.auth
 
 from kestra._api.credentials import NO_CREDENTIALS
 from kestra._http.adapter import BoundedAdapter, wire
-from kestra._http.key_filter import hide_keys
 from kestra._rules.problems import MOST_REDIRECTS, keeps_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kestra._rules.io import Request, Settings
+    from kestra._rules.io import Request
 
 # As many threads as the thread pools of a busy service have.
 MOST_CONNECTIONS = 100
 _PIECE = 1 << 20
 
-hide_keys("urllib3.connectionpool")
 # 2.0.0 had a new session for every request: cookies were not kept.
 NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
+_KEY = re.compile(r"(/executions/webhook/[^/]+/[^/]+/)[^/?#\s]+")
+
+
+def hide_keys(record: logging.LogRecord) -> bool:
+    """Show `***` for the key of a webhook, as a filter of a library that logs whole URLs."""
+    text = record.getMessage()
+    if "/executions/webhook/" in text:
+        record.msg, record.args = _KEY.sub(r"\1***", text), ()
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(hide_keys)
 
 
 class Sessions:
@@ -38,6 +50,8 @@ class Sessions:
     """
 
     def __init__(self, given: requests.Session | None = None) -> None:
+        if given is not None and not callable(getattr(given, "request", None)):
+            raise TypeError(f"session must be a requests.Session, not {type(given).__name__}")
         self.given = given
         self._of: dict[int, requests.Session] = {} if given is None else {os.getpid(): given}
 
@@ -45,7 +59,6 @@ class Sessions:
         return type(self), (self.given,)
 
     def current(self) -> requests.Session:
-        """Return the session of this process."""
         session = self._of.get(os.getpid())
         if session is None:
             # No lock: another thread could hold one while the process forks. Of two threads that
@@ -69,7 +82,7 @@ def _new_session() -> requests.Session:
 
 
 def _unconnected(given: requests.Session) -> requests.Session:
-    """Return a session like the one that the parent process was given, without its connections."""
+    """Return the session that the parent process was given, without its connections."""
     try:
         return copy.deepcopy(given)
     except Exception:  # noqa: BLE001  # of an adapter that cannot be copied, with its TLS context
@@ -77,65 +90,49 @@ def _unconnected(given: requests.Session) -> requests.Session:
         return given
 
 
-@dataclass(slots=True)
 class Hop:
-    """A place that a request is sent to.
+    """A place that a request is sent to, of those that redirects lead to."""
 
-    Attributes:
-        url: Its URL.
-        settings: How to reach it.
-        arguments: Keyword arguments as `requests` has them.
-        is_other: The caller did not name this host.
-        count: Which place it is in a chain of redirects.
-    """
+    def __init__(self, request: Request, arguments: dict[str, Any]) -> None:
+        self.url = request.url
+        self._request = request
+        self._settings = request.settings
+        self._arguments = arguments
+        self._count = 1
+        request.redirected_to = None
 
-    url: str
-    settings: Settings
-    arguments: dict[str, Any] = field(repr=False)
-    is_other: bool = False
-    count: int = 1
-
-    def follow(
-        self, request: Request, status: int, target: str, strips: Callable[[str, str], bool]
-    ) -> bool:
+    def follow(self, status: int, target: str, strips: Callable[[str, str], bool]) -> bool:
         """Become the place that a redirect leads to; return False if it is not to be followed.
 
         Redirects are followed where that does not change the method: a POST that comes back as a
-        GET starts nothing. A host that the caller did not name gets no credentials.
-
-        Args:
-            request: The request.
-            status: The status of the redirect.
-            target: Where it leads.
-            strips: Returns True if credentials for one URL are not for another.
+        GET starts nothing. A host that the caller did not name gets no credentials: `strips`
+        returns True if those for one URL are not for another.
         """
-        if self.count == MOST_REDIRECTS:
-            return False
-        if not (keeps_method(request.method, status) and request.repeatable):
+        request = self._request
+        if self._count == MOST_REDIRECTS or not (
+            keeps_method(request.method, status) and request.repeatable
+        ):
             return False
         target = urljoin(self.url, target)
-        self.arguments.pop("params", None)  # the target has a query of its own
+        self._arguments.pop("params", None)  # the target has a query of its own
         if strips(self.url, target):
-            if self.settings.credentials.authorization is not None:
+            if self._settings.credentials.authorization is not None:
                 parts = urlsplit(target)
                 request.redirected_to = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-            self.settings = replace(self.settings, credentials=NO_CREDENTIALS, headers={})
-            self.arguments |= _ANONYMOUS
-            self.is_other = True
+            self._settings = replace(self._settings, credentials=NO_CREDENTIALS, headers={})
+            self._arguments |= _ANONYMOUS
         self.url = target
-        self.count += 1
+        self._count += 1
         return True
 
-    def prepared(self, upload: Any, left: float) -> dict[str, Any]:
-        """Return the keyword arguments for one sending; those of the caller go before ours.
+    def prepared(self, left: float) -> dict[str, Any]:
+        """Return the keyword arguments for one sending, which may take some seconds.
 
-        Args:
-            upload: The files of the request.
-            left: Seconds that it may take.
+        Those of the caller go before ours.
         """
-        settings, prepared = self.settings, dict(self.arguments)
+        settings, prepared = self._settings, dict(self._arguments)
         headers = {**settings.headers, **(prepared.pop("headers", None) or {})}
-        if upload:
+        if upload := self._request.upload:
             del prepared["files"]
             prepared["data"], headers["Content-Type"] = upload.body()
         given = [value for name, value in headers.items() if name.lower() == "authorization"]
@@ -155,22 +152,16 @@ class Hop:
 
 
 def send(session: requests.Session, request: Request, left: float) -> requests.Response:
-    """Send a request once, and return the response, read completely.
+    """Send a request once, and return the response, read completely unless `stream` is set.
 
     A redirect that is not followed is the response.
-
-    Args:
-        session: The session to send with.
-        request: The request. With `stream` among its arguments the response is not read.
-        left: Seconds that it may take.
     """
     arguments = dict(request.arguments)
     follow = arguments.pop("allow_redirects", True)
     stream = arguments.pop("stream", False)
-    hop = Hop(request.url, request.settings, arguments)
-    request.redirected_to = None
+    hop = Hop(request, arguments)
     while True:
-        prepared = hop.prepared(request.upload, left)
+        prepared = hop.prepared(left)
         timeout = prepared["timeout"]
         limit = timeout[1] if isinstance(timeout, tuple) else timeout
         wire.write_timeout = limit if isinstance(limit, int | float) else None
@@ -179,9 +170,7 @@ def send(session: requests.Session, request: Request, left: float) -> requests.R
         )
         redirects = follow and isinstance(response, requests.Response)  # a mock's never does
         target = session.get_redirect_target(response) if redirects else None
-        if target is None or not hop.follow(
-            request, response.status_code, target, session.should_strip_auth
-        ):
+        if not target or not hop.follow(response.status_code, target, session.should_strip_auth):
             return response if stream else read(response)
         read(response)  # so that its connection can be used again
 
@@ -197,13 +186,12 @@ class _Authorization(requests.auth.AuthBase):
         return request
 
 
-def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Return a request as it is: an `auth` that keeps `requests` from searching another one."""
-    return request
-
-
-# What a host gets that the caller did not name. `None` removes a header of the session.
-_ANONYMOUS: dict[str, Any] = {"auth": as_it_is, "headers": {"Authorization": None}}
+# What a host gets that the caller did not name: an `auth` that keeps `requests` from searching
+# another one, and `None`, which removes a header of the session.
+_ANONYMOUS: dict[str, Any] = {
+    "auth": lambda request: request,
+    "headers": {"Authorization": None},
+}
 
 
 def read(response: requests.Response) -> requests.Response:

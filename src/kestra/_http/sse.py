@@ -16,20 +16,11 @@ _BOM = "\ufeff"
 
 
 class Event(NamedTuple):
-    """One event.
-
-    Attributes:
-        id: The last id that the stream gave; empty if it gave none yet.
-        data: Its lines, joined.
-    """
-
-    id: str
-    data: str
+    id: str  # the last that the stream gave; empty if it gave none yet
+    data: str  # its lines, joined
 
 
 class Parser:
-    """Reads a stream of events piece by piece."""
-
     def __init__(self) -> None:
         self._id = ""
         self._data: list[str] = []
@@ -38,11 +29,7 @@ class Parser:
         self._after_cr = False  # a CR ends a line at once; an LF after it belongs to it
 
     def feed(self, piece: bytes) -> Iterator[Event]:
-        """Yield the events that end in a piece, each as soon as the empty line after it has come.
-
-        Args:
-            piece: The next bytes of the stream, cut anywhere.
-        """
+        # Each comes as soon as the empty line after it. A piece may be cut anywhere.
         for line in self._lines(piece):
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")
@@ -56,7 +43,6 @@ class Parser:
                 self._id = value
 
     def _lines(self, piece: bytes) -> Iterator[str]:
-        """Yield complete lines, without their ends."""
         if not piece:
             return
         rest = piece.removeprefix(b"\n") if self._after_cr else piece
@@ -71,11 +57,7 @@ class Parser:
 
 
 def events(pieces: Iterable[bytes]) -> Iterator[Event]:
-    """Yield the events of a stream; one that is incomplete at its end is dropped.
-
-    Args:
-        pieces: The bytes of the stream, cut anywhere.
-    """
+    """Yield the events of a stream; one that is incomplete at its end is dropped."""
     parser = Parser()
     for piece in pieces:
         yield from parser.feed(piece)

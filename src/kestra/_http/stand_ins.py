@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
 if TYPE_CHECKING:
     from kestra._rules.io import Request
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -26,11 +28,9 @@ class Clock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """Return seconds that only ever grow, from some origin."""
         return time.monotonic() + self._skipped
 
     def sleep(self, seconds: float) -> None:
-        """Let some seconds pass; none or less return at once."""
         if seconds > 0:
             end = self.now() + seconds
             time.sleep(seconds)  # through the module, so that a test may replace it
@@ -38,7 +38,6 @@ class Clock:
                 self._skipped += max(end - self.now(), 0.0)
 
     async def pause(self, seconds: float) -> None:
-        """Let some seconds pass, and other tasks go on meanwhile."""
         import asyncio
 
         end = self.now() + max(seconds, 0.0)
@@ -46,52 +45,45 @@ class Clock:
         self._skipped += max(end - self.now(), 0.0)
 
     def utcnow(self) -> datetime:
-        """Return the date and time, in UTC."""
         return datetime.now(timezone.utc) + timedelta(seconds=self._skipped)
 
 
-_installed: list[Clock] = []
+# Sends a request of the asynchronous client, or gives it to what would send it otherwise.
+Exchange = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+
+# What tests have installed, the last one last; by what undoes it, since one may be there twice.
+_clocks: dict[object, Clock] = {}
+_exchanges: dict[object, Exchange] = {}
 
 
 def clock() -> Clock:
     """Return the clock for a new call: the one that a test has installed last, or its own."""
-    return _installed[-1] if _installed else Clock()
+    return next(reversed(_clocks.values()), None) or Clock()
 
 
-def use_clock(clock: Clock) -> Callable[[], None]:
+def use_clock(clock: Clock) -> Callable[[], object]:
     """Let each call that begins from now on take this clock; return what undoes that."""
-    _installed.append(clock)
-
-    def undo() -> None:
-        # The last one that is this clock: it may have been installed more than once.
-        for index in reversed(range(len(_installed))):
-            if _installed[index] is clock:
-                del _installed[index]
-                return
-
-    return undo
-
-
-# --- the network ---
-
-# Sends a request of the asynchronous client, or gives it to what would send it otherwise.
-Exchange = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
-_exchanges: list[Exchange] = []
+    return _installed(_clocks, clock)
 
 
 def exchange() -> Exchange | None:
     """Return what a test has put in the place of the asynchronous client's network, if anything."""
-    return _exchanges[-1] if _exchanges else None
+    return next(reversed(_exchanges.values()), None)
 
 
-def use_exchange(exchange: Exchange) -> Callable[[], None]:
+def use_exchange(exchange: Exchange) -> Callable[[], object]:
     """Let every request of the asynchronous client go through this; return what undoes that."""
-    _exchanges.append(exchange)
-    return lambda: _exchanges.remove(exchange)
+    return _installed(_exchanges, exchange)
 
 
-# How the library `responses` says that it knows no such request.
-_NO_ROUTE = "Connection refused by Responses"
+def _installed(place: dict[object, T], thing: T) -> Callable[[], object]:
+    key = object()
+    place[key] = thing
+    return lambda: place.pop(key, None)
+
+
+# --- requests and its mocks ---
+
 
 # Where `requests.request` is another, a test has put that in its place.
 original_request = requests.api.request
@@ -113,16 +105,12 @@ def send_as_published(request: Request) -> Any:
 
 
 def _published_pair(user: str, password: str) -> tuple[str | bytes, str | bytes]:
-    """Return user and password as text, or as UTF-8 where `requests` cannot encode the text.
-
-    Its error would show it.
-    """
+    # As UTF-8 where `requests` cannot encode the text: its error would show it.
     text = f"{user}{password}"
     return (user, password) if max(text) <= "\xff" else (user.encode(), password.encode())
 
 
 def is_from_mock(error: Exception) -> bool:
-    """Return True if `requests_mock` has raised an error."""
     return type(error).__module__.startswith("requests_mock")
 
 
@@ -134,4 +122,4 @@ def is_unknown_to_mock(error: Exception) -> bool:
 
 def has_no_route(error: Exception) -> bool:
     """Return True if the library `responses` knows no such request: it will not either, later."""
-    return str(error).startswith(_NO_ROUTE)
+    return str(error).startswith("Connection refused by Responses")

@@ -6,7 +6,6 @@ namespace `{id}`. So the place is known from the server's generation, or asked f
 
 from __future__ import annotations
 
-import logging
 import math
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,10 @@ from kestra._api.files import rewinder
 from kestra._api.forms import checked_labels, checked_revision, form
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import body_of, state_of
+from kestra._rules.pages import BRIEFLY, learn_configuration
 from kestra._rules.problems import malformed
 from kestra._rules.reading import poll
+from kestra._values.signals import is_interruption
 from kestra.exceptions import APIError, Conflict, KestraError
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from kestra._rules.io import IO, Response
 
-logger = logging.getLogger("kestra")
-
-_LONGEST_ASKING = 10.0  # seconds
 # The statuses of a path that a server does not have; an Enterprise catch-all responds with 403.
 _NO_SUCH_PATH = frozenset({403, 404, 405, 415})
 _NO_ROUTE = "Page Not Found"
@@ -50,15 +48,10 @@ async def act(  # noqa: PLR0913  # what makes up a request
     once: bool = False,
     **arguments: Any,
 ) -> Response | None:
-    """Send an action, and return the response; `None` where it was lost, and the action was done.
-
-    Raises:
-        APIError: The server refused.
-        FailedExponentialBackoff: Every attempt failed.
-    """
+    """Send an action, and return the response; `None` where that was lost, and the action done."""
     io.server.url("{execution_id}", execution_id=execution_id)  # refuses what cannot be an id
     rewind = rewinder(arguments.get("files", {}))
-    end = math.inf if within == math.inf else io.clock.now() + within
+    end = io.clock.now() + within
     if io.server.dialect is None and not io.server.was_asked:
         await learn_configuration(io, within / 2)
     refusals: list[Exception] = []
@@ -67,9 +60,9 @@ async def act(  # noqa: PLR0913  # what makes up a request
             break
         path = f"executions/{{execution_id}}{dialect.action_path}/{action}"
         url = io.server.url(path, execution_id=execution_id)
-        within = math.inf if end == math.inf else end - io.clock.now()
+        left = end - io.clock.now()
         try:
-            response = await io.request(method, url, within=within, once=once, **arguments)
+            response = await io.request(method, url, within=left, once=once, **arguments)
         except APIError as error:
             if error.status not in _NO_SUCH_PATH:
                 io.server.dialect = dialect
@@ -77,28 +70,15 @@ async def act(  # noqa: PLR0913  # what makes up a request
                     return None
                 raise
             refusals.append(error)
-        except KestraError:
-            raise
-        except Exception as error:  # noqa: BLE001  # of a mock, which knows one place
+        except Exception as error:
+            if isinstance(error, KestraError) or is_interruption(error):
+                raise
+            # Of a mock, which knows one place.
             refusals.append(error)
         else:
             io.server.dialect = dialect
             return response
     raise refusals[-1] if _NO_ROUTE in str(refusals[0]) else refusals[0]
-
-
-async def learn_configuration(io: IO, within: float) -> None:
-    """Ask for the server's version, once; where that cannot be had, nothing is known."""
-    io.server.was_asked = True
-    within = min(within, _LONGEST_ASKING)
-    try:
-        response = await io.request(
-            "get", io.server.url("/api/v1/configs"), within=within, once=True
-        )
-    except Exception as error:  # noqa: BLE001  # a mock's too: what follows shows what is wrong
-        logger.debug("The server's version is not known: %s", type(error).__name__)
-    else:
-        io.server.learn_configuration(body_of(response))
 
 
 async def _was_done(io: IO, execution_id: str, action: str, error: Conflict) -> bool:
@@ -110,7 +90,7 @@ async def _was_done(io: IO, execution_id: str, action: str, error: Conflict) -> 
     if error.attempts == 1:
         return False
     try:
-        state = state_of(await poll(io, execution_id, within=_LONGEST_ASKING, once=True))
+        state = state_of(await poll(io, execution_id, **BRIEFLY))
     except KestraError:
         return False
     return state in _STATES_AFTER.get(action, ())
@@ -119,11 +99,7 @@ async def _was_done(io: IO, execution_id: str, action: str, error: Conflict) -> 
 async def act_once(
     io: IO, execution_id: str, action: str, query: dict[str, str], needs_id: bool
 ) -> str | None:
-    """Send an action that may start an execution, at most once; return the id in the response.
-
-    Raises:
-        MalformedResponse: There has to be an id, and there is none.
-    """
+    """Send an action that may start an execution, at most once; return the id in the response."""
     response = await act(io, "post", execution_id, action, once=True, params=query)
     body = None if response is None else body_of(response)
     found = body.get("id") if isinstance(body, dict) else None
@@ -144,35 +120,22 @@ async def resume(io: IO, execution_id: str, inputs: Mapping[str, Any] | None) ->
 
 
 async def restart(io: IO, execution_id: str, revision: int | None) -> str:
-    """Run a failed execution again, and return the id of the execution that runs."""
     query = {} if revision is None else {"revision": checked_revision(revision)}
     restarted = await act_once(io, execution_id, "restart", query, revision is not None)
     return restarted or execution_id
 
 
 async def replay(io: IO, execution_id: str, task_run_id: str | None, revision: int | None) -> str:
-    """Run an execution again as a new one, and return the new id."""
     query = {} if revision is None else {"revision": checked_revision(revision)}
     if task_run_id is not None:
-        query["taskRunId"] = checked_run_id(task_run_id)
+        if not isinstance(task_run_id, str):
+            raise TypeError(f"task_run_id must be a string, not {type(task_run_id).__name__}")
+        if not task_run_id:
+            raise ValueError("task_run_id must not be empty")
+        query["taskRunId"] = task_run_id
     return str(await act_once(io, execution_id, "replay", query, needs_id=True))
 
 
 async def set_labels(io: IO, execution_id: str, labels: Mapping[str, Any]) -> None:
-    """Add labels to an execution that has ended."""
     pairs = [{"key": k, "value": v} for k, v in checked_labels(labels).items()]
     await act(io, "post", execution_id, "labels", json=pairs)
-
-
-def checked_run_id(task_run_id: Any) -> str:
-    """Return the id of a task run.
-
-    Raises:
-        TypeError: It is not a string.
-        ValueError: It is empty.
-    """
-    if not isinstance(task_run_id, str):
-        raise TypeError(f"task_run_id must be a string, not {type(task_run_id).__name__}")
-    if not task_run_id:
-        raise ValueError("task_run_id must not be empty")
-    return task_run_id

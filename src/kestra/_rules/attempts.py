@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import body_of
 from kestra._rules import problems
 from kestra._rules.creation import (
+    DISAPPEARED,
     Creation,
     Doubt,
     Finding,
-    Search,
     Step,
     after_search,
     doubt_after,
-    has_disappeared,
-    is_too_big,
+    is_final,
+    search,
     without_correlation,
 )
 from kestra._rules.io import Failure
 from kestra._rules.policy import default_policy, is_retried, next_attempt
-from kestra._rules.problems import retry_after_of, status_of
+from kestra._values.signals import is_interruption
 from kestra.exceptions import APIError, FailedExponentialBackoff, KestraError, NotFound
 
 if TYPE_CHECKING:
@@ -37,10 +37,6 @@ _UNDERSTOOD = frozenset({409, 422})
 
 async def send(io: IO, request: Request) -> Response:
     """Send a request until there is a response to return, or an error to raise.
-
-    Args:
-        io: What sends it.
-        request: The request.
 
     Raises:
         APIError: The server refused.
@@ -58,20 +54,15 @@ async def send(io: IO, request: Request) -> Response:
 
 
 async def send_to_either(io: IO, request: Request, other_url: str) -> tuple[Response, bool]:
-    """Send a request, and where that is not found, to another URL.
+    """Send a request, and where that is not found, to another URL; return which one responded.
 
-    Returns:
-        The response, and whether it came from the other URL.
-
-    Raises:
-        APIError: The server refused. Where both URLs do, this is the first one's error, unless the
-            second is about what was asked for: then it was the right place.
-        FailedExponentialBackoff: Every attempt failed.
+    Where both refuse, the first one's error is raised, unless the second is about what was asked
+    for: then it was the right place.
     """
     try:
         return await send(io, request), False
     except NotFound as error:
-        if not request.repeatable or has_disappeared(error.message):
+        if not request.repeatable or DISAPPEARED in (error.message or ""):
             raise
         missing = error
     try:
@@ -82,7 +73,9 @@ async def send_to_either(io: IO, request: Request, other_url: str) -> tuple[Resp
     except APIError as error:
         if error.status in _UNDERSTOOD:
             raise
-    except Exception as error:  # noqa: BLE001  # mocking libraries raise what they like
+    except Exception as error:  # mocking libraries raise what they like
+        if is_interruption(error):
+            raise
         logger.debug("Not found under the tenant main either: %s", type(error).__name__)
     raise missing
 
@@ -108,14 +101,17 @@ async def pause(io: IO, request: Request, outcome: Response | Failure, seconds: 
 class _Sending:
     """One request with its attempts, and what is known of the execution that it creates."""
 
+    _policy: urllib3.Retry  # set once the first attempt has failed
+
     def __init__(self, io: IO, request: Request) -> None:
         self._io = io
         self._request = request
-        self._policy = request.settings.policy
         self._attempts = 0
         self._outcome: Response | Failure | None = None
         self.creation = Creation.of(request) if request.method.upper() == "POST" else None
-        self._given_search: Search | None = None
+        self._sought: Creation | None = None  # where the server can be asked for it
+        self._finding = Finding.IMPOSSIBLE
+        self._found: Any = None
 
     async def run(self) -> Response:
         request = self._request
@@ -127,23 +123,20 @@ class _Sending:
                 if is_good and (self.creation is None or _has_id(outcome)):
                     outcome.raise_for_status()
                     return outcome
+            if self._attempts == 1:
+                self._policy = request.settings.policy or default_policy()
+                # Where a test has replaced what sends requests, there is no server to search on.
+                self._sought = None if request.is_replaced else self.creation
             if self.creation and isinstance(outcome, Failure) and outcome.unknown_to_mock:
                 # What a mock does not know with a label in its query, it may know without.
                 request.url = without_correlation(request.url)
-                self.creation = self._given_search = None
+                self.creation = self._sought = None
                 if request.repeatable:
                     continue
             if self._is_final(outcome):
                 return await self._concluded(outcome)
-            step = Step.SEARCH
-            while step is Step.SEARCH:
-                policy, seconds = self._next(outcome)
-                step = await self._next_step(outcome, seconds)
-                if step is Step.ADOPT:
-                    return self._adopted()
-                if policy is None or step is Step.GIVE_UP or self._io.left(request.until) <= 0:
-                    raise self._failed(outcome) from _reason(outcome)
-                self._policy = policy
+            if await self._is_found(outcome):
+                return self._adopted()
 
     @property
     def may_be_created(self) -> bool:
@@ -154,150 +147,116 @@ class _Sending:
         is_stand_in = isinstance(outcome, Failure) and outcome.stand_in
         return not is_stand_in and doubt_after(self._request, outcome) is not Doubt.NONE
 
-    @property
-    def _search(self) -> Search:
-        if self._given_search is None:
-            # Where a test has replaced what sends requests, there is no server to search on.
-            self._given_search = Search(None if self._request.is_replaced else self.creation)
-        return self._given_search
-
-    @property
-    def _left(self) -> urllib3.Retry:
-        if self._policy is None:
-            self._policy = default_policy()
-        return self._policy
-
     async def _attempt(self) -> Response | Failure:
         self._attempts += 1
         self._io.attempts = self._attempts
         previous, self._outcome = self._outcome, None
         outcome = self._outcome = await self._io.attempt(self._request)
-        if isinstance(previous, Failure) and _is_used_up(outcome):
-            raise previous.error
+        is_used_up = isinstance(outcome, Failure) and isinstance(outcome.error, StopIteration)
+        if is_used_up and isinstance(previous, Failure):
+            raise previous.error  # what a mock raised before is what it has to say
         return outcome
 
     def _is_final(self, outcome: Response | Failure) -> bool:
-        """Return True if another attempt is out of the question."""
         if self._request.once:
             return True
         if isinstance(outcome, Failure):
             return outcome.final
-        status = status_of(outcome)
-        return not is_retried(self._left, self._request.method, status) or is_too_big(outcome)
+        status = problems.status_of(outcome)
+        return not is_retried(self._policy, self._request.method, status) or is_final(outcome)
 
-    def _next(self, outcome: Response | Failure) -> tuple[urllib3.Retry | None, float]:
-        if isinstance(outcome, Failure):
-            return next_attempt(self._left, unsent=outcome.unsent)
-        return next_attempt(
-            self._left, status=status_of(outcome), retry_after=retry_after_of(outcome)
-        )
-
-    async def _next_step(self, outcome: Response | Failure, seconds: float) -> Step:
-        """Pause, search for the execution where there is a doubt, and return what follows."""
+    async def _is_found(self, outcome: Response | Failure) -> bool:
+        """Pause, and search where there is a doubt; return False if it is to be sent again."""
         doubt = doubt_after(self._request, outcome)
-        searching = doubt is not Doubt.NONE and self._search.creation is not None
-        if searching:
-            await pause(self._io, self._request, outcome, seconds)
-            await self._search.ask(self._io, self._request)
-        step = after_search(
-            doubt,
-            self._search.finding,
-            stand_in=isinstance(outcome, Failure) and outcome.stand_in,
-            repeatable=self._request.repeatable,
-        )
-        if step is Step.SEND and not searching:
-            await pause(self._io, self._request, outcome, seconds)
-        return step
+        is_stand_in = isinstance(outcome, Failure) and outcome.stand_in
+        while True:
+            policy, seconds = next_attempt(self._policy, outcome)
+            searching = doubt is not Doubt.NONE and self._sought is not None
+            if searching:
+                await pause(self._io, self._request, outcome, seconds)
+                await self._search()
+            step = after_search(
+                doubt, self._finding, stand_in=is_stand_in, repeatable=self._request.repeatable
+            )
+            if step is Step.SEND and not searching:
+                await pause(self._io, self._request, outcome, seconds)
+            if step is Step.ADOPT:
+                return True
+            if policy is None or step is Step.GIVE_UP or self._io.left(self._request.until) <= 0:
+                raise self._failed(outcome, doubt)
+            self._policy = policy
+            if step is Step.SEND:
+                return False
 
     async def _concluded(self, outcome: Response | Failure) -> Response:
         """Return the response, or raise the error that it is."""
+        doubt = doubt_after(self._request, outcome)
         if isinstance(outcome, Failure):
             if outcome.quotes_argument:
                 raise problems.invalid(self._request, outcome.error)
             if not outcome.is_network:
                 raise outcome.error
-            raise self._failed(outcome) from _reason(outcome)
-        doubt = doubt_after(self._request, outcome)
+            raise self._failed(outcome, doubt if self._request.once else Doubt.NONE)
         fine = problems.is_fine(self._request, outcome)
-        if fine and self._search.creation is not None and not _has_id(outcome):
+        if fine and self._sought is not None and not _has_id(outcome):
             doubt = Doubt.ANSWERED
         if doubt is not Doubt.NONE:
             await self._search_until_known(outcome, doubt)
-            if self._search.finding is Finding.FOUND:
+            if self._finding is Finding.FOUND:
                 return self._adopted()
-            if self._search.finding is Finding.UNKNOWN:
+            if self._finding is Finding.UNKNOWN:
                 raise self._failed(outcome, doubt)
-        # Where the search was in vain, nothing says that there is no execution.
-        unsure = doubt is Doubt.UNANSWERED or (
-            doubt is Doubt.ANSWERED and self._search.finding is not Finding.MISSING
-        )
-        creation = self.creation if unsure else None
+        creation, may_be_done = self._uncertain(doubt)
         if not fine:
-            raise problems.refused(
-                self._request, outcome, creation, in_doubt=unsure, attempts=self._attempts
-            )
+            raise problems.refused(self._request, outcome, self._attempts, creation, may_be_done)
         if creation is not None:
-            raise problems.unreadable_creation(self._request, outcome, creation)
+            is_object = isinstance(body_of(outcome), dict)
+            what = "lacks the id of the execution" if is_object else "is not a JSON object"
+            method, url = self._request.method, self._request.url
+            raise problems.malformed(method, url, outcome, what, creation)
         outcome.raise_for_status()
         return outcome
 
+    async def _search(self) -> Finding:
+        """Ask the server whether the execution exists; where that is impossible, never again."""
+        if self._sought is not None:
+            self._finding, self._found = await search(self._io, self._request, self._sought)
+            if self._finding is Finding.IMPOSSIBLE:
+                self._sought = None
+        return self._finding
+
     async def _search_until_known(self, outcome: Response, doubt: Doubt) -> None:
         """Search for the execution until the server tells, as long as the policy allows."""
-        policy: urllib3.Retry | None = self._left
-        open_findings = {Finding.UNKNOWN}
-        if doubt is Doubt.UNANSWERED:
-            open_findings.add(Finding.MISSING)
-        await self._search.ask(self._io, self._request)
-        while (
-            self._search.finding in open_findings
-            and policy is not None
-            and self._io.left(self._request.until) > 0
-        ):
-            policy, seconds = self._next(outcome)
-            if policy is not None:
-                self._policy = policy
+        is_last = False
+        while True:
+            finding = await self._search()
+            is_open = finding is Finding.UNKNOWN or (
+                finding is Finding.MISSING and doubt is Doubt.UNANSWERED
+            )
+            if not is_open or is_last or self._io.left(self._request.until) <= 0:
+                return
+            policy, seconds = next_attempt(self._policy, outcome)
+            is_last, self._policy = policy is None, policy or self._policy
             await pause(self._io, self._request, outcome, seconds)
-            await self._search.ask(self._io, self._request)
 
     def _adopted(self) -> Response:
-        """Return the execution that was found, as the response to its creation."""
-        logger.warning(
-            "%s: the response was lost, but the execution exists: %s",
-            problems.name_of(self._request),
-            self._search.found["id"],
-        )
-        return self._io.adopted(self._request, self._search.found)
+        name, found = problems.name_of(self._request), self._found
+        logger.warning("%s: the response was lost, but the execution exists: %s", name, found["id"])
+        return self._io.adopted(self._request, found)
 
-    def _failed(
-        self, outcome: Response | Failure, doubt: Doubt | None = None
-    ) -> FailedExponentialBackoff:
-        """Return the error for the end of all attempts."""
-        if doubt is None:
-            doubt = doubt_after(self._request, outcome)
-            if isinstance(outcome, Failure) and outcome.final and not self._request.once:
-                doubt = Doubt.NONE
-        disproved = doubt is Doubt.ANSWERED and self._search.finding is Finding.MISSING
-        in_doubt = doubt is not Doubt.NONE and not disproved
-        return problems.failed(
-            self._request,
-            outcome,
-            self._attempts,
-            creation=self.creation if in_doubt else None,
-            in_doubt=in_doubt,
-        )
+    def _failed(self, outcome: Response | Failure, doubt: Doubt) -> FailedExponentialBackoff:
+        return problems.failed(self._request, outcome, self._attempts, *self._uncertain(doubt))
 
+    def _uncertain(self, doubt: Doubt) -> tuple[Creation | None, bool]:
+        """Return what may have been created, and whether the request may have been carried out.
 
-def _reason(outcome: Response | Failure) -> Exception | None:
-    """Return what to raise from: never the library's own error, whose text holds the URL."""
-    return outcome.reason if isinstance(outcome, Failure) else None
-
-
-def _is_used_up(outcome: Response | Failure) -> bool:
-    """Return True if a mock has no more responses: what it raised before is what it has to say."""
-    return isinstance(outcome, Failure) and isinstance(outcome.error, StopIteration)
+        Where the search was in vain, nothing says that there is no execution.
+        """
+        is_disproved = doubt is Doubt.ANSWERED and self._finding is Finding.MISSING
+        may_be_done = doubt is not Doubt.NONE and not is_disproved
+        return (self.creation if may_be_done else None), may_be_done
 
 
 def _has_id(response: Response) -> bool:
-    """Return True if the response to a creation tells the execution's id."""
     body = body_of(response)
     return isinstance(body, dict) and "id" in body

@@ -34,7 +34,13 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _HARMLESS = re.compile(r".*/(namespaces/[^/]+/files|flows/validate|flows/(enable|disable)/by-ids)")
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 # A server of 2.0 says so, with the status 404, of an execution that runs.
-_DISAPPEARED = "Execution disappeared after create"
+_FINAL = (
+    # Inputs or a flow are larger than the queue of a server of 2.0 takes.
+    "MessageTooBig",
+    "message-protection.limit",
+    "already exists in namespace",  # the target of a move
+)
+DISAPPEARED = "Execution disappeared after create"
 
 
 class Doubt(Enum):
@@ -56,8 +62,6 @@ class Finding(Enum):
 
 
 class Step(Enum):
-    """What to do next."""
-
     ADOPT = "hand out the execution that was found"
     SEND = "send the request again"
     SEARCH = "search again"
@@ -66,14 +70,7 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """A request that creates an execution which can be found again by its correlation label.
-
-    Attributes:
-        namespace: The namespace asked for.
-        flow: The flow asked for.
-        correlation_id: The value of the label `system.correlationId`.
-        search_url: Where executions are searched.
-    """
+    """A request that creates an execution which can be found again by its correlation label."""
 
     namespace: str
     flow: str
@@ -100,14 +97,12 @@ class Creation:
 
     @property
     def where_to_look(self) -> str:
-        """How to find an execution whose creation was not confirmed, as a sentence."""
         return (
             f"The execution may exist: look in {self.namespace}.{self.flow} for the label "
             f"{CORRELATION}:{self.correlation_id}"
         )
 
     def bears_label(self, execution: Any) -> bool:
-        """Return True if an execution of a search bears the correlation label."""
         return labels_on(execution).get(CORRELATION) == self.correlation_id
 
     def found_in(self, executions: Iterable[Any]) -> dict[str, Any] | None:
@@ -128,71 +123,45 @@ class Creation:
         return min(own, key=lambda each: start_of(each) or _LATEST, default=None)
 
 
-class Search:
-    """The search for the execution that a request creates, across its attempts.
-
-    Attributes:
-        creation: What to search for; `None` where the request creates nothing, or cannot be asked.
-        finding: What the last search brought.
-        found: The execution, once it was found.
-    """
-
-    def __init__(self, creation: Creation | None) -> None:
-        self.creation = creation
-        self.finding = Finding.IMPOSSIBLE
-        self.found: dict[str, Any] = {}
-
-    async def ask(self, io: IO, request: Request) -> Finding:
-        """Ask the server whether the execution exists; where that is impossible, never again."""
-        if self.creation is not None:
-            self.finding = await self._ask(io, request, self.creation)
-        if self.finding is Finding.IMPOSSIBLE:
-            self.creation = None
-        return self.finding
-
-    async def _ask(self, io: IO, request: Request, creation: Creation) -> Finding:
-        asked = {"labels": {CORRELATION: creation.correlation_id}}
-        for _, query in search_queries(io.server, asked, sort="state.startDate:asc", size=100):
-            url = f"{creation.search_url}?{urlencode(query, safe=':')}"
-            outcome = await io.attempt(
-                replace(request, method="get", url=url, arguments={}, upload=None)
-            )
-            if isinstance(outcome, Failure):
-                return Finding.UNKNOWN if outcome.is_network else Finding.IMPOSSIBLE
-            status = outcome.status_code
-            if status in {404, 405}:
-                return Finding.IMPOSSIBLE
-            if status in {400, 422}:
-                continue
-            body = body_of(outcome) if status == 200 else None  # noqa: PLR2004  # OK
-            results = body.get("results") if isinstance(body, dict) else None
-            if not isinstance(results, list):
-                return Finding.UNREADABLE if status == 200 else Finding.UNKNOWN  # noqa: PLR2004  # OK
-            self.found = creation.found_in(results) or {}
-            if self.found:
-                return Finding.FOUND
-            if all(creation.bears_label(execution) for execution in results):
-                return Finding.MISSING
-        # No form of the query was understood: it was refused, or everything came back.
-        return Finding.IMPOSSIBLE
+async def search(
+    io: IO, request: Request, creation: Creation
+) -> tuple[Finding, dict[str, Any] | None]:
+    """Ask the server whether the execution of a request exists, and return it."""
+    asked = {"labels": {CORRELATION: creation.correlation_id}}
+    for _, query in search_queries(io.server, asked, sort="state.startDate:asc", size=100):
+        url = f"{creation.search_url}?{urlencode(query, safe=':')}"
+        asking = replace(request, method="get", url=url, arguments={}, upload=None)
+        outcome = await io.attempt(asking)
+        if isinstance(outcome, Failure):
+            return (Finding.UNKNOWN if outcome.is_network else Finding.IMPOSSIBLE), None
+        status = outcome.status_code
+        if status in {404, 405}:
+            break
+        if status in {400, 422}:
+            continue
+        body = body_of(outcome) if status == 200 else None  # noqa: PLR2004  # OK
+        results = body.get("results") if isinstance(body, dict) else None
+        if not isinstance(results, list):
+            return (Finding.UNREADABLE if status == 200 else Finding.UNKNOWN), None  # noqa: PLR2004  # OK
+        found = creation.found_in(results)
+        if found is not None:
+            return Finding.FOUND, found
+        if all(creation.bears_label(execution) for execution in results):
+            return Finding.MISSING, None
+    # No form of the query was understood: it was refused, or everything came back.
+    return Finding.IMPOSSIBLE, None
 
 
 def doubt_after(request: Request, outcome: Response | Failure) -> Doubt:
-    """Return the doubt that an outcome leaves."""
     if request.method.upper() in _REPEATABLE or _HARMLESS.fullmatch(urlsplit(request.url).path):
         return Doubt.NONE
     if isinstance(outcome, Failure):
         return Doubt.NONE if outcome.unsent else Doubt.UNANSWERED
     status = status_of(outcome)
-    is_failure = (status >= 500 or status in RETRIED_STATUSES) and not is_too_big(outcome)  # noqa: PLR2004  # 5xx
-    if status == 404 and has_disappeared(body_text(outcome)):  # noqa: PLR2004  # Not Found
+    is_failure = (status >= 500 or status in RETRIED_STATUSES) and not is_final(outcome)  # noqa: PLR2004  # 5xx
+    if status == 404 and DISAPPEARED in body_text(outcome):  # noqa: PLR2004  # Not Found
         return Doubt.UNANSWERED  # that a search does not show it either proves nothing
     return Doubt.ANSWERED if is_failure else Doubt.NONE
-
-
-def has_disappeared(message: str | None) -> bool:
-    """Return True if a server says that it cannot see what it has just created."""
-    return _DISAPPEARED in (message or "")
 
 
 def after_search(
@@ -200,12 +169,7 @@ def after_search(
 ) -> Step:
     """Return what follows from a doubt and a search.
 
-    Args:
-        doubt: What the last attempt left open.
-        finding: What the search brought.
-        stand_in: Whether the last attempt failed in a stand-in for the network, where no execution
-            is at stake.
-        repeatable: Whether the request can be sent again at all.
+    No execution is at stake where the last attempt failed in a stand-in for the network.
     """
     send = Step.SEND if repeatable else Step.GIVE_UP
     if finding is Finding.FOUND:
@@ -228,13 +192,12 @@ def after_search(
 def without_correlation(url: str) -> str:
     """Return a URL without its correlation label, as 2.0.0 would have sent it."""
     path, _, query = url.partition("?")
-    kept = [
-        pair for pair in query.split("&") if not unquote(pair).startswith(f"labels={CORRELATION}:")
-    ]
-    return path + ("?" + "&".join(kept) if kept else "")
+    label = f"labels={CORRELATION}:"
+    kept = "&".join(pair for pair in query.split("&") if not unquote(pair).startswith(label))
+    return f"{path}?{kept}" if kept else path
 
 
-def is_too_big(response: Response) -> bool:
-    """Return True if inputs or a flow are larger than the server's queue takes; final, on 2.0."""
+def is_final(response: Response) -> bool:
+    """Return True for a 500 that another attempt does not change."""
     text = body_text(response) if status_of(response) == 500 else ""  # noqa: PLR2004
-    return "MessageTooBig" in text or "message-protection.limit" in text
+    return any(each in text for each in _FINAL)

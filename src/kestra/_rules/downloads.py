@@ -56,12 +56,13 @@ async def replace(io: IO, url: str, path: Path, **arguments: Any) -> Path:
 
 async def fetch(io: IO, url: str, to: Path, **arguments: Any) -> None:
     """Save the body of a response to a file, from its beginning as often as it breaks off."""
-    request = io.describe("get", url)
-    policy, attempts = request.settings.policy or default_policy(), 0
-    while (failure := await io.save(url, to, **arguments)) is not None:
+    policy, attempts = None, 0
+    while (broken := await io.save(url, to, **arguments)) is not None:
+        request, failure = broken
         attempts += 1
-        spent, seconds = next_attempt(policy)
+        policy = policy or request.settings.policy or default_policy()
+        spent, seconds = next_attempt(policy, failure)
         if spent is None or failure.final:
-            raise problems.failed(request, failure, attempts) from failure.reason
+            raise problems.failed(request, failure, attempts)
         policy = spent
         await pause(io, request, failure, seconds)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.dialects import FROM_2
 from kestra._api.namespaces import FileInfo
+from kestra._api.stored import utf8
 from kestra._rules.downloads import checked_target, fetch, replace
 from kestra._rules.pages import address, fetched, ready
-from kestra.exceptions import Conflict, NotFound
+from kestra.exceptions import APIError, Conflict, NotFound
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from kestra._rules.io import IO
 
@@ -71,7 +72,7 @@ def checked_folder(path: Any, name: str = "path") -> str:
 
 
 async def read(io: IO, namespace: str, path: Where) -> bytes:
-    async with temporary_file(io) as local:
+    with temporary_file() as local:
         await download(io, namespace, path, local)
         return await io.call(Path.read_bytes, local)
 
@@ -84,7 +85,7 @@ async def download(io: IO, namespace: str, path: Where, to: Where) -> Path:
 
 async def write(io: IO, namespace: str, path: Where, content: str | bytes) -> None:
     if isinstance(content, str):
-        content = content.encode()
+        content = utf8(content, "content")
     if not isinstance(content, bytes):
         raise TypeError(f"content must be text or bytes, not {type(content).__name__}")
     await _put(io, namespace, checked_path(path), content)
@@ -111,13 +112,14 @@ async def _put(io: IO, namespace: str, path: str, content: bytes | Path) -> None
 async def send(io: IO, namespace: str, path: str, content: bytes | Path) -> None:
     """Send a file. It gets another name on the way: one that ends in `.zip` would be unpacked."""
     url = io.server.url(_FILES, namespace=namespace)
-    file = await io.call(content.open, "rb") if isinstance(content, Path) else content
-    try:
+    with ExitStack() as opened:  # also closes what is opened while the task is cancelled
+        file = await io.call(_opened, content, opened)
         part = {"fileContent": ("content", file, "application/octet-stream")}
         await io.request("post", url, params={"path": f"/{path}"}, files=part)
-    finally:
-        if not isinstance(file, bytes):
-            await io.call(file.close)
+
+
+def _opened(content: bytes | Path, opened: ExitStack) -> Any:
+    return opened.enter_context(content.open("rb")) if isinstance(content, Path) else content
 
 
 async def _stats(io: IO, namespace: str, path: str) -> FileInfo | None:
@@ -176,7 +178,13 @@ async def move(io: IO, namespace: str, path: Where, to: Where) -> None:
     if await _stats(io, namespace, to) is not None:
         raise FileExistsError(f"to must be a path where nothing is as yet: {to!r}")
     url = io.server.url(_FILES, namespace=namespace)
-    await io.request("put", url, params={"from": f"/{path}", "to": f"/{to}"})
+    try:
+        await io.request("put", url, params={"from": f"/{path}", "to": f"/{to}"})
+    except APIError as error:
+        # An earlier attempt may have done it, whose response was lost.
+        if error.attempts == 1 or await _stats(io, namespace, path) is not None:
+            raise
+        await _there(io, namespace, to)
 
 
 async def delete(io: IO, namespace: str, path: Where, *, recursive: bool) -> None:
@@ -197,7 +205,7 @@ async def remove(io: IO, namespace: str, path: str) -> None:
 async def exported(io: IO, namespace: str) -> AsyncGenerator[Path, None]:
     """Fetch a zip of all files of the namespace; an empty file where there are none."""
     url = await address(io, f"{_FILES}/export", namespace=namespace)
-    async with temporary_file(io) as archive:
+    with temporary_file() as archive:
         try:
             await fetch(io, url, archive)
         except NotFound as error:
@@ -207,11 +215,8 @@ async def exported(io: IO, namespace: str) -> AsyncGenerator[Path, None]:
         yield archive
 
 
-@asynccontextmanager
-async def temporary_file(io: IO) -> AsyncGenerator[Path, None]:
+@contextmanager
+def temporary_file() -> Iterator[Path]:
     """Make a path in a folder that is there for a while."""
-    folder = await io.call(tempfile.TemporaryDirectory)
-    try:
-        yield Path(folder.name, "content")
-    finally:
-        await io.call(folder.cleanup)
+    with tempfile.TemporaryDirectory() as folder:  # by no thread, whose result could be lost
+        yield Path(folder, "content")

@@ -72,7 +72,7 @@ async def _sources(io: IO, namespace: str) -> dict[str, str]:
     url = await address(io, "flows/export/by-query")
     is_old = (io.server.version or "").startswith("0.")
     query = {"namespace" if is_old else "filters[namespace][EQUALS]": namespace}
-    async with temporary_file(io) as archive:
+    with temporary_file() as archive:
         await fetch(io, url, archive, params=query)
         found = await io.call(_unpacked, archive)
     start = f"{namespace}-"  # in the name of the file of a source that cannot be read here

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import aclosing
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.dialects import BEFORE_2
-from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange
-from kestra._api.parsing import checked_level, state_of
-from kestra._rules import log as logs
-from kestra._rules.channels import Channel, Followed, Log, States
-from kestra._rules.reading import LONGEST_ASKING, poll
+from kestra._api.models import LogEntry, StateChange
+from kestra._api.parsing import state_of
+from kestra._rules.channels import Channel, Log, States
+from kestra._rules.pages import BRIEFLY
+from kestra._rules.reading import naming, poll
 from kestra._rules.settling import Settling
-from kestra._rules.waiting import Wait, creation_grace, log_state, timed_out
-from kestra.exceptions import KestraError, NotFound
+from kestra._rules.waiting import Wait, log_state
+from kestra._values.signals import is_interruption
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from kestra._rules.channels import Change
     from kestra._rules.io import IO
@@ -27,139 +25,55 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kestra")
 
-_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
-
 _LAST_WORDS = 0.5  # seconds of quiet after which a stream of the log is given up
 
 
-async def until_ended(
-    io: IO, execution_id: str, options: Options, *, exists: bool
-) -> tuple[dict[str, Any], Settling | None]:
-    """Follow an execution until it has ended, and call `on_log` and `on_state`.
-
-    Returns:
-        The execution as it was shown last, and what is known of its log.
-    """
-    follower = Follower(
-        io,
-        execution_id,
-        options,
-        min_level=None if options.on_log is None else "TRACE",
-        exists=exists,
-    )
-    async with aclosing(follower.events(poll_first=not exists)) as events:
+async def until_ended(io: IO, wait: Wait) -> tuple[dict[str, Any], Settling | None]:
+    """Follow an execution until it has ended, and call `on_log` and `on_state`."""
+    options = wait.options
+    follower = _Follower(io, wait, None if options.on_log is None else "TRACE")
+    async with aclosing(follower.events()) as events:
         async for event in events:
             if isinstance(event, StateChange):
                 follower.log_state(event)
             callback = options.on_log if isinstance(event, LogEntry) else options.on_state
-            if callback is not None:
-                await _called(callback, event)
-    return follower.execution, follower.settling
+            called: Any = None if callback is None else callback(event)
+            if hasattr(called, "__await__"):  # that of `AsyncFlow` may be a coroutine function
+                await called
+    return follower.states.execution, follower.settling
 
 
 async def events(
     io: IO, execution_id: str, options: Options, min_level: str
 ) -> AsyncGenerator[Change, None]:
     """Yield what happens in an execution, whoever started it, until it has ended."""
-    follower = Follower(io, execution_id, options, min_level=min_level)
-    try:
-        async with aclosing(follower.events(poll_first=True)) as changes:
+    follower = _Follower(io, Wait(execution_id, options, io.clock.now()), min_level)
+    with naming(execution_id):
+        async with aclosing(follower.events()) as changes:
             async for change in changes:
                 yield change
-    except KestraError as error:
-        error.execution_id = execution_id
-        raise
 
 
-async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -> list[LogEntry]:
-    """Return the log entries of an execution from a level on, in the order of logging.
+class _Follower:
+    """Follows an execution; without a `min_level`, no entries of its log."""
 
-    One that has just ended is waited for until its log is stored.
-    """
-    level = checked_level(min_level)
-    try:
-        execution = await poll(io, execution_id)
-    except NotFound:
-        execution = {}
-    settling = None
-    if state_of(execution) in TERMINAL_STATES:
-        settling = Settling(io, execution_id, execution, options.log_settle)
-    entries = await logs.settled_entries(io, execution_id, level, settling)
-    return sorted(entries, key=lambda entry: entry.time or _EARLIEST)
-
-
-async def _called(callback: Callable[[Any], object], event: Change) -> None:
-    """Call a callback; that of `AsyncFlow` may be a coroutine function."""
-    called: Any = callback(event)
-    if hasattr(called, "__await__"):
-        await called
-
-
-class Follower:
-    """Follows an execution.
-
-    Attributes:
-        settling: What is known of its log, once it has ended.
-    """
-
-    def __init__(
-        self,
-        io: IO,
-        execution_id: str,
-        options: Options,
-        *,
-        min_level: str | None,
-        exists: bool = False,
-    ) -> None:
-        """Begin.
-
-        Args:
-            io: Input and output.
-            execution_id: The id of the execution.
-            options: How long, and how often to poll.
-            min_level: The least level of the log entries to report; `None` for none of them.
-            exists: Whether the server has just created it.
-        """
-        begin = io.clock.now()
-        end = math.inf if options.timeout is None else begin + options.timeout
-        known_by = begin + (creation_grace(options.poll_interval) if options.grace else 0)
-        wait = Wait(execution_id, end=end, known_by=known_by, exists=exists)
-        followed = Followed(io, execution_id, options.poll_interval, begin, end, wait)
+    def __init__(self, io: IO, wait: Wait, min_level: str | None) -> None:
         self._io = io
-        self._followed = followed
-        self._options = options
-        self._states = States(followed)
-        self._log = None if min_level is None else Log(followed, min_level)
+        self._wait = wait
+        self.states = States(io, wait)
+        self._log = None if min_level is None else Log(io, wait, min_level)
         # The log comes first: what is logged after the states are shown is in its stream then.
-        self._channels = [each for each in (self._log, self._states) if each is not None]
+        self._channels = [each for each in (self._log, self.states) if each is not None]
         self._last: Change | None = None  # the terminal state, which is reported at the end
-        self.settling: Settling | None = None
+        self.settling: Settling | None = None  # once the execution has ended
 
-    @property
-    def execution(self) -> dict[str, Any]:
-        """The execution as it was last shown."""
-        return self._states.execution
-
-    async def events(self, *, poll_first: bool) -> AsyncGenerator[Change, None]:
-        """Yield what happens, until the execution has ended.
-
-        Args:
-            poll_first: Whether to poll the execution before the streams are opened.
-        """
+    async def events(self) -> AsyncGenerator[Change, None]:
+        """Yield what happens, until the execution has ended."""
         try:
-            if poll_first:
-                for change in self._new(self._states, await self._states.poll()):
-                    yield change
-            while not self._states.ended:
-                async with aclosing(self._step()) as changes:
+            for stage in self._stages():
+                async with aclosing(stage) as changes:
                     async for change in changes:
                         yield change
-            if self._states.stream is not None and self._io.server.dialect is not BEFORE_2:
-                await self._poll_again()
-            await self._states.close()
-            async with aclosing(self._rest_of_log()) as changes:
-                async for change in changes:
-                    yield change
             if self._last is not None:
                 yield self._last
         finally:
@@ -168,30 +82,40 @@ class Follower:
 
     def log_state(self, change: StateChange) -> None:
         """Log a state that needs someone, if the execution is in it."""
-        if change.state == state_of(self.execution) and not self._states.ended:
-            log_state(self._followed.execution_id, change.state)
+        if change.state == state_of(self.states.execution) and not self.states.ended:
+            log_state(self._wait.execution_id, change.state)
+
+    def _stages(self) -> Iterator[AsyncGenerator[Change, None]]:
+        if self._wait.url is None:  # else it has just been created
+            yield self._poll()
+        while not self.states.ended:
+            yield self._step() if self._left > 0 else self._poll(is_last=True)
+        yield self._end()
+        if self._log is not None and self.settling is not None:
+            yield self._merged(self._log, self.settling)
+
+    @property
+    def _left(self) -> float:
+        return self._wait.end - self._io.clock.now()
+
+    async def _poll(self, *, is_last: bool = False) -> AsyncGenerator[Change, None]:
+        for change in self._new(self.states, await self.states.poll()):
+            yield change
+        if is_last and not self.states.ended:
+            raise await self._wait.timed_out(self._io, state_of(self.states.execution))
 
     async def _step(self) -> AsyncGenerator[Change, None]:
         """Do what there is to do, and wait for the next event."""
-        followed = self._followed
-        if followed.left <= 0:
-            for change in self._new(self._states, await self._states.poll()):
-                yield change
-            if not self._states.ended:
-                state = state_of(self.execution)
-                raise await timed_out(self._io, followed.execution_id, self._options, state)
-            return
         for channel in self._channels:
             for change in self._new(channel, await channel.tend()):
                 yield change
-            if self._states.ended:
+            if self.states.ended:
                 return
         due = min(channel.due for channel in self._channels)
-        for change in await self._next(min(due - followed.now, followed.left)):
+        for change in await self._next(min(due - self._io.clock.now(), self._left)):
             yield change
 
     async def _next(self, seconds: float) -> Sequence[Change]:
-        """Wait for the next event, and return what is new in it."""
         streams = {channel.stream: channel for channel in self._channels if channel.stream}
         if not streams:
             await self._io.sleep(seconds)
@@ -204,7 +128,7 @@ class Follower:
 
     def _new(self, channel: Channel, found: Sequence[Change]) -> Sequence[Change]:
         """Return what to report of what was found: all but the terminal state."""
-        if channel is self._states and self._states.ended and found:
+        if channel is self.states and self.states.ended and found:
             *found, self._last = found
         return found
 
@@ -213,35 +137,28 @@ class Follower:
     async def _poll_again(self) -> None:
         """Poll once more: an event of 2.0 shows less of an execution than a poll."""
         try:
-            execution = await poll(
-                self._io, self._followed.execution_id, within=LONGEST_ASKING, once=True
-            )
-        except Exception as error:  # noqa: BLE001  # a mock's too: what the event showed will do
+            execution = await poll(self._io, self._wait.execution_id, **BRIEFLY)
+        except Exception as error:  # a mock's too: what the event showed will do
+            if is_interruption(error):
+                raise
             logger.debug("The execution could not be polled: %s", type(error).__name__)
         else:
-            if state_of(execution) == state_of(self.execution):
-                self._states.execution = execution
+            if state_of(execution) == state_of(self.states.execution):
+                self.states.execution = execution
 
-    async def _rest_of_log(self) -> AsyncGenerator[Change, None]:
-        """Yield what there is of the log once the execution has ended."""
-        if self._log is None:
-            return
-        limit = self._options.log_settle
-        self.settling = Settling(self._io, self._followed.execution_id, self.execution, limit)
-        async with aclosing(self._settled(self._log, self.settling)) as changes:
-            async for change in changes:
-                yield change
-        await self._log.close()
-        async with aclosing(self._merged(self._log, self.settling)) as entries:
-            async for entry in entries:
-                yield entry
-
-    async def _settled(self, log: Log, settling: Settling) -> AsyncGenerator[Change, None]:
-        """Wait until the log is stored, and report what its stream brings meanwhile.
+    async def _end(self) -> AsyncGenerator[Change, None]:
+        """Wait until the log is stored, and yield what its stream brings meanwhile.
 
         Where nothing tells when that is, the stream is heard until it is quiet.
         """
-        clock = self._io.clock
+        if self.states.stream is not None and self._io.server.dialect is not BEFORE_2:
+            await self._poll_again()
+        await self.states.close()
+        if self._log is None:
+            return
+        clock, limit = self._io.clock, self._wait.options.log_settle
+        settling = Settling(self._io, self._wait.execution_id, self.states.execution, limit)
+        self.settling = settling
         end = clock.now() + max(settling.limit, _LAST_WORDS)
         while settling.pending:
             await settling.poll()
@@ -250,13 +167,14 @@ class Follower:
                 for change in await self._next(left):
                     yield change
         quiet = clock.now() + (0 if settling.is_known else _LAST_WORDS)
-        while log.stream is not None and (left := min(quiet, end) - clock.now()) > 0:
+        while self._log.stream is not None and (left := min(quiet, end) - clock.now()) > 0:
             for change in await self._next(left):
                 quiet = clock.now() + _LAST_WORDS
                 yield change
+        await self._log.close()
 
     async def _merged(self, log: Log, settling: Settling) -> AsyncGenerator[Change, None]:
-        """Report what is stored, and was not in the stream."""
+        """Yield what is stored, and was not in the stream."""
         while True:
             new = await log.stored()
             for entry in new or ():
@@ -271,5 +189,5 @@ class Follower:
             if not again:
                 break
             await settling.wait()
-        if not self._options.fetch_log and settling.complete is False:
-            logs.warn(self._followed.execution_id, settling.why)
+        if not self._wait.options.fetch_log:
+            settling.warn()

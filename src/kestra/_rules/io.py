@@ -26,60 +26,36 @@ class Clock(Protocol):
     """The time of one call; what was slept counts as passed."""
 
     def now(self) -> float: ...
-
     def sleep(self, seconds: float) -> None: ...
-
     def utcnow(self) -> datetime: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to reach the server, read again for every request.
-
-    Attributes:
-        credentials: What proves the caller's identity.
-        headers: Sent with every request.
-        verify: As `requests` has it; `None` leaves it to the session.
-        proxies: As `requests` has it; `None` leaves it to the session and the environment.
-        timeout: Seconds to connect, and seconds to read a complete response.
-        policy: How often to try, and how long to pause; `None` for the default.
-    """
+    """How to reach the server, read again for every request."""
 
     credentials: Credentials = NO_CREDENTIALS
     headers: Mapping[str, str] = field(default_factory=dict)
-    verify: bool | str | None = None
-    proxies: Mapping[str, str] | None = None
-    timeout: tuple[float, float] = (10.0, 60.0)
-    policy: urllib3.Retry | None = None
+    verify: bool | str | None = None  # None leaves it to the session
+    proxies: Mapping[str, str] | None = None  # None leaves them to the session and the environment
+    timeout: tuple[float, float] = (10.0, 60.0)  # to connect, and to read a complete response
+    policy: urllib3.Retry | None = None  # None for the default
 
 
 @dataclass(slots=True)
 class Request:
-    """One request, with all its attempts.
-
-    Attributes:
-        method: The HTTP method.
-        url: The URL.
-        settings: How to reach the server.
-        arguments: Keyword arguments as `requests` has them.
-        upload: The files of the request, which can be sent again; `None` for none.
-        once: Send it at most once.
-        until: When to give up, by the clock, pauses included.
-        sent: Whether the last attempt has put anything on the wire; `None` where that is unknown.
-        is_replaced: A test has put something in the place of what sends it.
-        redirected_to: The origin that the last attempt was redirected to, without credentials.
-    """
+    """One request, with all its attempts."""
 
     method: str
     url: str
     settings: Settings
-    arguments: Mapping[str, Any]
-    upload: Any = None
-    once: bool = False
-    until: float = math.inf
-    sent: bool | None = None
-    is_replaced: bool = False
-    redirected_to: str | None = None
+    arguments: Mapping[str, Any]  # as those of `requests`
+    upload: Any = None  # its files, which can be sent again
+    once: bool = False  # send it at most once
+    until: float = math.inf  # when to give up, by the clock, pauses included
+    sent: bool | None = None  # whether the last attempt has put anything on the wire, if known
+    is_replaced: bool = False  # a test has put something in the place of what sends it
+    redirected_to: str | None = None  # the origin, which gets no credentials
 
     @property
     def repeatable(self) -> bool:
@@ -89,38 +65,23 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt that got no complete response.
-
-    Attributes:
-        error: What was raised.
-        reason: What to name as the cause: its text holds no URL.
-        text: What happened, for an error.
-        is_network: The network failed; else an argument, a hook or a test's stand-in is at fault.
-        unsent: No connection was made, so the server knows nothing of the request.
-        timed_out: It took longer than a timeout allows.
-        stand_in: A test's stand-in for the network raised it; there is no connection.
-        unknown_to_mock: That stand-in has no response registered for this very request.
-        quotes_argument: The error quotes an argument that cannot be sent: a URL or a header.
-        final: Another attempt cannot help.
-    """
+    """An attempt that got no complete response."""
 
     error: Exception
-    reason: Exception
+    reason: Exception  # what to name as the cause: its text holds no URL
     text: str
-    is_network: bool = True
-    unsent: bool = False
+    is_network: bool = True  # else an argument, a hook or a test's stand-in is at fault
+    unsent: bool = False  # no connection was made, so the server knows nothing of the request
     timed_out: bool = False
-    stand_in: bool = False
-    unknown_to_mock: bool = False
-    quotes_argument: bool = False
-    final: bool = False
+    stand_in: bool = False  # a test's stand-in for the network raised it; there is no connection
+    unknown_to_mock: bool = False  # that stand-in has no response for this very request
+    quotes_argument: bool = False  # the error quotes one that cannot be sent: a URL or a header
+    final: bool = False  # another attempt cannot help
 
 
 class Event(Protocol):
-    """A server-sent event; the kind is in its id."""
+    """A server-sent event."""
 
-    @property
-    def id(self) -> str: ...
     @property
     def data(self) -> str: ...
 
@@ -132,6 +93,7 @@ Stream = Any
 class IO(Protocol):
     """Input and output of one call. `within` is a limit in seconds, retries included."""
 
+    flow: Any  # the client, whose attributes may change at any time
     server: Server
     shown: dict[str, Any]  # the execution that was polled last
     attempts: int  # how many times the last request was sent
@@ -144,29 +106,22 @@ class IO(Protocol):
         """Whether what fetches the log is not this package's own."""
         ...
 
-    @property
-    def may_be_enterprise(self) -> bool:
-        """Whether the server may be of the Enterprise Edition: tenants and API tokens are its."""
-        ...
-
     async def attempt(self, request: Request) -> Response | Failure:
         """Send a request once. Never raises, but what ends a program."""
 
     def adopted(self, request: Request, execution: dict[str, Any]) -> Response:
         """Return an execution that was found as the response to its creation."""
-        ...
 
     async def request(
         self, method: str, url: str, *, within: float = ..., once: bool = ..., **arguments: Any
     ) -> Response:
         """Send a request with all its attempts; raises what `attempts.send` does."""
 
-    def describe(self, method: str, url: str) -> Request:
-        """Return a request for an error about it."""
-        ...
+    async def save(self, url: str, to: Path, **arguments: Any) -> tuple[Request, Failure] | None:
+        """Write the body of a response to a new file, from its beginning; raises APIError.
 
-    async def save(self, url: str, to: Path, **arguments: Any) -> Failure | None:
-        """Write the body of a response to a new file, from its beginning; raises APIError."""
+        Where it broke off, return what was requested, and why.
+        """
 
     async def poll(self, execution_id: str, *, within: float = ..., once: bool = ...) -> Response:
         """Get an execution as the server has it."""
@@ -174,15 +129,10 @@ class IO(Protocol):
     async def fetch_log(self, execution_id: str, *, within: float = ...) -> Response:
         """Get the whole log of an execution as text."""
 
-    async def sleep(self, seconds: float) -> None:
-        """Let some seconds pass."""
+    async def sleep(self, seconds: float) -> None: ...
 
     def left(self, until: float) -> float:
         """Return the seconds until a moment of the clock; none if the call was stopped."""
-        ...
-
-    def creation_url(self, namespace: str, flow: str) -> str:
-        """Return the URL that creates executions of a flow."""
         ...
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -195,8 +145,7 @@ class IO(Protocol):
     async def next_event(self, timeout: float) -> tuple[Stream, Event | None] | None:
         """Wait for the next event of the open streams; one without event is that stream's end."""
 
-    async def close(self, stream: Stream) -> None:
-        """Close a stream."""
+    async def close(self, stream: Stream) -> None: ...
 
     def start(self, job: Callable[[IO], Coroutine[Any, Any, Any]], tag: Any) -> None:
         """Begin a job beside this call."""

@@ -63,7 +63,7 @@ class Search:
             if not isinstance(value := getattr(self, name), kind | None):
                 raise TypeError(f"{name} must be {what}, not {type(value).__name__}")
         self.states = (self.state,) if isinstance(self.state, str) else tuple(self.state or ())
-        self.wanted = checked_labels({} if self.labels is None else self.labels)
+        self.wanted = checked_labels({} if self.labels is None else self.labels, sets=False)
         for each in self.states:
             if each not in _STATES:
                 known = ", ".join(sorted(_STATES))
@@ -98,12 +98,12 @@ class Search:
         return {f"filters{name}": value for name, value in query.items()}
 
     def old_query(self, namespace: str) -> dict[str, Any]:
-        """Return the parameters of 0.21."""
+        """Return the parameters of 0.21, which takes one label only; `finds` checks them all."""
         return {
             "namespace": namespace,
             "flowId": self.flow,
             "state": list(self.states) or None,
-            "labels": [f"{key}:{value}" for key, value in self.wanted.items()] or None,
+            "labels": next((f"{key}:{value}" for key, value in self.wanted.items()), None),
             "q": self.text,
             "triggerExecutionId": self.trigger,
             "childFilter": _KINDS[self.children],

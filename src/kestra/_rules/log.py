@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from kestra._api.parsing import count_entries, header_of, is_shown, ordered_log
-from kestra._rules.problems import body_text, malformed
-from kestra._rules.reading import stored_entries
-from kestra.exceptions import KestraError
+from kestra._api.models import TERMINAL_STATES
+from kestra._api.parsing import (
+    checked_level,
+    count_entries,
+    header_of,
+    is_shown,
+    ordered_log,
+    state_of,
+)
+from kestra._rules.problems import body_text, harmless, malformed
+from kestra._rules.reading import poll, stored_entries
+from kestra._rules.settling import Settling
+from kestra._values.signals import is_interruption
+from kestra.exceptions import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kestra._api.models import LogEntry
     from kestra._rules.io import IO, Response
-    from kestra._rules.settling import Settling
+    from kestra._rules.waiting import Options
 
 logger = logging.getLogger("kestra")
 
+_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 _FETCH = 10.0  # seconds that fetching the log may take longer than settling
+_MOST_PAGES = 3  # of a proxy, in the place of a log
+_PAGE_PAUSE = 1.0  # seconds, until it is fetched again
 
 
 async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
     """Return the log of an execution that has ended, and whether it is complete.
 
-    Returns:
-        The log, `None` and a warning if it cannot be had: no failure costs the result of the
-        execution, which is known by now, and worth more.
+    Where it cannot be had, there is a warning: no failure costs the result, which is known by now,
+    and worth more.
     """
     io, execution_id = settling.io, settling.execution_id
-    log = None
+    log, pages = None, 0
     try:
         while True:
             await settling.wait()
@@ -38,20 +51,22 @@ async def fetch(settling: Settling) -> tuple[str | None, bool | None]:
             within = max(settling.left, 0.0) + _FETCH
             response = await io.fetch_log(execution_id, within=within)
             if _is_page(response):
-                if await settling.fetch_again("a page came in its place"):
+                pages += 1
+                if pages < _MOST_PAGES:
+                    await io.sleep(_PAGE_PAUSE)
                     continue
                 url = io.server.url("logs/{execution_id}/download", execution_id=execution_id)
                 raise malformed("get", url, response, "is a page, and not a log")  # noqa: TRY301
             log, count = await io.call(_ordered, response, settling.not_stored)
             if not await settling.is_short(count):
                 break
-    except Exception as error:  # noqa: BLE001  # whatever a caller's own `get_logs` raises
-        # Only the texts of our own errors are known to hold no secret.
-        why = str(error) if isinstance(error, KestraError) else type(error).__name__
-        logger.warning("The log of execution %s could not be fetched: %s", execution_id, why)
+    except Exception as error:  # whatever a caller's own `get_logs` raises
+        if is_interruption(error):
+            raise
+        text = "The log of execution %s could not be fetched: %s"
+        logger.warning(text, execution_id, harmless(error))
         return log, False
-    if settling.complete is False:
-        warn(execution_id, settling.why)
+    settling.warn()
     return log, settling.complete
 
 
@@ -66,22 +81,26 @@ def _is_page(response: Response) -> bool:
     return is_html and body_text(response).lstrip().startswith("<")
 
 
-async def settled_entries(
-    io: IO, execution_id: str, min_level: str, settling: Settling | None
-) -> list[LogEntry]:
-    """Return the log entries of an execution from a level on; all of them if it has ended."""
-    if settling is None or not settling.pending:
-        return await stored_entries(io, execution_id, min_level)
-    while True:
-        await settling.wait()
-        entries = await stored_entries(io, execution_id)
-        if not await settling.is_short(len(entries)):
-            break
-    if settling.complete is False:
-        warn(execution_id, settling.why)
-    return [entry for entry in entries if is_shown(entry.level, min_level)]
+async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -> list[LogEntry]:
+    """Return the log entries of an execution from a level on, in the order of logging.
 
-
-def warn(execution_id: str, why: str) -> None:
-    """Warn that a log may be incomplete."""
-    logger.warning("The log of execution %s may be incomplete: %s", execution_id, why)
+    One that has just ended is waited for until its log is stored.
+    """
+    level = checked_level(min_level)
+    try:
+        execution = await poll(io, execution_id)
+    except NotFound:
+        execution = {}
+    limit = options.log_settle if state_of(execution) in TERMINAL_STATES else 0
+    settling = Settling(io, execution_id, execution, limit)
+    if not settling.pending:
+        entries = await stored_entries(io, execution_id, level)
+    else:
+        while True:
+            await settling.wait()
+            entries = await stored_entries(io, execution_id)
+            if not await settling.is_short(len(entries)):
+                break
+        settling.warn()
+        entries = [entry for entry in entries if is_shown(entry.level, level)]
+    return sorted(entries, key=lambda entry: entry.time or _EARLIEST)

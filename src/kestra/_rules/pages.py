@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from kestra._rules.actions import learn_configuration
-from kestra._rules.problems import json_of, malformed
+from kestra._api.parsing import body_of
+from kestra._rules.problems import json_of, page_of
+from kestra._values.signals import is_interruption
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
@@ -17,7 +19,25 @@ if TYPE_CHECKING:
     from kestra._api.namespaces import Change
     from kestra._rules.io import IO
 
-PAGE = 500  # results
+logger = logging.getLogger("kestra")
+
+_PAGE = 500  # results
+# How what goes with a result is asked for, which waits for it: within some seconds.
+BRIEFLY: dict[str, Any] = {"within": 10.0, "once": True}
+
+
+async def learn_configuration(io: IO, within: float) -> None:
+    """Ask for the server's version, once; where that cannot be had, nothing is known."""
+    io.server.was_asked = True
+    limits = {**BRIEFLY, "within": min(within, BRIEFLY["within"])}
+    try:
+        response = await io.request("get", io.server.url("/api/v1/configs"), **limits)
+    except Exception as error:  # a mock's too: what follows shows what is wrong
+        if is_interruption(error):
+            raise
+        logger.debug("The server's version is not known: %s", type(error).__name__)
+    else:
+        io.server.learn_configuration(body_of(response))
 
 
 async def ready(io: IO) -> None:
@@ -35,33 +55,25 @@ async def ready(io: IO) -> None:
 
 
 async def address(io: IO, template: str, **names: object) -> str:
-    """Return the URL of a path, with the tenant that it needs.
-
-    Raises:
-        ValueError: A name cannot be one; nothing was sent then.
-    """
-    io.server.url(template, **names)
+    io.server.url(template, **names)  # refuses what cannot be a name before anything is sent
     await ready(io)
     return io.server.url(template, **names)
 
 
 async def results(
-    io: IO, url: str, query: Mapping[str, Any], size: int = PAGE
+    io: IO, url: str, query: Mapping[str, Any], what: str = "the list of results"
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield the results of all pages."""
-    page, known = 1, 0
+    """Yield the results of all pages; the query may say how large they are."""
+    page, known, size = 1, 0, query.get("size", _PAGE)
     while True:
         response = await io.request("get", url, params={**query, "size": size, "page": page})
-        body = json_of(response, dict, "get", url)
-        found = body.get("results")
-        if not isinstance(found, list):
-            raise malformed("get", url, response, "lacks the list of results")
+        found, total = page_of(response, url, what)
         for each in found:
             if isinstance(each, dict):
                 yield each
         known, page = known + len(found), page + 1
-        total = body.get("total")
-        if not found or (isinstance(total, int) and known >= total):
+        is_last = known >= total if isinstance(total, int) else len(found) < size
+        if is_last or not found:
             return
 
 

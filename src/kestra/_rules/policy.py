@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, ProtocolError
+
+from kestra._api.parsing import header_of
+from kestra._rules.io import Failure
+from kestra._rules.problems import status_of
+
+if TYPE_CHECKING:
+    from kestra._rules.io import Response
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _ATTEMPTS = 5
@@ -25,19 +32,10 @@ class PublishedRetry(urllib3.Retry):
 
 
 def default_policy(attempts: int = _ATTEMPTS) -> PublishedRetry:
-    """Return the default policy."""
     return PublishedRetry(total=attempts, status_forcelist=RETRIED_STATUSES, allowed_methods=None)
 
 
 def checked_policy(retries: Any) -> urllib3.Retry:
-    """Return the policy that the argument `retries` stands for.
-
-    Raises:
-        TypeError: It is neither a policy nor a number.
-        ValueError: It is a number below 1.
-    """
-    if retries is None:
-        return default_policy()
     if isinstance(retries, urllib3.Retry):
         return retries
     if isinstance(retries, bool) or not isinstance(retries, int):
@@ -65,36 +63,30 @@ def is_retried(policy: urllib3.Retry, method: str, status: int) -> bool:
 
 
 def next_attempt(
-    policy: urllib3.Retry,
-    *,
-    status: int | None = None,
-    retry_after: str | None = None,
-    unsent: bool = False,
+    policy: urllib3.Retry, outcome: Response | Failure
 ) -> tuple[urllib3.Retry | None, float]:
     """Return the policy for the next attempt, `None` if this was the last, and the pause after it.
 
-    Args:
-        policy: The policy as it was for this attempt.
-        status: The status of the response, `None` where there was none.
-        retry_after: Its header of that name.
-        unsent: No connection was made; the policy counts such attempts by themselves.
+    A policy counts attempts without a response by themselves, and so those without a connection.
     """
-    response = None if status is None else urllib3.HTTPResponse(status=status)
-    error = None
-    if response is None:
-        error = ConnectTimeoutError() if unsent else ProtocolError()
+    response = error = None
+    if isinstance(outcome, Failure):
+        error = ConnectTimeoutError() if outcome.unsent else ProtocolError()
+    else:
+        response = urllib3.HTTPResponse(status=status_of(outcome))
     try:
         # Which methods may be repeated is decided here, not by the policy.
         spent = policy.new(allowed_methods=None).increment("", "", response=response, error=error)
     except HTTPError:
         return None, 0.0
-    pause = _asked_for(policy, retry_after) or spent.get_backoff_time()
+    pause = _asked_for(policy, outcome) or spent.get_backoff_time()
     is_last = isinstance(spent, PublishedRetry) and not spent.total
     return (None if is_last else spent.new(allowed_methods=policy.allowed_methods)), pause
 
 
-def _asked_for(policy: urllib3.Retry, retry_after: str | None) -> float:
+def _asked_for(policy: urllib3.Retry, outcome: Response | Failure) -> float:
     """Return the pause that the server asks for in seconds, zero for none."""
+    retry_after = header_of(outcome, "Retry-After")
     if retry_after is None or not policy.respect_retry_after_header:
         return 0.0
     try:

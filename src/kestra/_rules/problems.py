@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ from kestra.exceptions import (
     ConnectTimeout,
     FailedExponentialBackoff,
     InvalidInput,
+    KestraError,
     MalformedResponse,
     NotFound,
     PermissionDenied,
@@ -31,12 +34,13 @@ from kestra.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kestra._rules.creation import Creation
     from kestra._rules.io import Request, Response
 
 MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_KEEPING_METHOD = frozenset({307, 308})
 _BY_STATUS: dict[int, type[APIError]] = {
     400: InvalidInput,
     401: AuthenticationError,
@@ -49,20 +53,25 @@ _BY_STATUS: dict[int, type[APIError]] = {
 }
 # A page of text would bury the sentence that matters.
 _LONGEST_MESSAGE = 2_000
+# Headers that prove nobody's identity. Others of a request are masked where they are long enough.
+_HARMLESS = frozenset({
+    "accept", "accept-encoding", "accept-language", "cache-control", "connection", "content-length",
+    "content-type", "description", "host", "traceparent", "transfer-encoding", "ttl", "user-agent",
+})  # fmt: skip
+_SHORTEST = 8  # characters
 _MAY_BE_DONE = "It may have been carried out nevertheless"
 
 
 def name_of(request: Request) -> str:
-    """Return what a request is called in a message: its method and its path."""
     return f"{request.method.upper()} {urlsplit(request.url).path}"
 
 
 def text_of(request: Request, outcome: Response | Failure) -> str:
-    """Return what came of an attempt, in words."""
     if isinstance(outcome, Failure):
         return _redacted(request, outcome.text) if outcome.stand_in else outcome.text
+    status = status_of(outcome)
+    said = f"{status} {responses.get(status, '')}".rstrip()
     message, _ = _message(request, outcome)
-    said = status_text(status_of(outcome))
     return f"{said}: {message}" if message else said
 
 
@@ -70,68 +79,48 @@ def failed(
     request: Request,
     outcome: Response | Failure,
     attempts: int,
-    *,
     creation: Creation | None = None,
-    in_doubt: bool = False,
+    may_be_done: bool = False,
 ) -> FailedExponentialBackoff:
-    """Return the error for the end of all attempts.
+    """Return the error for the end of all attempts, of which the last had this outcome.
 
-    Args:
-        request: The request.
-        outcome: What the last attempt brought.
-        attempts: How many there were.
-        creation: What may have been created nevertheless.
-        in_doubt: Whether the request may have been carried out nevertheless.
+    Its cause is never the library's own error, whose text holds the URL.
     """
     cls: type[FailedExponentialBackoff] = FailedExponentialBackoff
-    status = message = None
+    status = message = cause = None
     said = text_of(request, outcome)
     if isinstance(outcome, Failure):
         late = ConnectTimeout if outcome.unsent else RequestTimeout
         cls = late if outcome.timed_out else ConnectionFailed
+        cause = outcome.reason
         said += f" (server: {_server(request)})"
     else:
         status = status_of(outcome)
         message, _ = _message(request, outcome)
     times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    sentences = [f"{name_of(request)} failed after {times}: {said}"]
-    if creation is not None:
-        sentences.append(creation.where_to_look)
-    elif in_doubt:
-        sentences.append(_MAY_BE_DONE)
+    text = f"{name_of(request)} failed after {times}: {said}"
+    text = _with_whereabouts(text, creation, may_be_done)
     if not request.repeatable:
-        sentences.append("Not sent again: one of its files cannot be read twice")
-    return cls(
-        ". ".join(sentences),
-        attempts=attempts,
-        status=status,
-        message=message,
-        correlation_id=creation.correlation_id if creation else None,
-    )
+        text += ". Not sent again: one of its files cannot be read twice"
+    label = creation.correlation_id if creation else None
+    error = cls(text, attempts=attempts, status=status, message=message, correlation_id=label)
+    error.__cause__ = cause
+    return error
 
 
 def refused(
     request: Request,
     response: Response,
-    creation: Creation | None = None,
-    *,
-    in_doubt: bool = False,
-    attempts: int = 1,
+    attempts: int,
+    creation: Creation | None,
+    may_be_done: bool,
 ) -> APIError:
-    """Return the error for a response that another attempt does not change.
-
-    Args:
-        request: The request.
-        response: The response.
-        creation: What may have been created nevertheless.
-        in_doubt: Whether the request may have been carried out nevertheless.
-        attempts: How many times the request was sent.
-    """
+    """Return the error for a response that another attempt does not change."""
     status = status_of(response)
     message, errors = _message(request, response)
     text = f"{name_of(request)}: {text_of(request, response)}"
     if status == HTTPStatus.UNAUTHORIZED:
-        text += f" ({_credentials_sent(request)}; server: {_server(request)})"
+        text += f" ({_credentials_sent(request, response)}; server: {_server(request)})"
     elif status == HTTPStatus.NOT_FOUND:
         text += f" (server: {_server(request)})"
     elif "MessageTooBig" in body_text(response):
@@ -150,7 +139,7 @@ def refused(
             text += f" after {MOST_REDIRECTS} redirects: check the hostname of the server"
     other = ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIError
     return _BY_STATUS.get(status, other)(
-        _with_whereabouts(text, creation, in_doubt=in_doubt),
+        _with_whereabouts(text, creation, may_be_done),
         status=status,
         message=message,
         errors=errors,
@@ -163,53 +152,50 @@ def refused(
 
 
 def invalid(request: Request, error: Exception) -> Exception:
-    """Return an error about an argument without what it quotes."""
+    """Return an error about an argument that does not quote it."""
     said = re.split(r"[:('\"]", str(error))[0].strip(" .")
     text = f"{name_of(request)}: {said or 'it cannot be sent'}"
     return type(error)(f"{text}; check the hostname, headers and proxies")
 
 
-def unreadable_creation(request: Request, response: Response, creation: Creation) -> APIError:
-    """Return the error for a good response that does not tell what was created."""
-    is_object = isinstance(body_of(response), dict)
-    what = "lacks the id of the execution" if is_object else "is not a JSON object"
-    error = malformed(request.method, request.url, response, what)
-    error.args = (_with_whereabouts(str(error), creation),)
-    error.correlation_id = creation.correlation_id
-    return error
-
-
-def malformed(method: str, url: str, response: Response, what: str) -> MalformedResponse:
-    """Return the error for a response that makes no sense.
-
-    Args:
-        method: The method of the request.
-        url: The URL of the request; its query is not shown.
-        response: The response.
-        what: What is wrong with it, to follow "the response …".
-    """
+def malformed(
+    method: str, url: str, response: Response, what: str, creation: Creation | None = None
+) -> MalformedResponse:
+    """Return the error for a response of which `what` tells what is wrong: "lacks the id"."""
     path = urlsplit(url).path
     status = getattr(response, "status_code", None)
+    text = f"{method.upper()} {path}: the response {what}; is this the address of a Kestra server?"
     return MalformedResponse(
-        f"{method.upper()} {path}: the response {what}; is this the address of a Kestra server?",
+        _with_whereabouts(text, creation, may_be_done=creation is not None),
         status=status if isinstance(status, int) else None,
         method=method.upper(),
         path=path,
         response=_kept(response),
+        correlation_id=creation.correlation_id if creation else None,
     )
 
 
-def json_of(response: Response, kind: type, method: str, url: str) -> Any:
-    """Return the JSON object (`dict`) or list of a response.
+def harmless(error: Exception) -> str:
+    """Return what may be logged of an error: only our own are known to hold no secret."""
+    return str(error) if isinstance(error, KestraError) else type(error).__name__
 
-    Raises:
-        MalformedResponse: There is none.
-    """
+
+def json_of(response: Response, kind: type, method: str, url: str) -> Any:
+    """Return the JSON object (`dict`) or list of a response; raise if it is something else."""
     body = body_of(response)
     if not isinstance(body, kind):
         what = "is not a JSON list" if kind is list else "is not a JSON object"
         raise malformed(method, url, response, what)
     return body
+
+
+def page_of(response: Response, url: str, what: str) -> tuple[list[Any], Any]:
+    """Return the results on a page of a search, and how many there are on all of them."""
+    body = json_of(response, dict, "get", url)
+    results = body.get("results")
+    if not isinstance(results, list):
+        raise malformed("get", url, response, f"lacks {what}")
+    return results, body.get("total")
 
 
 # --- what a response shows -------------------------------------------------------------------
@@ -221,11 +207,6 @@ def status_of(response: Response) -> int:
     return status if isinstance(status, int) else 200
 
 
-def retry_after_of(response: Response) -> str | None:
-    """Return the header `Retry-After`."""
-    return header_of(response, "Retry-After")
-
-
 def body_text(response: Response) -> str:
     """Return the text of a response; that of a test's stand-in may be anything."""
     text = getattr(response, "text", None)
@@ -233,49 +214,13 @@ def body_text(response: Response) -> str:
 
 
 def is_fine(request: Request, response: Response) -> bool:
-    """Return True if a response is what was asked for."""
     redirects = request.arguments.get("allow_redirects", True)
     return status_of(response) < (300 if redirects else 400)
 
 
 def keeps_method(method: str, status: int) -> bool:
     """Return True if a redirect keeps the method of a request; others turn a POST into a GET."""
-    return method.upper() in {"GET", "HEAD"} or status in _KEEPING_METHOD
-
-
-def status_text(status: int) -> str:
-    """Return a status as people know it: `404 Not Found`."""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
-
-
-def server_message(response: Any) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    """Return what the server says of a failed request, and the single problems that it lists.
-
-    Neither a page (HTML) nor what cannot be parsed counts as a message. Nothing is raised: this
-    runs while an error is being built.
-    """
-    text = body_text(response)
-    try:
-        body = json.loads(text)
-    except ValueError:
-        plain = text.strip()
-        return (None if plain.startswith("<") else plain[:_LONGEST_MESSAGE] or None), ()
-    if isinstance(body, str):
-        return body[:_LONGEST_MESSAGE] or None, ()
-    if not isinstance(body, dict):
-        return None, ()
-    message = body.get("message")
-    embedded = body.get("_embedded")
-    listed = embedded.get("errors") if isinstance(embedded, dict) else None
-    errors = tuple(
-        (str(error.get("path") or ""), str(error.get("message") or ""))
-        for error in (listed if isinstance(listed, list) else ())
-        if isinstance(error, dict)
-    )
-    return (message[:_LONGEST_MESSAGE] if isinstance(message, str) else None), errors
+    return method.upper() in {"GET", "HEAD"} or status in {307, 308}
 
 
 # --- pieces of a message ---------------------------------------------------------------------
@@ -286,9 +231,12 @@ def _server(request: Request) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _credentials_sent(request: Request) -> str:
-    """Return what was sent to prove the caller's identity, and why nothing was, if so."""
+def _credentials_sent(request: Request, response: Response) -> str:
     if request.redirected_to is None:
+        if request.settings.credentials.authorization is None and any(
+            name == "authorization" for name, _ in _headers_sent(response)
+        ):
+            return "sent: the header Authorization of your headers, or of your session"
         return f"sent: {request.settings.credentials.kind}"
     return (
         f"redirected to {request.redirected_to}, which gets no credentials: if that is your "
@@ -299,17 +247,52 @@ def _credentials_sent(request: Request) -> str:
 def _message(
     request: Request, response: Response
 ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    said, listed = server_message(response)
-    errors = tuple((_redacted(request, where), _redacted(request, what)) for where, what in listed)
-    return None if said is None else _redacted(request, said), errors
+    """Return what the server says of a failed request, and the single problems that it lists.
+
+    A page (HTML) is no message. Nothing is raised: this runs while an error is being built.
+    """
+    text = body_text(response)
+    try:
+        body = json.loads(text)
+    except ValueError:
+        plain = text.strip()
+        body = None if plain.startswith("<") else plain
+    message, embedded = body, None
+    if isinstance(body, dict):
+        message, embedded = body.get("message"), body.get("_embedded")
+    listed = embedded.get("errors") if isinstance(embedded, dict) else None
+    secrets = {
+        secret
+        for name, value in _headers_sent(response)
+        for secret in (value, value.partition(" ")[2])  # without `Bearer`, too
+        if name not in _HARMLESS and len(secret) >= _SHORTEST
+    }
+    errors = tuple(
+        (
+            _redacted(request, error.get("path"), secrets),
+            _redacted(request, error.get("message"), secrets),
+        )
+        for error in (listed if isinstance(listed, list) else ())
+        if isinstance(error, dict)
+    )
+    said = message[:_LONGEST_MESSAGE] if isinstance(message, str) else ""
+    return (_redacted(request, said, secrets) or None), errors
 
 
-def _redacted(request: Request, text: str) -> str:
-    return redact(text, request.settings.credentials.secrets)
+def _headers_sent(response: Response) -> list[tuple[str, str]]:
+    """Return the headers that were sent, whoever has set them; of a mock there may be none."""
+    sent = getattr(getattr(response, "request", None), "headers", None)
+    return [
+        (str(name).lower(), value.decode("latin-1") if isinstance(value, bytes) else str(value))
+        for name, value in (sent.items() if isinstance(sent, Mapping) else ())
+    ]
+
+
+def _redacted(request: Request, text: Any, more: Iterable[str] = ()) -> str:
+    return redact(str(text or ""), {*request.settings.credentials.secrets, *more})
 
 
 def _redirect_target(response: Response) -> str | None:
-    """Return where a redirect leads, without what may be secret in it; else `None`."""
     location = header_of(response, "Location") if status_of(response) in _REDIRECTS else None
     if location is None:
         return None
@@ -321,8 +304,8 @@ def _kept(response: Response) -> Any:
     return response if hasattr(response, "headers") and hasattr(response, "request") else None
 
 
-def _with_whereabouts(text: str, creation: Creation | None, *, in_doubt: bool = True) -> str:
-    if not in_doubt:
+def _with_whereabouts(text: str, creation: Creation | None, may_be_done: bool) -> str:
+    if not may_be_done:
         return text
     end = "" if text.endswith((".", "?", "!")) else "."
     return f"{text}{end} {_MAY_BE_DONE if creation is None else creation.where_to_look}"

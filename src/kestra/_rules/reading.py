@@ -7,23 +7,12 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from kestra._api import parsing
 from kestra._api.dialects import search_queries
 from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, Metric, TaskRun
-from kestra._api.parsing import (
-    body_of,
-    culprit,
-    ended_badly,
-    error_text,
-    header_of,
-    log_entries,
-    loop_of,
-    metrics_of,
-    outputs_in,
-    state_of,
-    task_runs_of,
-    whole_state,
-)
-from kestra._rules.problems import json_of, malformed
+from kestra._rules.pages import BRIEFLY, results
+from kestra._rules.problems import harmless, json_of, malformed
+from kestra._values.signals import is_interruption
 from kestra.exceptions import KestraError, NotFound
 
 if TYPE_CHECKING:
@@ -34,7 +23,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 _PAGE = 100
-LONGEST_ASKING = 10.0  # seconds that a result may wait for what explains it
 _ERRORS_AGAIN = 0.5  # seconds between two polls for what was logged as ERROR
 
 
@@ -53,15 +41,15 @@ async def poll(
 ) -> dict[str, Any]:
     """Return an execution as the server has it now; it has a state."""
     response = await io.poll(execution_id, within=within, once=once)
-    execution = body_of(response)
-    state = state_of(execution)
+    execution = parsing.body_of(response)
+    state = parsing.state_of(execution)
     if state is None:
         url = io.server.url("executions/{id}", id=execution_id)
         json_of(response, dict, "get", url)
         raise malformed("get", url, response, "lacks the state of the execution")
     if execution.get("taskRunList"):
         io.server.learn_from(execution)
-    date = header_of(response, "Date") if state in TERMINAL_STATES else None
+    date = parsing.header_of(response, "Date") if state in TERMINAL_STATES else None
     if date is not None:
         io.server.learn_date(date, io.clock.utcnow())
     io.shown = execution
@@ -69,7 +57,6 @@ async def poll(
 
 
 async def get_execution(io: IO, execution_id: str) -> FlowExecution:
-    """Return an execution as it is now, without its log."""
     try:
         return await result(io, execution_id, await poll(io, execution_id))
     except KestraError as error:
@@ -84,30 +71,22 @@ async def result(  # noqa: PLR0913  # each is independent, and all but three key
     *,
     url: str | None = None,
     log: str | None = None,
-    log_complete: bool | None = None,
+    complete: bool | None = None,
     wait_for_errors: float = 0,
 ) -> FlowExecution:
     """Return what an execution shows.
 
     Of one that has ended, the outputs cost a request on 2.0; what one that ended badly has logged
-    as ERROR costs another.
-
-    Args:
-        io: What asks.
-        execution_id: Its id.
-        execution: How the server shows it.
-        url: Where the user interface shows it, if that is known already.
-        log: Its log.
-        log_complete: Whether that is all of it.
-        wait_for_errors: How long to wait for an ERROR to be stored, in seconds.
+    as ERROR costs another, and more for as many seconds as are given.
     """
-    runs, outputs, is_bad = task_runs_of(execution), outputs_in(execution), ended_badly(execution)
-    state, error = whole_state(execution), None
+    runs, outputs = parsing.task_runs_of(execution), parsing.outputs_in(execution)
+    is_bad = parsing.ended_badly(execution)
+    state, error = parsing.whole_state(execution), None
     has_ended = state.current in TERMINAL_STATES
     # A response without task runs is that of a mock, which has no response to another request.
     if is_bad and "taskRunList" in execution:
         errors = await _logged_errors(io, execution_id, wait_for_errors)
-        error = error_text(culprit(runs), errors)
+        error = parsing.error_text(parsing.culprit(runs), errors)
     if outputs is None and has_ended and "taskRunList" in execution:
         outputs = await _missing_outputs(io, execution_id)
     return FlowExecution(
@@ -120,7 +99,7 @@ async def result(  # noqa: PLR0913  # each is independent, and all but three key
         state=state,
         duration=state.duration,
         task_runs=runs,
-        log_complete=log_complete,
+        log_complete=complete,
     )
 
 
@@ -129,34 +108,39 @@ async def _missing_outputs(io: IO, execution_id: str) -> dict[str, Any] | None:
     if not io.server.has_outputs_apart:
         return {}
     try:
-        return await outputs_apart(io, execution_id, within=LONGEST_ASKING, once=True)
-    except Exception as error:  # noqa: BLE001  # a mock's too; nothing costs the result
-        # Only the texts of our own errors are known to hold no secret.
-        why = error if isinstance(error, KestraError) else type(error).__name__
-        logger.warning("The outputs of execution %s could not be fetched: %s", execution_id, why)
+        return await outputs_apart(io, execution_id, within=BRIEFLY["within"])
+    except Exception as error:  # a mock's too; nothing costs the result
+        if is_interruption(error):
+            raise
+        text = "The outputs of execution %s could not be fetched: %s"
+        logger.warning(text, execution_id, harmless(error))
         return None
 
 
 async def outputs_apart(
     io: IO, execution_id: str, run_id: str | None = None, **limits: Any
 ) -> dict[str, Any]:
-    """Return outputs as servers of 2.0 have them; none where they respond that there are none."""
+    """Return outputs as servers of 2.0 have them; none where they respond that there are none.
+
+    They do that in JSON; a 404 of something in between says nothing.
+    """
     place = "executions/{execution_id}" if run_id is None else "tasks/{execution_id}/{run_id}"
     url = io.server.url(f"outputs/{place}", execution_id=execution_id, run_id=run_id or "-")
     try:
         response = await io.request("get", url, **limits)
-    except NotFound:
+    except NotFound as error:
+        if error.response is not None and not isinstance(parsing.body_of(error.response), dict):
+            raise
         return {}
     outputs: dict[str, Any] = json_of(response, dict, "get", url)
     return outputs
 
 
 async def get_outputs(io: IO, execution_id: str, task_id: str | None) -> dict[str, Any]:
-    """Return the outputs of a flow, or of one of its tasks."""
     execution = await poll(io, execution_id)
     if task_id is not None:
-        return await _task_outputs(io, execution_id, task_id, task_runs_of(execution))
-    shown = outputs_in(execution)
+        return await _task_outputs(io, execution_id, task_id, parsing.task_runs_of(execution))
+    shown = parsing.outputs_in(execution)
     if shown is not None or not io.server.has_outputs_apart:
         return shown or {}
     return await outputs_apart(io, execution_id)
@@ -191,8 +175,8 @@ async def _in_loops(
     for child in children:
         child_id = str(child.get("id"))
         iteration = await poll(io, child_id)
-        value = loop_of(iteration) or loop_of(child)
-        for run in task_runs_of(iteration):
+        value = parsing.loop_of(iteration) or parsing.loop_of(child)
+        for run in parsing.task_runs_of(iteration):
             if run.task == task_id:
                 found[value] = (child_id, run)
     if not found:
@@ -203,42 +187,20 @@ async def _in_loops(
 
 async def _children(io: IO, execution_id: str) -> list[dict[str, Any]]:
     url = io.server.url("executions/search")
-    asked = {"parentId": execution_id, "kind": "LOOP"}
-    found: list[dict[str, Any]] = []
-    page, total = 0, 1
-    while len(found) < total:
-        page += 1
-        ((_, query),) = search_queries(
-            io.server, asked, sort="state.startDate:asc", size=_PAGE, page=page
-        )
-        try:
-            response = await io.request("get", url, params=query)
-        except NotFound:
-            break
-        body = json_of(response, dict, "get", url)
-        results, total = body.get("results"), body.get("total")
-        if not isinstance(results, list) or not isinstance(total, int) or not results:
-            break
-        found += [each for each in results if each.get("parentId") == execution_id]
-    return found
+    asked, order = {"parentId": execution_id, "kind": "LOOP"}, "state.startDate:asc"
+    ((_, query),) = search_queries(io.server, asked, sort=order, size=_PAGE)  # 2.0 knows one form
+    try:
+        found = [each async for each in results(io, url, query)]
+    except NotFound:
+        return []
+    return [each for each in found if each.get("parentId") == execution_id]
 
 
 async def get_metrics(io: IO, execution_id: str) -> list[Metric]:
-    """Return the metrics that the tasks of an execution have sent."""
     url = io.server.url("metrics/{execution_id}", execution_id=execution_id)
-    metrics: list[Metric] = []
-    page = received = 0
-    while True:
-        page += 1
-        response = await io.request("get", url, params={"page": page, "size": _PAGE})
-        body = json_of(response, dict, "get", url)
-        results, total = body.get("results"), body.get("total")
-        if not isinstance(results, list):
-            raise malformed("get", url, response, "lacks the metrics")
-        metrics += metrics_of(body)
-        received += len(results)
-        if not results or not isinstance(total, int) or received >= total:
-            return metrics
+    query = {"page": 1, "size": _PAGE}
+    found = [each async for each in results(io, url, query, "the metrics")]
+    return parsing.metrics_of({"results": found})
 
 
 async def stored_entries(
@@ -253,7 +215,7 @@ async def stored_entries(
 
 
 def _entries_in(response: Response, url: str, min_level: str) -> list[LogEntry]:
-    return log_entries(json_of(response, list, "get", url), min_level)
+    return parsing.log_entries(json_of(response, list, "get", url), min_level)
 
 
 async def _logged_errors(io: IO, execution_id: str, wait: float) -> list[LogEntry]:
@@ -264,12 +226,12 @@ async def _logged_errors(io: IO, execution_id: str, wait: float) -> list[LogEntr
     end = io.clock.now() + wait
     try:
         while True:
-            entries = await stored_entries(
-                io, execution_id, "ERROR", within=LONGEST_ASKING, once=True
-            )
+            entries = await stored_entries(io, execution_id, "ERROR", **BRIEFLY)
             if entries or io.clock.now() + _ERRORS_AGAIN > end:
                 return entries
             await io.sleep(_ERRORS_AGAIN)
-    except Exception as error:  # noqa: BLE001  # whatever a caller's own `_make_request` raises
+    except Exception as error:  # whatever a caller's own `_make_request` raises
+        if is_interruption(error):
+            raise
         logger.debug("What went wrong is not known: %s", type(error).__name__)
         return []

@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import has_milliseconds, log_entries, run_ends_of, whole_state
-from kestra._rules.actions import learn_configuration
+from kestra._api.servers import MAIN
+from kestra._rules.pages import BRIEFLY, learn_configuration
 from kestra._rules.problems import json_of, malformed
-from kestra._rules.reading import LONGEST_ASKING, stored_entries
+from kestra._rules.reading import stored_entries
+from kestra._values.signals import is_interruption
 from kestra.exceptions import APIError, KestraError
 
 if TYPE_CHECKING:
@@ -74,19 +76,14 @@ class _Count:
 
 @dataclass(slots=True)
 class _Counts:
-    """Counts entries: by a search, or where there is none by reading the log.
-
-    Attributes:
-        failures: How many searches in a row have failed.
-    """
+    """Counts entries: by a search, or where there is none by reading the log."""
 
     io: IO
     execution_id: str
-    failures: int = 0
+    failures: int  # searches in a row
 
     @property
     def searches(self) -> bool:
-        """Whether entries can be searched for, as far as is known."""
         return self.io.server.has_log_search is not False and self.failures < _MOST_FAILURES
 
     async def own(self) -> tuple[int, list[LogEntry]]:
@@ -111,7 +108,7 @@ class _Counts:
                 if all(each.get("executionId") == self.execution_id for each in results):
                     return total, log_entries(results)
                 server.has_log_search = False
-        entries = await stored_entries(self.io, self.execution_id, within=LONGEST_ASKING, once=True)
+        entries = await stored_entries(self.io, self.execution_id, **BRIEFLY)
         return len(entries), entries
 
     async def all_until(self, end: datetime) -> _Count:
@@ -145,7 +142,7 @@ class _Counts:
 
     async def _search(self, asked: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         url = self.io.server.url("logs/search")
-        response = await self.io.request("get", url, params=asked, within=LONGEST_ASKING, once=True)
+        response = await self.io.request("get", url, params=asked, **BRIEFLY)
         body = json_of(response, dict, "get", url)
         results, total = body.get("results"), body.get("total")
         if not isinstance(total, int) or not isinstance(results, list):
@@ -153,56 +150,36 @@ class _Counts:
         return total, [each for each in results if isinstance(each, dict)]
 
 
-@dataclass(slots=True)
 class Settling:
-    """Finds out when the log of an execution that has ended is complete.
+    """Finds out when the log of an execution that has ended is complete."""
 
-    Attributes:
-        complete: True once the end of the log is known; None if it no longer grows but nothing
-            marks the end, or if nothing can be known; False if it may lack something.
-        pending: Whether the count has to be asked for again.
-        why: Why it may lack something.
-        is_known: Whether anything could be known.
-        not_stored: Entries that were reported, and that the server has not stored.
-    """
-
-    io: IO
-    execution_id: str
-    execution: dict[str, Any]
-    limit: float
-    complete: bool | None = None
-    pending: bool = field(init=False, default=True)
-    is_known: bool = field(init=False, default=True)
-    why: str = field(init=False, default="")
-    not_stored: list[LogEntry] = field(init=False, default_factory=list)
-    _begin: float = field(init=False)
-    _age: float = field(init=False, default=0.0)
-    _own: _Count = field(init=False, default_factory=_Count)
-    _is_near: bool = field(init=False, default=False)
-    _last: tuple[str, datetime] | None = field(init=False)
-    _counts: _Counts = field(init=False)
-    _fetches: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self._begin = self.io.clock.now()
-        self._last = _last_run(self.execution)
-        end = whole_state(self.execution).end
-        offset = self.io.server.offset
+    def __init__(
+        self, io: IO, execution_id: str, execution: dict[str, Any], log_settle: float
+    ) -> None:
+        self.io = io
+        self.execution_id = execution_id
+        self.limit = 0.0 if io.has_own_log else log_settle
+        # True once the end of the log is known; None if it no longer grows but nothing marks the
+        # end, or if nothing can be known; False if it may lack something, and why.
+        self.complete: bool | None = None
+        self.why = ""
+        self.not_stored: list[LogEntry] = []  # of those that were reported
+        self._begin = io.clock.now()
+        self._age = 0.0
+        end, offset = whole_state(execution).end, io.server.offset
         if end is not None and offset is not None:
-            utcnow = self.io.clock.utcnow() + timedelta(seconds=offset)
+            utcnow = io.clock.utcnow() + timedelta(seconds=offset)
             self._age = max((utcnow - end).total_seconds(), 0.0)
+        self._last = max(((end, run_id) for run_id, end in run_ends_of(execution)), default=None)
         # Without the end of a task run, it is the response of a mock, or no task has run.
-        self.limit = 0.0 if self.io.has_own_log else self.limit
         self.is_known = self.limit > 0 and self._last is not None and self._age <= _OLD
-        self.pending = self.is_known
-        self._counts = _Counts(self.io, self.execution_id)
-        if has_milliseconds(self.execution):  # 0.21, which ignores what is searched for
-            self._counts.failures = _MOST_FAILURES
-
-    @property
-    def total(self) -> int | None:
-        """How many entries were counted; `None` where that is not known."""
-        return self._own.value
+        self.pending = self.is_known  # the count has to be asked for again
+        self._own = _Count()
+        self._is_near = False
+        self._fetches = 0
+        # 0.21 ignores what is searched for.
+        failures = _MOST_FAILURES if has_milliseconds(execution) else 0
+        self._counts = _Counts(io, execution_id, failures)
 
     @property
     def elapsed(self) -> float:
@@ -211,12 +188,10 @@ class Settling:
 
     @property
     def left(self) -> float:
-        """Seconds until the limit."""
         return self._begin + self.limit - self.io.clock.now()
 
     @property
     def pause(self) -> float:
-        """Seconds until the next poll."""
         least = _SHORTEST_PAUSE if self._counts.searches else _SHORTEST_READ
         return max(min(max(least, 0.1 * self.elapsed), self.left), 0.0)
 
@@ -230,22 +205,21 @@ class Settling:
     async def poll(self) -> None:
         """Count the entries once, and decide what follows."""
         try:
-            if self.io.may_be_enterprise and not self.io.server.was_asked:
+            flow = self.io.flow  # API tokens, and tenants, are of the Enterprise Edition
+            if (flow.api_token or flow.tenant not in {None, MAIN}) and not self.io.server.was_asked:
                 await learn_configuration(self.io, _LONGEST_CONFIGS)
             total, newest = await self._counts.own()
             self._own.note(total, self.io.clock.now())
             self._is_near = any(self._marks_end(entry) for entry in newest)
-            rests = self._rests_near() if self._is_near else await self._rests_elsewhere()
-        except KestraError as error:
+            rests = await self._rests()
+        except Exception as error:  # of a mock too, which knows no such request
+            if is_interruption(error):
+                raise
             logger.debug("Log entries could not be counted: %s", type(error).__name__)
-            if getattr(error, "status", None) in _REFUSED:  # it will not be sent later either
-                self.is_known = self.pending = False
+            if not isinstance(error, KestraError) or getattr(error, "status", None) in _REFUSED:
+                self.is_known = self.pending = False  # nor will they be later
                 return
             self.why, rests = "its entries could not be counted", False
-        except Exception as error:  # noqa: BLE001  # of a mock, which knows no such request
-            logger.debug("Log entries cannot be counted: %s", type(error).__name__)
-            self.is_known = self.pending = False
-            return
         else:
             self.why = "it was still growing"
         if rests:
@@ -268,14 +242,14 @@ class Settling:
 
     async def is_short(self, count: float) -> bool:
         """Return True if that many entries are less than there are, and time is left."""
-        if self.total is None or count >= self.total:
+        if self._own.value is None or count >= self._own.value:
             return False
         return await self.fetch_again("the server has stored more than it sent")
 
     async def has_grown(self) -> bool:
         """Wait for entries that were reported to be stored; return True once more are."""
-        before = self.total
-        while self.is_known and self.total == before:
+        before = self._own.value
+        while self.is_known and self._own.value == before:
             if self.left <= 0 or self._own.has_rested(max(_QUIET_ELSEWHERE, 0.5 * self.elapsed)):
                 break
             await self.io.sleep(self.pause)
@@ -283,22 +257,27 @@ class Settling:
         if not self.is_known:
             return False
         self.complete, self.why = False, "entries that were reported have not been stored"
-        self.pending = self.total != before
+        self.pending = self._own.value != before
         return self.pending
 
-    def _rests_near(self) -> bool:
-        is_enterprise = self.io.server.edition not in {None, "OSS"}
-        least = _QUIET_ENTERPRISE if is_enterprise else _QUIET
-        return self._own.has_rested(max(least, 0.2 * self.elapsed))
+    def warn(self) -> None:
+        if self.complete is False:
+            text = "The log of execution %s may be incomplete: %s"
+            logger.warning(text, self.execution_id, self.why)
 
-    async def _rests_elsewhere(self) -> bool:
+    async def _rests(self) -> bool:
+        """Return True if the count has not changed for long enough."""
+        if self._is_near:
+            is_enterprise = self.io.server.edition not in {None, "OSS"}
+            least = _QUIET_ENTERPRISE if is_enterprise else _QUIET
+            return self._own.has_rested(max(least, 0.2 * self.elapsed))
         seconds = max(_QUIET_ELSEWHERE, 0.5 * self.elapsed)
         if self.left <= 0 and not self._own.has_grown:
             seconds = _QUIET_ELSEWHERE  # it was watched for as long as may be
         others = None
         if self._counts.searches and self._last is not None:
             try:
-                others = await self._counts.all_until(self._last[1])
+                others = await self._counts.all_until(self._last[0])
             except APIError as error:
                 if error.status not in _NO_SEARCH:
                     raise
@@ -314,17 +293,8 @@ class Settling:
     def _marks_end(self, entry: LogEntry) -> bool:
         if self._last is None or entry.time is None:
             return False
-        run_id, end = self._last
+        end, run_id = self._last
         return entry.task_run_id == run_id and timedelta(0) <= end - entry.time <= _NEAR
-
-
-def _last_run(execution: dict[str, Any]) -> tuple[str, datetime] | None:
-    """Return the task run that ended last: its id, and when that was."""
-    ends = [(end, run_id) for run_id, end in run_ends_of(execution)]
-    if not ends:
-        return None
-    end, run_id = max(ends)
-    return run_id, end
 
 
 def _instant(moment: datetime) -> str:

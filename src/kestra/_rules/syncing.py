@@ -69,6 +69,8 @@ async def synchronize(io: IO, namespace: str, sync: Sync) -> list[Change]:
             source, target, others = there, here, here.keys()
             done, place = "fetched", str(sync.local)
         kept = others - (target.keys() if sync.delete else set()) - source.keys()
+        if sync.direction == "down":
+            kept |= await io.call(_in_the_way, sync.local)
         _check_places(source, kept, done, place)
         plan = _plan(source, target, sync)
 
@@ -115,16 +117,13 @@ class _Ignored:
 
     def _spec(self, folder: str) -> Any:
         if folder not in self._specs:
-            lines: list[str] = []
-            for name in _IGNORE_FILES:
-                path = self._root / folder / name
-                if path.is_file():
-                    lines += path.read_text("utf-8-sig").splitlines()
-            self._specs[folder] = _spec_of(lines) if lines else None
+            paths = [self._root / folder / name for name in _IGNORE_FILES]
+            specs = [_spec_of(path) for path in paths if path.is_file()]
+            self._specs[folder] = sum(specs[1:], specs[0]) if specs else None
         return self._specs[folder]
 
 
-def _spec_of(lines: list[str]) -> Any:
+def _spec_of(path: Path) -> Any:
     try:
         from pathspec import GitIgnoreSpec
     except ImportError:
@@ -132,9 +131,13 @@ def _spec_of(lines: list[str]) -> Any:
             "to honour .kestraignore and .gitignore, install pathspec: "
             "pip install 'kestra[namespace]'"
         ) from None
-    # Of a folder's `/**`, only what is in it is left out: else nothing in it could be let in again.
-    lines = [f"{x.rstrip()}/*" if x.rstrip().endswith("/**") else x for x in lines]
-    return GitIgnoreSpec.from_lines(lines)
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+        # Of a folder's `/**`, only what is in it is left out: else nothing could be let in again.
+        lines = [f"{x.rstrip()}/*" if x.rstrip().endswith("/**") else x for x in lines]
+        return GitIgnoreSpec.from_lines(lines)
+    except ValueError as error:  # no text, or no pattern
+        raise ValueError(f"local: {str(path)!r} is not a valid ignore file: {error}") from None
 
 
 def _local(sync: Sync, ignored: _Ignored) -> Sums:
@@ -149,7 +152,24 @@ def _local(sync: Sync, ignored: _Ignored) -> Sums:
     kept = [path for path in paths if not ignored(path)]
     for path in kept if is_up else ():
         files.checked_path(sync.remote(path), "local: the path of a file")
+    for path in kept:
+        if not (sync.local / path).is_file():  # a pipe would be read without end
+            raise ValueError(
+                f"local: {path!r} is neither a regular file nor a link to one: delete it, or name "
+                "it in .kestraignore"
+            )
     return {path: _size_and_sum(sync.local / path) for path in kept}
+
+
+def _in_the_way(local: Path) -> set[str]:
+    """Return where no file can be put: links to folders, and, with a slash, empty folders."""
+    found = set()
+    for folder, inner, names in os.walk(local):
+        below = Path(folder).relative_to(local)
+        found |= {(below / name).as_posix() for name in inner if Path(folder, name).is_symlink()}
+        if not inner and not names:
+            found.add(f"{below.as_posix()}/")
+    return found
 
 
 def _size_and_sum(path: Path) -> tuple[int, int]:
@@ -206,7 +226,7 @@ def _check_places(source: Iterable[str], kept: AbstractSet[str], done: str, targ
     for path in source:
         wrong = path if path in folders else next((x for x in _folders(path) if x in kept), None)
         if wrong is not None:
-            kind = "a folder" if wrong == path else "a file"
+            kind = "a folder" if wrong == path else "a file or a link"
             raise ValueError(
                 f"local: {path!r} cannot be {done}, since {wrong!r} is {kind} in {target}: "
                 "delete it first, or use delete=True where it is not ignored"

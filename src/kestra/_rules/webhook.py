@@ -10,12 +10,13 @@ from urllib.parse import unquote
 from kestra._api.models import TERMINAL_STATES
 from kestra._api.namespaces import WebhookResponse
 from kestra._api.parsing import body_of, outputs_in, state_of
-from kestra._api.paths import segment
+from kestra._api.servers import segment
+from kestra._api.stored import utf8
 from kestra._rules import executing
 from kestra._rules.pages import address
 from kestra._rules.problems import body_text, status_of
 from kestra._values.text import json_text
-from kestra.exceptions import APIError, FailedExponentialBackoff, KestraError
+from kestra.exceptions import APIError, FailedExponentialBackoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,11 +42,13 @@ async def call(  # noqa: PLR0913, PLR0917  # what `Namespace.webhook` is given
     url = await address(io, _PATH, namespace=namespace, flow=flow, key=key)
     if options is not None:
         # The response may come at the end of the flow.
-        sent = {**sent, "timeout": (io.describe("post", url).settings.timeout[0], options.timeout)}
+        connect = io.flow.request_timeout
+        connect = connect[0] if isinstance(connect, tuple) else connect
+        sent = {**sent, "timeout": (connect, options.timeout)}
     start = io.clock.now()
     try:
         response = await io.request("post", url, once=True, **sent)
-    except KestraError as error:
+    except Exception as error:
         given = error.response if isinstance(error, APIError) else None
         if given is None or not _is_answer(given):
             _hide(error, url)
@@ -79,7 +82,7 @@ def _content(body: Any) -> dict[str, Any]:
                 "body must be a dict, a list or text: a webhook gets other JSON as text, so send "
                 "str(body)"
             )
-    return {"data": text.encode(), "headers": {"Content-Type": kind}}
+    return {"data": utf8(text, "body"), "headers": {"Content-Type": kind}}
 
 
 def _options(wait: Any, make: Callable[..., Options]) -> Options | None:
@@ -124,7 +127,7 @@ def _read(io: IO, response: Response) -> WebhookResponse:
     )
 
 
-def _hide(error: KestraError, url: str) -> None:
+def _hide(error: Exception, url: str) -> None:
     """Keep the key of a webhook out of an error: whoever knows it can start the flow."""
     key = url.rpartition("/")[2]
 
@@ -139,8 +142,8 @@ def _hide(error: KestraError, url: str) -> None:
     if isinstance(error, APIError):
         error.path = without(error.path)
         error.errors = tuple((without(path), without(said)) for path, said in error.errors)
-        each: Any
-        for each in (error.request, error.response):
-            if each is not None:
-                with suppress(AttributeError):  # a response of httpx2 has the URL of its request
-                    each.url = type(each.url)(without(str(each.url)))
+    for name in ("request", "response"):  # errors of the libraries have them too
+        # A response of httpx2 has the URL of its request, and an error of it may have no request.
+        with suppress(AttributeError, RuntimeError):
+            each = getattr(error, name)
+            each.url = type(each.url)(without(str(each.url)))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from errno import EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM
-from itertools import pairwise
 from stat import S_ISREG
-from types import FrameType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from kestra._task.hooks import Stream
     from kestra._task.sink import Sink
 
-_CO_VARARGS = 4  # as `inspect` has it
 _NO_LOCK = frozenset({EACCES, EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP, EPERM})
 
 
@@ -31,22 +28,6 @@ def is_ours(error: BaseException) -> bool:
         trace = trace.tb_next
     name = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
     return str(name).startswith("kestra._task.")
-
-
-def is_signal_handler(frame: FrameType) -> bool:
-    """Return True if a function was called as Python calls a signal handler: by number and frame.
-
-    Which handlers are set now says less: one that is to strike once takes itself off first.
-    """
-    code, known = frame.f_code, frame.f_locals
-    count = code.co_argcount
-    given = [known.get(name) for name in code.co_varnames[:count]]
-    if code.co_flags & _CO_VARARGS:
-        given += known.get(code.co_varnames[count + code.co_kwonlyargcount], ())
-    return any(
-        isinstance(number, int) and isinstance(interrupted, FrameType)
-        for number, interrupted in pairwise(given)
-    )
 
 
 def wait_until_writable(descriptor: int) -> None:

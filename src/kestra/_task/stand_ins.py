@@ -18,7 +18,7 @@ import sys
 from _thread import _count
 from stat import S_ISREG
 
-from kestra._task.descriptor import is_signal_handler
+from kestra._values.signals import is_signal_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import without_userinfo
 from kestra._api.models import CORRELATION
-from kestra._api.paths import DEFAULT_HOSTNAME, MAIN, base_url, ui_root, ui_url
+from kestra._api.servers import DEFAULT_HOSTNAME, MAIN, base_url, ui_root, ui_url
 from kestra._testing.fake import inputs as _inputs
 from kestra._testing.fake.execution import Execution, FlowDefinition, Step
 from kestra._testing.fake.messages import Refused, UnexpectedError, not_found

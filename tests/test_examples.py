@@ -206,6 +206,7 @@ import json
 print(u"started")
 texts = json.loads('["\\\\u00e9 \\\\u2028 ::{}::", "\\\\ud83d\\\\ude00"]')
 values = texts + json.loads('[2, -0.5, true, null, {"a": []}]')
+outputs({"long": -(10 ** 1000 - 1), "text": "\\\"" + "1" * 1001})
 outputs({"values": values[:-2], "more": values[-1]})
 metric("counter", "rows", 2, table="orders", day=None)
 metric("counter", "rows", 1, table="orders")
@@ -217,6 +218,7 @@ REFUSED_BY_COPY = {
     "outputs({'a': float('nan')})": "ValueError",
     "outputs({'a': u'\\ud800'})": "UnicodeEncodeError",
     "outputs({'a': 'x' * 5000000})": "ValueError",
+    "outputs({'a': [-(10 ** 1000)]})": "ValueError",
     "outputs({'a': object()})": "TypeError",
     "metric('counter', 'a', None)": "TypeError",
     "metric('counter', 'a', float('inf'))": "ValueError",
@@ -254,6 +256,8 @@ def run_copy(python, folder):
 
 def assert_copy_is_kept(messages):
     assert messages.outputs == {
+        "long": -(10**1000 - 1),
+        "text": '"' + "1" * 1001,
         "values": ["\u00e9 \u2028 ::{}::", "\U0001f600", 2, -0.5, True],
         "more": {"a": []},
         "refused": [*REFUSED_BY_COPY.values()],

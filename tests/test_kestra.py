@@ -284,6 +284,12 @@ async def work_later():
     return None
 
 
+def test_a_timer_without_parentheses():
+    """`@Kestra.timer` is refused where it stands: a metric needs a name."""
+    with pytest.raises(TypeError, match=r'name is a function: .* @Kestra.timer\("name"\)$'):
+        Kestra.timer(work_later)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

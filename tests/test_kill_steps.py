@@ -6,6 +6,7 @@ import pipes
 import signal
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -180,6 +181,32 @@ def test_no_function():
     """A cleanup that is called too soon is a TypeError."""
     with pytest.raises(TypeError, match=r"cleanup is of type dict: it must be a function to call"):
         Kestra.on_kill({})
+
+
+def test_a_function_with_parameters():
+    """A cleanup like a handler of signals is refused now, not when it is too late."""
+
+    class Handler:
+        def handle(self, signum, frame): ...
+
+        def end(self, signum=15): ...
+
+    for cleanup in (Handler().handle, lambda signum, frame=None: None):
+        with pytest.raises(TypeError, match=r"^cleanup has parameters, and is called with no argu"):
+            Kestra.on_kill(cleanup)
+    for cleanup in (Handler().end, lambda *args: None, partial(Handler().handle, 15, None)):
+        with Kestra.on_kill(cleanup):
+            pass
+
+
+def test_a_decorator_without_parentheses():
+    """The call of what has become the cleanup says so."""
+
+    @Kestra.on_kill
+    def main(): ...
+
+    with main, pytest.raises(TypeError, match=r"^the decorator needs a cleanup, @Kestra.on_kill"):
+        main()
 
 
 def test_a_generator_function():

@@ -1,5 +1,6 @@
 """`Kestra.configure_logging(capture_prints=True)`: what a script prints, as log entries."""
 
+import os
 import sys
 
 import pytest
@@ -64,6 +65,28 @@ print("the end", end="")
     assert sorted(entries(code)) == [("INFO", "the end"), ("WARN", "2 of 2")]
 
 
+def test_text_that_no_python_code_prints(tmp_path):
+    """The message of `sys.exit`, and what C code calls `print` with, are entries too."""
+    path = tmp_path / "script.py"
+    path.write_text(f"""{START}
+import atexit, _thread
+from threading import Event
+done = Event()
+class Done:
+    def __str__(self):
+        return "thread"
+    def __del__(self):
+        done.set()
+atexit.register(print, "at exit")
+_thread.start_new_thread(print, (Done(),))
+assert done.wait(60)
+sys.exit("fatal: no rows")
+""")
+    script = Script(str(path))
+    assert (script.status, script.stderr) == (1, "")
+    assert script.frames == [("INFO", "thread"), ("WARN", "fatal: no rows"), ("INFO", "at exit")]
+
+
 def test_frames_and_records_are_what_they_were(entries, tmp_path):
     """Outputs go past, on lines of their own; `logging` and its levels are as without it."""
     code = """
@@ -92,6 +115,7 @@ print(3)
         "print(traceback.format_exc())",
         "sys.stderr.write(traceback.format_exc())",
         "traceback.print_exception(*sys.exc_info())",
+        "sys.stderr.writelines(traceback.format_exception(*sys.exc_info()))",
     ],
 )
 def test_a_traceback_is_one_entry(entries, code):
@@ -221,6 +245,26 @@ def test_without_handlers_nothing_is_lost(tmp_path):
     assert Script(str(path)).logs == [("INFO", "x")]
 
 
+def test_below_the_level_nothing_is_lost(tmp_path):
+    """What is no record is an ordinary line: the level, or `logging.disable`, is about records."""
+    path = tmp_path / "script.py"
+    path.write_text("""
+import logging, sys
+from kestra import Kestra
+Kestra.configure_logging("WARNING", capture_prints=True)
+print("a result")
+print("a note", file=sys.stderr)
+logging.disable()
+print("disabled", file=sys.stderr)
+""")
+    script = Script(str(path))
+    assert script.stdout.splitlines() == [
+        "a result",
+        '::{"logs": [{"level": "WARN", "message": "a note"}]}::',
+    ]
+    assert script.stderr == "disabled\n"
+
+
 def test_threads_do_not_mix_their_lines(entries):
     """Each has its own line at hand."""
     code = """
@@ -237,6 +281,39 @@ for thread in threads: thread.join()
     assert sorted(printed) == sorted(
         ("INFO", f"{name}: {n}") for name in "abcd" for n in range(100)
     )
+
+
+def test_a_thread_that_ends_inside_a_line(entries):
+    """A later one with the same number does not go on with it."""
+    code = """
+from threading import Thread
+for text in ("first\\n", "open", "second\\n", "open"):
+    thread = Thread(target=sys.stdout.write, args=(text,))
+    thread.start()
+    thread.join()
+"""
+    assert sorted(entries(code)) == [("INFO", t) for t in ("first", "open", "open", "second")]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_open_lines_of_children(entries):
+    """One of `multiprocessing` ends its own, and none by `fork` ends what its parent has begun."""
+    code = """
+import multiprocessing, os
+context = multiprocessing.get_context("fork")
+process = context.Process(target=sys.stdout.write, args=("child",))
+process.start()
+process.join()
+print("par", end="")
+if not os.fork():
+    print("forked", end="")
+    sys.exit()
+os.wait()
+print("ent")
+atexit.register(print, "the end", end="")
+"""
+    texts = ["child", "forked", "parent", "the end"]
+    assert entries(code, f"import atexit{START}") == [("INFO", text) for text in texts]
 
 
 def test_a_line_that_is_open_when_the_task_is_killed(entries, tmp_path):

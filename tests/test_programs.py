@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -238,7 +239,48 @@ except LookupError:
     except ProcessLookupError:
         Kestra.outputs({{"gone": True}})
 """
-    assert pipes.said(pipes.run(script)) == ['::{"outputs": {"gone": true}}::']
+    assert pipes.said(pipes.run(script))[1:] == ['::{"outputs": {"gone": true}}::']
+
+
+@POSIX
+def test_last_lines_where_an_exception_ends_the_program():
+    """The line that `parse` fails at, and what the program says at its end, still arrive."""
+    script = f"""{PYTHON}
+def parse(line):
+    raise LookupError(line)
+try:
+    Kestra.run([*PROGRAM, {PROGRAM!r}], stderr="DEBUG", parse=parse)
+except LookupError as error:
+    print("caught", error)
+"""
+    assert pipes.said(pipes.run(script)) == [
+        '::{"logs": [{"level": "DEBUG", "message": "ready"}]}::',
+        '::{"logs": [{"level": "INFO", "message": "bye"}]}::',
+        "caught ready",
+    ]
+
+
+@POSIX
+def test_last_lines_where_a_signal_handler_raises():
+    """So they do."""
+    script = f"""{PYTHON}
+import signal, threading
+lines = []
+class Interrupt:
+    def write(self, text):
+        if "ready" in text and not lines:
+            lines.append(text)
+            signal.raise_signal(signal.SIGINT)
+        lines.append(text)
+    def flush(self): pass
+real, sys.stdout = sys.stdout, Interrupt()
+try:
+    Kestra.run([*PROGRAM, {PROGRAM!r}])
+except KeyboardInterrupt:
+    sys.stdout = real
+    print("bye" in lines[-1])
+"""
+    assert pipes.said(pipes.run(script)) == ["True"]
 
 
 @POSIX
@@ -286,12 +328,46 @@ def test_text_is_no_list(text):
         Kestra.run(text)
 
 
-def test_levels_that_are_none():
-    """They are refused before anything runs; that of `parse` names it."""
-    with pytest.raises(ValueError, match="stderr is not a valid level"):
-        Kestra.run(["no such program"], stderr="loud")
-    with pytest.raises(ValueError, match="the level that parse returned is not a valid level"):
-        python("print(1)", parse=lambda line: "loud")
+@pytest.mark.parametrize(
+    ("arguments", "options", "sentence"),
+    [
+        (None, {}, "arguments is of type NoneType: it must be a list such as"),
+        ([], {}, "arguments is empty: name a program, as in"),
+        (["echo", 5], {}, r"arguments\[1\] is of type int: it must be text or a path"),
+        (["echo"], {"env": {"A": 1}}, r"env\['A'\] is of type int: it must be text or a path"),
+        (["echo"], {"env": {1: "A"}}, "a name in env is of type int: it must be text or a path"),
+        (["echo"], {"env": ["A"]}, "env is of type list: it must be a dict such as"),
+        (["echo"], {"cwd": 5.5}, "cwd is of type float: it must be text or a path"),
+        (["echo"], {"timeout": "5"}, "timeout is of type str: it must be a number of seconds"),
+        (["echo"], {"timeout": timedelta(1)}, "timeout is of type timedelta: it must be a number"),
+        (["echo"], {"parse": "INFO"}, "parse is of type str: it must be a function"),
+        (["echo"], {"stderr": "loud"}, "stderr is not a valid level: use TRACE"),
+        (["echo"], {"stdout": subprocess.PIPE}, "stdout is not a valid level: use TRACE"),
+        (["echo"], {"stderr": subprocess.STDOUT}, "stderr is not a valid level: use TRACE"),
+        (["echo"], {"stdout": True}, "stdout is not a valid level: use TRACE"),
+    ],
+)
+def test_what_no_program_is_started_with(arguments, options, sentence, monkeypatch):
+    """It is refused before anything runs, by the name of the argument, with what helps."""
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with pytest.raises((TypeError, ValueError), match=f"^{sentence}"):
+        Kestra.run(arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("parsed", "sentence"),
+    [
+        ("loud", "the level that parse returned is not a valid level"),
+        (False, "the level that parse returned is not a valid level"),
+        (("INFO", "text", 5), "parse must return a level, a tuple of a level and a text, or None"),
+        (("INFO", 5), "parse must return a level, a tuple of a level and a text, or None"),
+    ],
+)
+def test_what_parse_may_not_return(parsed, sentence, capsys):
+    """The error names it, and the line arrives all the same."""
+    with pytest.raises((TypeError, ValueError), match=f"^{sentence}"):
+        python("print(1)", parse=lambda line: parsed)
+    assert entries(capsys)[0] == [("INFO", "1")]
 
 
 def test_a_program_that_is_not_there():

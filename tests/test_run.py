@@ -784,6 +784,118 @@ tasks:
     assert run.stdout.startswith("before helped\n")
 
 
+AS_WRITTEN = """
+inputs:
+  - {id: day, type: DATE, defaults: 2026-01-31}
+  - {id: flag, type: BOOL, defaults: true}
+  - {id: many, type: ARRAY, itemType: INT, defaults: [1, 2]}
+tasks:
+  - id: a
+    type: io.kestra.plugin.scripts.python.Script
+    env:
+      AT: 12:30:00
+      VERSION: 3.10
+      YES: 0755
+      true: 1_000
+      DAY: 2026-01-31
+      INPUTS: "{{ inputs.day }} {{ inputs.flag }} {{ inputs.many }}"
+    inputFiles: {version: 3.10}
+    script: |
+      import os
+      print(*map(os.environ.get, ("AT", "VERSION", "YES", "true", "DAY", "INPUTS")))
+      print(open("version").read())
+  - {id: b, type: io.kestra.plugin.scripts.shell.Commands, commands: [false]}
+"""
+
+
+@NEEDS_SH
+@POSIX_ONLY
+def test_values_are_the_text_that_stands_in_the_file(tmp_path):
+    """A time, a date, an octal number or a version is what somebody has written."""
+    path = tmp_path / "flow.yaml"
+    path.write_text(AS_WRITTEN)
+    run = kestra_run("--flow", str(path), "--task", "a")
+    assert run.stderr == ""
+    assert run.stdout.splitlines()[:2] == [
+        "12:30:00 3.10 0755 1_000 2026-01-31 2026-01-31 true [1, 2]",
+        "3.10",
+    ]
+    run = kestra_run("--flow", str(path), "--task", "b")
+    assert (run.returncode, run.stderr) == (1, "")
+
+
+IN_OTHERS = """
+tasks:
+  - id: switch
+    type: io.kestra.plugin.core.flow.Switch
+    cases:
+      "1":
+        - {id: case, type: io.kestra.plugin.scripts.python.Script, script: print("case")}
+    defaults:
+      - {id: default, type: io.kestra.plugin.scripts.python.Script, script: print("default")}
+  - id: dag
+    type: io.kestra.plugin.core.flow.Dag
+    tasks:
+      - task: {id: of_dag, type: io.kestra.plugin.scripts.python.Script, script: print("of_dag")}
+        dependsOn: [other]
+  - id: directory
+    type: io.kestra.plugin.core.flow.WorkingDirectory
+    inputFiles: {shared: shared, both: shared}
+    tasks:
+      - id: inside
+        type: io.kestra.plugin.scripts.python.Script
+        inputFiles: {both: inside}
+        script: print(open("shared").read(), open("both").read())
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "shown"),
+    [
+        ("case", "case"),
+        ("default", "default"),
+        ("of_dag", "of_dag"),
+        ("inside", "shared inside"),
+    ],
+)
+def test_tasks_in_others(task, shown, tmp_path):
+    """In the cases of a Switch, in a Dag, and in a WorkingDirectory, with its files."""
+    (tmp_path / "flow.yaml").write_text(IN_OTHERS)
+    run = kestra_run("--flow", "flow.yaml", "--task", task)
+    assert run.stdout.startswith(f"{shown}\n")
+    run = kestra_run("--flow", "flow.yaml", "--task", "nope")
+    assert run.stderr == (
+        "error: flow.yaml has no task 'nope'; there are "
+        "switch, default, case, dag, of_dag, directory, inside\n"
+    )
+
+
+TASK = "tasks: [{id: a, type: io.kestra.plugin.scripts.python.Script, script: print(1), %s}]"
+
+
+@pytest.mark.parametrize(
+    ("flow", "sentence"),
+    [
+        (TASK % 'env: {A: "x\\0y"}', "env.A holds a NUL character: leave it out"),
+        (TASK % "inputFiles: {../evil: x}", "inputFiles.../evil is outside of the working dir"),
+        (TASK % "inputFiles: {/tmp/evil: x}", "inputFiles./tmp/evil is outside of the working"),
+        (TASK % "inputFiles: {'': x}", "[Errno"),
+        (TASK % "beforeCommands: [echo a: b]", "beforeCommands holds a mapping or a list where"),
+        (TASK % "outputFiles: {a: b}", "outputFiles holds a mapping or a list where text is"),
+        (TASK.replace("print(1)", "[1, 2]") % "env: {}", "script holds a mapping or a list where"),
+        ("inputs: [a]\n" + TASK % "env: {}", "flow.yaml: inputs must be a list of mappings"),
+        ("inputs: {a: 1}\n" + TASK % "env: {}", "flow.yaml: inputs must be a list of mappings"),
+        (TASK % 'env: {A: "{{ inputs.a }}"}', "env.A holds the expression {{ inputs.a }}: give"),
+    ],
+)
+def test_a_flow_that_is_wrong(flow, sentence, tmp_path, capsys):
+    """It is refused in one sentence, and nothing is written outside of the task's directory."""
+    (tmp_path / "flow.yaml").write_text(flow)
+    (tmp_path / "context.json").write_text('{"inputs": null}')
+    assert main(["run", "--flow", "flow.yaml", "--task", "a", "--context", "context.json"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
 def test_commands_need_a_shell(tmp_path, monkeypatch, capsys):
     """Where there is none, that is the sentence."""
     path = tmp_path / "flow.yaml"

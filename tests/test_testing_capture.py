@@ -100,6 +100,13 @@ def test_both_streams_in_order():
 # --- what is lost ----------------------------------------------------------------------------
 
 
+def test_an_empty_line_at_the_end():
+    """A carriage return alone ends a line, an empty one too."""
+    with capture() as messages:
+        sys.stdout.write("a\n\r")
+    assert [entry.message for entry in messages.logs] == ["a", ""]
+
+
 def test_a_loss_fails_the_block():
     """A line of which something is lost is an AssertionError, which says where and why."""
 

@@ -95,39 +95,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CONTEXT_FILE": "kestra._task.execution_context",
-    "AsyncFlow": "kestra._client.async_flow",
-    "AsyncKeyValueStore": "kestra._client.async_namespace",
-    "AsyncNamespace": "kestra._client.async_namespace",
-    "AsyncNamespaceFiles": "kestra._client.async_namespace",
-    "AsyncNamespaceFlows": "kestra._client.async_namespace",
-    "Change": "kestra._api.namespaces",
-    "Execution": "kestra._api.namespaces",
-    "ExecutionContext": "kestra._task.execution_context",
-    "ExecutionOutcome": "kestra._api.requests",
-    "ExecutionRequest": "kestra._api.requests",
-    "FailedExponentialBackoff": "kestra.exceptions",
-    "FileInfo": "kestra._api.namespaces",
-    "Flow": "kestra._client.flow",
-    "FlowExecution": "kestra._api.models",
-    "FlowSource": "kestra._api.namespaces",
-    "JsonFormatter": "kestra._task.json_formatter",
-    "Kestra": "kestra._task.kestra",
-    "KestraHandler": "kestra._task.logging",
-    "KeyInfo": "kestra._api.namespaces",
-    "KeyValueStore": "kestra._client.namespace",
-    "LogEntry": "kestra._api.models",
-    "LogFormatter": "kestra._task.logging",
-    "Metric": "kestra._api.models",
-    "Namespace": "kestra._client.namespace",
-    "NamespaceFiles": "kestra._client.namespace",
-    "NamespaceFlows": "kestra._client.namespace",
-    "State": "kestra._api.models",
-    "StateChange": "kestra._api.models",
-    "TaskRun": "kestra._api.models",
-    "Violation": "kestra._api.namespaces",
-    "WebhookResponse": "kestra._api.namespaces",
-    "load_execution_context": "kestra._task.execution_context",
+    "_api.models": "FlowExecution LogEntry Metric State StateChange TaskRun",
+    "_api.namespaces": "Change Execution FileInfo FlowSource KeyInfo Violation WebhookResponse",
+    "_api.requests": "ExecutionOutcome ExecutionRequest",
+    "_client.async_flow": "AsyncFlow",
+    "_client.async_namespace": "AsyncKeyValueStore AsyncNamespace AsyncNamespaceFiles "
+    "AsyncNamespaceFlows",
+    "_client.flow": "Flow",
+    "_client.namespace": "KeyValueStore Namespace NamespaceFiles NamespaceFlows",
+    "_task.execution_context": "CONTEXT_FILE ExecutionContext load_execution_context",
+    "_task.json_formatter": "JsonFormatter",
+    "_task.kestra": "Kestra",
+    "_task.logging": "KestraHandler LogFormatter",
+    "exceptions": "FailedExponentialBackoff",
 }
 _MODULES = ("exceptions", "testing")
 # Modules that tests reach through this one, as they could in 2.0.0: `kestra.time.sleep`.
@@ -139,9 +119,10 @@ _context: ExecutionContext | None = None  # what `context` loaded; None: not yet
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in _HOMES:
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
+    for module, names in _HOMES.items():
+        if name in names.split():
+            value = globals()[name] = getattr(import_module(f"kestra.{module}"), name)
+            return value
     if name in _MODULES:
         return import_module(f"kestra.{name}")
     if name in _PATCHED:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from typing import TYPE_CHECKING
 
 from kestra import __version__
 from kestra._cli.arguments import add_commands
-from kestra._cli.run_arguments import add_command
-from kestra._cli.streams import show_anything
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command, and return the exit status."""
-    show_anything()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What a terminal's encoding lacks is escaped, in place of an error.
+            stream.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(
         prog="python -m kestra",
         epilog="`python -m kestra COMMAND --help` says more, with examples.",
@@ -26,10 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"kestra {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_commands(commands)
-    add_command(commands)
     options = parser.parse_args(arguments)
-    status: int = options.command(options)
-    return status
+    return int(options.command(options))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,1 @@
-"""The commands of `python -m kestra`.
-
-`arguments` and `run_arguments` parse the command line, and import nothing else of ours.
-`commands` and `execute` carry out those that talk to a server; what they show goes through
-`lines`, or, on a terminal, through `live`. `run` runs a script, with `files` and `flow_file`, and
-shows `run_report`.
-"""
+"""The commands of `python -m kestra`."""

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from kestra._api.models import StateChange
+from urllib3 import Retry
+
+from kestra._api.models import FlowExecution, LogEntry, StateChange
+from kestra._api.parsing import is_shown
 from kestra._cli import exits
-from kestra._cli.display import display_for, warnings_shown
-from kestra._cli.execute import execute, show_end, watched
-from kestra._cli.execution_report import as_json, as_text, output_lines
-from kestra._cli.streams import printable, room_on, show
+from kestra._cli.display import Display
+from kestra._cli.execution_report import as_json, as_text, output_lines, summary
+from kestra._cli.streams import OutputLost, is_live, is_terminal, room_on, show
 from kestra._client.flow import Flow
+from kestra._engine.report import printable
 from kestra.exceptions import KestraError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from kestra._cli.display import Display
+_POLL_TIMEOUT = 2.0  # seconds
 
 
 def carry_out(options: argparse.Namespace) -> int:
-    """Carry out a command, and return the exit status."""
-    display = display_for(options)
+    display = _display_for(options)
+    logger, warnings = logging.getLogger("kestra"), _Warnings(display)
+    logger.addHandler(warnings)
     try:
-        with (
-            warnings_shown(display),
-            Flow(hostname=options.hostname, tenant=options.tenant) as flow,
-        ):
-            return _COMMANDS.get(options.name, _in_namespace)(flow, options, display)
+        with Flow(hostname=options.hostname, tenant=options.tenant) as flow:
+            if options.name in _COMMANDS:
+                return _COMMANDS[options.name](flow, options, display)
+            from kestra._cli.namespace_commands import namespace_command
+
+            return namespace_command(flow, options, display)
     except KeyboardInterrupt as error:
         for note in getattr(error, "__notes__", ()):
             display.note(note)
@@ -40,6 +47,120 @@ def carry_out(options: argparse.Namespace) -> int:
     except (KestraError, ImportError, OSError, TypeError, ValueError) as error:
         show(f"error: {printable(exits.sentence(error))}", sys.stderr)
         return exits.after(error)
+    finally:
+        logger.removeHandler(warnings)
+
+
+def _display_for(options: argparse.Namespace) -> Display:
+    # The log is what `logs` is for; elsewhere it is progress.
+    is_log = options.name == "logs"
+    stream = sys.stdout if is_log else sys.stderr
+    if not is_live(stream, sys.stderr) or (is_log and options.json):
+        return Display(stream, json=is_log and options.json)
+    from kestra._cli.live import Screen
+
+    return Screen(stream)
+
+
+class _Warnings(logging.Handler):
+    """Shows what the client warns of, except how an execution ended: that the commands say."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__(logging.WARNING)
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "tells_end", False):
+            self._display.note(record.getMessage())
+
+
+def _execute(flow: Flow, options: argparse.Namespace, display: Display) -> int:
+    flow.wait_for_completion = False
+    try:
+        created = flow.execute(
+            options.namespace,
+            options.flow,
+            options.inputs,
+            labels=options.labels,
+            revision=options.revision,
+            schedule_date=options.schedule_date,
+        )
+    except KeyboardInterrupt:
+        display.note("The server has not responded yet: the execution may have been created.")
+        raise
+    execution_id = created.execution_id
+    display.note(f"Execution {execution_id} of {options.namespace}.{options.flow}: {created.url}")
+    if options.no_wait:
+        show(as_json(created) if options.json else execution_id, sys.stdout)
+        return exits.GOOD
+
+    def show_entry(entry: LogEntry) -> None:
+        if is_shown(entry.level, options.min_level):
+            display.entry(entry)
+
+    try:
+        with _watched(options, execution_id, display):
+            ended = flow.wait(
+                execution_id,
+                options.timeout,
+                kill_on_timeout=options.kill_on_timeout,
+                fetch_log=False,
+                on_state=display.state,
+                on_log=show_entry if options.follow else None,
+                follow=options.follow,
+            )
+    except KeyboardInterrupt:
+        return _interrupted(flow, created, display)
+    except KestraError as error:
+        if options.json:
+            status = getattr(error, "state", None)
+            with suppress(OutputLost):  # the error itself says more
+                show(as_json(replace(created, status=status, error=str(error))), sys.stdout)
+        raise
+    _show_end(ended, display)
+    if options.json:
+        show(as_json(ended), sys.stdout)
+    elif ended.outputs:
+        show(output_lines(ended.outputs, room_on(sys.stdout)), sys.stdout)
+    return exits.of(ended)
+
+
+@contextmanager
+def _watched(
+    options: argparse.Namespace, execution_id: str, display: Display, since: float = 0
+) -> Iterator[None]:
+    """Let the display poll the tasks in this block, by short requests that are not repeated."""
+    with (
+        Flow(
+            hostname=options.hostname,
+            tenant=options.tenant,
+            request_timeout=_POLL_TIMEOUT,
+            retries=Retry(0),
+        ) as flow,
+        display.watching(lambda: flow.get_execution(execution_id).task_runs, since),
+    ):
+        yield
+
+
+def _show_end(ended: FlowExecution, display: Display) -> None:
+    display.note(summary(ended))
+    if ended.error:
+        display.note(ended.error)
+
+
+def _interrupted(flow: Flow, created: FlowExecution, display: Display) -> int:
+    answer, what = "", "keeps running"
+    if is_terminal(sys.stdin, sys.stderr):
+        try:
+            show("\nKill the execution, or leave it running? [k/L] ", sys.stderr, end="")
+            answer = sys.stdin.readline().strip().lower()
+        except KeyboardInterrupt:
+            show("", sys.stderr)
+    if answer.startswith("k"):
+        flow.kill(created.execution_id)
+        what = "is being killed"
+    display.note(f"Execution {created.execution_id} {what}: {created.url}")
+    return exits.INTERRUPTED
 
 
 def _status(flow: Flow, options: argparse.Namespace, _: Display) -> int:
@@ -64,13 +185,11 @@ def _logs(flow: Flow, options: argparse.Namespace, display: Display) -> int:
 def _follow(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     execution_id = options.execution_id
     begun = flow.get_execution(execution_id)
-    since = 0.0
-    if begun.state is not None and begun.state.start is not None:
-        since = max((datetime.now(timezone.utc) - begun.state.start).total_seconds(), 0)
-
+    start = begun.state and begun.state.start
+    since = max((datetime.now(timezone.utc) - start).total_seconds(), 0) if start else 0
     events = flow.follow(execution_id, min_level=options.min_level, timeout=options.timeout)
     try:
-        with closing(events), watched(options, execution_id, display, since):
+        with closing(events), _watched(options, execution_id, display, since):
             for event in events:
                 if isinstance(event, StateChange):
                     display.state(event)
@@ -80,7 +199,7 @@ def _follow(flow: Flow, options: argparse.Namespace, display: Display) -> int:
         display.note(f"Execution {execution_id} keeps running: {begun.url}")
         return exits.INTERRUPTED
     ended = flow.get_execution(execution_id)
-    show_end(ended, display)
+    _show_end(ended, display)
     return exits.of(ended)
 
 
@@ -101,14 +220,8 @@ def _kill(flow: Flow, options: argparse.Namespace, display: Display) -> int:
     return exits.GOOD
 
 
-def _in_namespace(flow: Flow, options: argparse.Namespace, display: Display) -> int:
-    from kestra._cli.namespace_commands import namespace_command
-
-    return namespace_command(flow, options, display)
-
-
 _COMMANDS: dict[str, Callable[[Flow, argparse.Namespace, Display], int]] = {
-    "execute": execute,
+    "execute": _execute,
     "status": _status,
     "logs": _logs,
     "outputs": _outputs,

@@ -1,64 +1,47 @@
-"""Where progress is shown: on plain lines, or on a terminal."""
+"""Where progress is shown: here on plain lines, in `live` on a terminal."""
 
 from __future__ import annotations
 
-import logging
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, TextIO
 
-from kestra._cli.lines import Lines
-from kestra._cli.streams import is_live
+from kestra._api.models import TERMINAL_STATES, LogEntry, StateChange, TaskRun
+from kestra._cli.execution_report import as_json
+from kestra._cli.streams import is_terminal, show
+from kestra._engine.report import printable
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
-
-    from kestra._api.models import LogEntry, StateChange, TaskRun
+    from collections.abc import Callable, Sequence
 
 
-class Display(Protocol):
-    """Shows what happens: `Lines`, or `Screen`."""
+class Display:
+    """Shows what happens; log entries go to `stream`."""
 
-    def note(self, text: str) -> None: ...
-    def state(self, change: StateChange) -> None: ...
-    def entry(self, entry: LogEntry) -> bool: ...
+    def __init__(self, stream: TextIO, *, json: bool = False) -> None:
+        self._stream = stream
+        self._json = json
+
+    def note(self, text: str) -> None:
+        show(printable(text), sys.stderr)
+
+    def state(self, change: StateChange) -> None:
+        """Show a state, but not the last one, which the summary shows."""
+        if change.state not in TERMINAL_STATES:
+            self.note(change.state)
+
+    def entry(self, entry: LogEntry) -> bool:
+        """Show a log entry, and return True if anybody reads it."""
+        text = as_json(entry) if self._json else str(entry)
+        return show(printable(text) if is_terminal(self._stream) else text, self._stream)
+
     def watching(
-        self, poll: Callable[[], Sequence[TaskRun]], since: float = 0
-    ) -> AbstractContextManager[None]: ...
+        self,
+        poll: Callable[[], Sequence[TaskRun]],  # noqa: ARG002  # what lines do not show
+        since: float = 0,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """Keep a line with state, time and tasks up to date in this block, if there is one.
 
-
-def display_for(options: argparse.Namespace) -> Display:
-    """Return what shows the progress of a command: a live line where there is a terminal for it."""
-    # The log is what `logs` is for; elsewhere it is progress.
-    is_log = options.name == "logs"
-    stream = sys.stdout if is_log else sys.stderr
-    if not is_live(stream, sys.stderr) or (is_log and options.json):
-        return Lines(stream, json=is_log and options.json)
-    from kestra._cli.live import Screen
-
-    return Screen(stream)
-
-
-@contextmanager
-def warnings_shown(display: Display) -> Iterator[None]:
-    """Let warnings of the client be shown where everything else is."""
-    logger = logging.getLogger("kestra")
-    handler = _Notes(display)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-class _Notes(logging.Handler):
-    def __init__(self, display: Display) -> None:
-        super().__init__(logging.WARNING)
-        self._display = display
-        # How an execution ended, the commands say themselves.
-        self.addFilter(lambda record: not getattr(record, "tells_end", False))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._display.note(record.getMessage())
+        `poll` returns the task runs as they are now; the execution has been there `since` seconds.
+        """
+        return nullcontext()

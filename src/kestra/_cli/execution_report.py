@@ -6,20 +6,15 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.models import TERMINAL_STATES
-from kestra._cli.streams import printable
-from kestra._engine.report import columns
+from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, TaskRun
+from kestra._engine.report import columns, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
-    from kestra._api.models import FlowExecution, LogEntry, TaskRun
 
 _MINUTE = 60
-
-
-# --- for people ------------------------------------------------------------------------------
 
 
 def summary(execution: FlowExecution) -> str:
@@ -33,7 +28,6 @@ def summary(execution: FlowExecution) -> str:
 
 
 def tasks_done(runs: Sequence[TaskRun]) -> str:
-    """Return how many of the tasks that have begun are done."""
     done = sum(run.state.current in TERMINAL_STATES for run in runs)
     return f"{done} of {len(runs)} {'task' if len(runs) == 1 else 'tasks'} done"
 
@@ -52,14 +46,14 @@ def duration(seconds: float) -> str:
 def as_text(execution: FlowExecution, room: int | None = None) -> str:
     """Return all that is known of an execution, but for its log, in so many columns."""
     lines = [f"{execution.execution_id}: {summary(execution)}"]
-    if execution.url:
-        lines.append(execution.url)
-    if execution.error:
-        lines.append(execution.error)
-    if execution.task_runs:
-        lines += ["", "Tasks", *_indented(map(_task_row, execution.task_runs), room)]
-    if execution.outputs:
-        lines += ["", "Outputs", *_indented(_output_rows(execution.outputs), room)]
+    lines += filter(None, (execution.url, execution.error))
+    tables = {
+        "Tasks": map(_task_row, execution.task_runs),
+        "Outputs": _output_rows(execution.outputs or {}),
+    }
+    for title, rows in tables.items():
+        table = list(columns(rows, room, indent="  "))
+        lines += ["", title, *table] if table else []
     return printable("\n".join(lines))
 
 
@@ -79,23 +73,11 @@ def _task_row(run: TaskRun) -> tuple[str, ...]:
     return printable(name), str(run.state.current), took
 
 
-def _indented(rows: Iterator[tuple[str, ...]], room: int | None) -> Iterator[str]:
-    return (f"  {line}" for line in columns(rows, room and room - 2))
-
-
-# --- for programs ----------------------------------------------------------------------------
-
-
-def as_json(execution: FlowExecution) -> str:
-    """Return an execution as a JSON object: its attributes, but for the log."""
-    attributes = asdict(execution)
-    del attributes["log"]
+def as_json(shown: FlowExecution | LogEntry) -> str:
+    """Return the attributes as a JSON object, but for the log of an execution."""
+    attributes = asdict(shown)
+    attributes.pop("log", None)
     return json.dumps(attributes, default=instant)
-
-
-def log_json(entry: LogEntry) -> str:
-    """Return a log entry as a JSON object: its attributes."""
-    return json.dumps(asdict(entry), default=instant)
 
 
 def instant(time: date) -> str:

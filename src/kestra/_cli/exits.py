@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from requests import RequestException
 
-from kestra._api.models import TERMINAL_STATES
+from kestra._api.models import TERMINAL_STATES, FlowExecution
 from kestra._cli.streams import UNWRITTEN, OutputLost
 from kestra.exceptions import ExecutionTimeout, KestraError
-
-if TYPE_CHECKING:
-    from kestra._api.models import FlowExecution
 
 GOOD, BAD, USAGE, REFUSED, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def of(execution: FlowExecution) -> int:
-    """Return the exit status for the state of an execution."""
     return BAD if execution.status in TERMINAL_STATES and not execution.ok else GOOD
 
 
 def after(error: Exception) -> int:
-    """Return the exit status for an error."""
     if isinstance(error, ExecutionTimeout):
         return TIMED_OUT
     if isinstance(error, OutputLost):
@@ -36,7 +29,6 @@ def after(error: Exception) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """Return what an error says."""
     if isinstance(error, OSError) and not isinstance(error, KestraError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,9 @@ _EXPRESSION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _STATEMENT = re.compile(r"\{%")
 _PATH = re.compile(r"\w+(\.\w+|\[\s*(\d+|'[^']*'|\"[^\"]*\")\s*\])*")
 _STEP = re.compile(r"(\w+)|\[\s*(?:(\d+)|'([^']*)'|\"([^\"]*)\")\s*\]")
-_LISTS_OF_TASKS = ("tasks", "errors", "finally", "afterExecution", "then", "else")
+_LISTS_OF_TASKS = ("tasks", "errors", "finally", "afterExecution", "then", "else", "defaults")
+_PROPERTIES = ("script", "commands", "beforeCommands", "env", "inputFiles", "outputFiles",
+               "namespaceFiles")  # fmt: skip
 
 
 class NeedsServer(ValueError):
@@ -29,83 +33,105 @@ class NeedsServer(ValueError):
 
 @dataclass(frozen=True)
 class Task:
-    """What of a script task counts here, with its expressions replaced."""
+    """What is run: in a directory of its own where there are patterns of files to keep."""
 
-    commands: list[str]
-    script: str | None = None
-    env: dict[str, str] = field(default_factory=dict)
-    input_files: dict[str, str] = field(default_factory=dict)
-    output_files: list[str] = field(default_factory=list)
-    namespace_files: list[str] = field(default_factory=list)
-    namespace_folder: Path = Path()
-
-    def prepare(self, folder: str) -> list[str]:
-        """Put the files of the task into its working directory, and return its command."""
-        if self.namespace_files:
-            found, _ = matching(str(self.namespace_folder), self.namespace_files, skip=True)
-            for file in found:
-                _copy(self.namespace_folder / file.path, Path(folder, file.path))
-        for path, content in self.input_files.items():
-            target = Path(folder, path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if os.path.isfile(content):  # noqa: PTH113  # False too for text of any length
-                shutil.copy(content, target)
-            else:
-                target.write_text(content, "utf-8")
-        commands = self.commands
-        if self.script is not None:
-            Path(folder, _SCRIPT).write_text(self.script, "utf-8")
-            if not commands:
-                return [sys.executable, _SCRIPT]
-            commands = [*commands, f"python {_SCRIPT}"]
-        shell = shutil.which("sh")
-        if shell is None:
-            raise NeedsServer("its commands need a POSIX shell, and there is no `sh` here")
-        return [shell, "-c", "\n".join(["set -e", *commands])]
-
-    def variables(self) -> dict[str, str]:
-        """Return its environment, in which `python` is this interpreter."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        return {"PATH": path, **self.env}
+    command: list[str]
+    variables: dict[str, str]
+    folder: str = "."
+    patterns: list[str] = field(default_factory=list)
 
 
-_SCRIPT = "script.py"
+def prepare(file: str, task_id: str, context: str | None, folder: str) -> Task:
+    """Put the files of a task into its working directory, and return what is run there.
 
-
-def read_task(file: str, task_id: str, context: str | None) -> Task:
-    """Return a task of a flow.
-
-    Args:
-        file: The flow, in YAML.
-        task_id: The id of the task, which may stand in others.
-        context: A JSON file with the values of its expressions, such as `{{ inputs.day }}`.
-
-    Raises:
-        NeedsServer: It cannot be run from the file.
+    `context` is a JSON file with the values of expressions such as `{{ inputs.day }}`.
     """
+    kind, properties = _read(file, task_id, context)
+    input_files = _mapping(properties, "inputFiles")
+    for name, content in input_files.items():
+        if content.startswith(("kestra://", "nsfile://")):
+            raise NeedsServer(f"inputFiles.{name} is a file of a server: {content}")
+        if not Path(folder, name).resolve().is_relative_to(Path(folder).resolve()):
+            raise NeedsServer(
+                f"inputFiles.{name} is outside of the working directory: give a path inside"
+            )
+    # In the environment, `python` is this interpreter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    variables = {"PATH": path, **_mapping(properties, "env")}
+    _copy_namespace_files(properties.get("namespaceFiles"), Path(file).absolute().parent, folder)
+    for name, content in input_files.items():
+        target = _place(folder, name)
+        if os.path.isfile(content):  # noqa: PTH113  # False too for text of any length
+            shutil.copy(content, target)
+        else:
+            target.write_text(content, "utf-8")
+    command = _command(kind, properties, folder)
+    return Task(command, variables, folder, _texts(properties, "outputFiles"))
+
+
+def _read(file: str, task_id: str, context: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the type of a task, and its properties with their expressions replaced."""
     try:
         import yaml
     except ImportError:
         raise NeedsServer("--flow needs PyYAML: pip install 'kestra[cli]'") from None
     try:
-        flow = yaml.safe_load(Path(file).read_text("utf-8"))
+        flow = yaml.load(Path(file).read_text("utf-8"), _as_written(yaml.BaseLoader))  # noqa: S506
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise NeedsServer(f"{file} cannot be read: {error}") from None
     tasks = {str(task.get("id")): task for task in _tasks_in(flow)}
     if task_id not in tasks:
         raise NeedsServer(f"{file} has no task {task_id!r}; there are {', '.join(tasks) or 'none'}")
+    task = tasks[task_id]
+    inputs = flow.get("inputs") or []
+    if not isinstance(inputs, list) or not all(isinstance(it, dict) for it in inputs):
+        raise NeedsServer(f"{file}: inputs must be a list of mappings, each with an id")
+    defaults = {_text(it.get("id")): it["defaults"] for it in inputs if "defaults" in it}
     values = json.loads(Path(context).read_text("utf-8")) if context else {}
-    values["inputs"] = {**_defaults(flow), **values.get("inputs", {})}
-    properties = {
-        name: _rendered(tasks[task_id][name], name, values)
-        for name in ("script", "commands", "beforeCommands", "env", "inputFiles", "outputFiles",
-                     "namespaceFiles")
-        if tasks[task_id].get(name) is not None
-    }  # fmt: skip
-    return _task(str(tasks[task_id].get("type")), properties, Path(file).absolute().parent)
+    given = values.get("inputs")
+    values["inputs"] = {**defaults, **(given if isinstance(given, dict) else {})}
+    return str(task.get("type")), {
+        name: _rendered(task[name], name, values)
+        for name in _PROPERTIES
+        if task.get(name) is not None
+    }
 
 
-def _task(kind: str, properties: dict[str, Any], folder: Path) -> Task:
+def _as_written(base: type[Any]) -> type[Any]:
+    """Return a loader that keeps the text of `3.10` or `12:30:00` as it is written.
+
+    Numbers, truth values and null, where JSON writes them in the same way, are what they are.
+    """
+
+    class Loader(base):  # type: ignore[misc]
+        def construct_scalar(self, node: Any) -> Any:
+            text = super().construct_scalar(node)
+            if node.style is not None:  # in quotes, or a block
+                return text
+            with suppress(ValueError):
+                value = json.loads(text)
+                if json.dumps(value) == text:
+                    return value
+            return None if text in {"", "~"} else text
+
+    return Loader
+
+
+def _copy_namespace_files(wanted: Any, source: Path, folder: str) -> None:
+    if isinstance(wanted, dict) and wanted.get("enabled"):
+        patterns = _texts(wanted, "include") or ["**"]
+        patterns += [f"**/{name}" for name in patterns]  # it is found in every folder
+        for file in matching(str(source), patterns, skip=True)[0]:
+            shutil.copy(source / file.path, _place(folder, file.path))
+
+
+def _place(folder: str, path: str) -> Path:
+    target = Path(folder, path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _command(kind: str, properties: dict[str, Any], folder: str) -> list[str]:
     commands = _texts(properties, "beforeCommands")
     script = properties.get("script")
     if script is None:
@@ -113,57 +139,59 @@ def _task(kind: str, properties: dict[str, Any], folder: Path) -> Task:
         if not commands:
             raise NeedsServer(f"a task of the type {kind} has neither a script nor commands")
     elif ".shell." in kind:
-        commands, script = [*commands, str(script)], None
-    elif ".python." not in kind:
+        commands.append(_plain(script, "script"))
+    elif ".python." in kind:
+        Path(folder, "script.py").write_text(_plain(script, "script"), "utf-8")
+        if not commands:
+            return [sys.executable, "script.py"]
+        commands.append("python script.py")
+    else:
         raise NeedsServer(f"a script of the type {kind} cannot be run here: only Python and shell")
-    input_files = _mapping(properties, "inputFiles")
-    for name, content in input_files.items():
-        if content.startswith(("kestra://", "nsfile://")):
-            raise NeedsServer(f"inputFiles.{name} is a file of a server: {content}")
-    namespace_files = properties.get("namespaceFiles") or {}
-    included = []
-    if isinstance(namespace_files, dict) and namespace_files.get("enabled"):
-        included = _texts(namespace_files, "include") or ["**"]
-        included += [f"**/{name}" for name in included]  # it is found in every folder
-    return Task(
-        commands,
-        script,
-        _mapping(properties, "env"),
-        input_files,
-        _texts(properties, "outputFiles"),
-        included,
-        folder,
-    )
+    shell = shutil.which("sh")
+    if shell is None:
+        raise NeedsServer("its commands need a POSIX shell, and there is no `sh` here")
+    return [shell, "-c", "\n".join(["set -e", *commands])]
 
 
 def _tasks_in(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        for name in _LISTS_OF_TASKS:
-            for task in node.get(name) or () if isinstance(node.get(name), list) else ():
-                if isinstance(task, dict):
-                    yield task
-                    yield from _tasks_in(task)
-
-
-def _defaults(flow: dict[str, Any]) -> dict[str, Any]:
-    inputs = flow.get("inputs") or []
-    return {it["id"]: it["defaults"] for it in inputs if {"id", "defaults"} <= it.keys()}
+    """Yield the tasks of a flow, also those in others, with the files that they share."""
+    if not isinstance(node, dict):
+        return
+    cases = node.get("cases")
+    lists = [node.get(name) for name in _LISTS_OF_TASKS]
+    lists += cases.values() if isinstance(cases, dict) else ()
+    for item in chain.from_iterable(it for it in lists if isinstance(it, list)):
+        task = item.get("task", item) if isinstance(item, dict) else None  # of a Dag
+        if isinstance(task, dict):
+            for name in ("inputFiles", "namespaceFiles"):  # of a WorkingDirectory
+                shared, own = node.get(name), task.get(name) or {}
+                if isinstance(shared, dict) and isinstance(own, dict):
+                    task[name] = {**shared, **own}
+            yield task
+            yield from _tasks_in(task)
 
 
 def _texts(properties: Mapping[str, Any], name: str) -> list[str]:
     value = properties.get(name) or []
-    return [str(it) for it in ([value] if isinstance(value, str) else value)]
+    return [_plain(it, name) for it in (value if isinstance(value, list) else [value])]
+
+
+def _plain(value: Any, name: str) -> str:
+    if isinstance(value, (dict, list)):
+        raise NeedsServer(
+            f"{name} holds a mapping or a list where text is needed: put it in quotes"
+        )
+    return _text(value)
 
 
 def _mapping(properties: Mapping[str, Any], name: str) -> dict[str, str]:
     value = properties.get(name) or {}
     if not isinstance(value, dict):
         raise NeedsServer(f"{name} must be a mapping to be used here")
-    return {str(key): _text(it) for key, it in value.items()}
+    return {_text(key): _text(it) for key, it in value.items()}
 
 
 def _rendered(value: Any, where: str, values: dict[str, Any]) -> Any:
-    """Return a property with its expressions replaced."""
     if isinstance(value, dict):
         return {key: _rendered(it, f"{where}.{key}", values) for key, it in value.items()}
     if isinstance(value, list):
@@ -172,7 +200,10 @@ def _rendered(value: Any, where: str, values: dict[str, Any]) -> Any:
         return value
     if _STATEMENT.search(value):
         raise NeedsServer(f"{where} holds a statement between {{% and %}}, which needs a server")
-    return _EXPRESSION.sub(lambda match: _text(_value(match[1], where, values)), value)
+    text = _EXPRESSION.sub(lambda match: _text(_value(match[1], where, values)), value)
+    if "\0" in where + text:
+        raise NeedsServer(f"{where} holds a NUL character: leave it out")
+    return text
 
 
 def _value(expression: str, where: str, values: Any) -> Any:
@@ -190,8 +221,3 @@ def _value(expression: str, where: str, values: Any) -> Any:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, target)

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from kestra._cli.display import Display
 from kestra._cli.execution_report import duration, tasks_done
-from kestra._cli.streams import printable
+from kestra._engine.report import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,43 +29,37 @@ _POLL_INTERVAL = 2.0  # seconds
 _COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
-class Screen:
+class Screen(Display):
     """Shows what happens on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._state = ""
         self._runs: Sequence[TaskRun] = ()
-        self._start = time.monotonic()
+        self._start = 0.0
 
     def note(self, text: str) -> None:
-        """Show a sentence."""
         self._console.print(printable(text), soft_wrap=True)
 
     def state(self, change: StateChange) -> None:
-        """Show a state, until the next one."""
         self._state = change.state
 
     def entry(self, entry: LogEntry) -> bool:
-        """Show a log entry; a terminal is always read."""
+        pieces = _COLOURS.split(entry.message)  # a message has colours of its own
+        pieces[::2] = map(printable, pieces[::2])
         shown_time = entry.time.astimezone().strftime("%H:%M:%S") if entry.time else "-"
         text = Text.assemble(
             (f"{shown_time} ", "dim"),
             (f"{entry.level:<5} ", _LEVELS.get(entry.level, "")),
             (f"{printable(entry.task)}: " if entry.task else "", "bold"),
-            _coloured(entry.message),
+            Text.from_ansi("".join(pieces)),
         )
         self._console.print(text, soft_wrap=True)
         return True
 
     @contextmanager
     def watching(self, poll: Callable[[], Sequence[TaskRun]], since: float = 0) -> Iterator[None]:
-        """Keep a line with state, time and tasks up to date in this block.
-
-        Args:
-            poll: Returns the task runs as they are now.
-            since: How long the execution has been there, in seconds.
-        """
         self._start = time.monotonic() - since
         live = Live(
             console=self._console,
@@ -75,38 +70,29 @@ class Screen:
             redirect_stderr=False,
         )
         over = threading.Event()
+
+        def poll_tasks() -> None:
+            while not over.is_set():
+                # What is wrong, the wait itself will say.
+                with suppress(Exception):
+                    self._runs = poll()
+                over.wait(_POLL_INTERVAL)
+
         with live:
             # It stays visible if this process is killed.
             self._console.show_cursor(True)
-            threading.Thread(target=self._count, args=(poll, over), daemon=True).start()
+            threading.Thread(target=poll_tasks, daemon=True).start()
             try:
                 yield
             finally:
                 over.set()
 
     def _line(self) -> Text:
-        parts = [duration(time.monotonic() - self._start)]
-        if self._runs:
-            parts.append(tasks_done(self._runs))
+        took = duration(time.monotonic() - self._start)
         text = Text.assemble(
             (printable(self._state), _STATES.get(self._state, "cyan")),
             "  " if self._state else "",
-            ", ".join(parts),
+            f"{took}, {tasks_done(self._runs)}" if self._runs else took,
         )
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
-
-    def _count(self, poll: Callable[[], Sequence[TaskRun]], over: threading.Event) -> None:
-        """Poll the tasks, beside the wait for the end."""
-        while not over.is_set():
-            # What is wrong, the wait itself will say.
-            with suppress(Exception):
-                self._runs = poll()
-            over.wait(_POLL_INTERVAL)
-
-
-def _coloured(message: str) -> Text:
-    """Return a message with its own colours; all other control characters are escaped."""
-    pieces = _COLOURS.split(message)
-    pieces[::2] = map(printable, pieces[::2])
-    return Text.from_ansi("".join(pieces))

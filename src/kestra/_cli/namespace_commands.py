@@ -18,8 +18,8 @@ from kestra._api.stored import is_duration, put_request, value_of
 from kestra._cli import exits
 from kestra._cli.execution_report import instant
 from kestra._cli.namespace_arguments import KEY_VARIABLE
-from kestra._cli.streams import is_live, printable, room_on, show, show_bytes
-from kestra._engine.report import columns
+from kestra._cli.streams import is_live, room_on, show, show_bytes
+from kestra._engine.report import columns, printable
 from kestra._values.times import iso_duration
 from kestra.exceptions import KestraError
 

@@ -6,13 +6,13 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TextIO
 
 from kestra._cli import files
-from kestra._cli.flow_file import NeedsServer, read_task
+from kestra._cli.flow_file import Task, prepare
 from kestra._cli.run_report import Report
 from kestra._cli.streams import UNWRITTEN, OutputLost, room_on, show
 from kestra._engine.jackson import MAX_NESTING
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from kestra._engine.messages import Stream
-
 
 def run(options: argparse.Namespace) -> int:
     """Run a script to its end, show what Kestra would keep, and return the exit status."""
@@ -37,20 +35,18 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         try:
             task = _task(options, stack)
-        except NeedsServer as error:
+        except (OSError, ValueError) as error:
             show(f"error: {error}", sys.stderr)
             return 2
         before = None if task.patterns else files.snapshot(task.folder)
-        screen = _Screen(options)
+        screen = _Screen()
         messages = _run_to_end(task, options, screen)
         kept, unmatched = files.matching(task.folder, task.patterns) if task.patterns else ([], [])
         report = Report(
             messages, options.engine, kept, unmatched, files.written(task.folder, before)
         )
-        if options.json:
-            screen.show(report.as_json(), sys.stdout)
-        else:
-            screen.show(report.as_text(room_on(sys.stdout)), sys.stdout)
+        text = report.as_json() if options.json else report.as_text(room_on(sys.stdout))
+        screen.show(text, sys.stdout)
     if screen.problem:
         show(f"error: {screen.problem}", sys.stderr)
     if messages.exit_status:
@@ -59,36 +55,25 @@ def run(options: argparse.Namespace) -> int:
     return UNWRITTEN if screen.problem else int(options.strict and lossy)
 
 
-@dataclass
-class _Task:
-    """What is run: in a directory of its own where there are patterns of files to keep."""
-
-    command: list[str]
-    variables: dict[str, str]
-    folder: str
-    patterns: list[str]
-
-
-def _task(options: argparse.Namespace, stack: ExitStack) -> _Task:
+def _task(options: argparse.Namespace, stack: ExitStack) -> Task:
     variables = {FILE_VARIABLE: options.context} if options.context else {}
     patterns = options.output_files or []
     if not (options.flow or patterns):
-        return _Task([sys.executable, options.script, *options.arguments], variables, ".", [])
+        return Task([sys.executable, options.script, *options.arguments], variables)
     folder = stack.enter_context(TemporaryDirectory(prefix="kestra-"))
     variables["WORKING_DIR"] = folder
     if options.flow:
-        task = read_task(options.flow, options.task, options.context)
-        command = task.prepare(folder)
-        patterns = [*task.output_files, *patterns]
-        variables |= task.variables()
+        task = prepare(options.flow, options.task, options.context, folder)
     else:
-        command = [sys.executable, str(Path(options.script).absolute()), *options.arguments]
-    return _Task(command, variables, folder, patterns)
+        script_path = str(Path(options.script).absolute())
+        task = Task([sys.executable, script_path, *options.arguments], {}, folder)
+    return replace(task, variables=variables | task.variables, patterns=[*task.patterns, *patterns])
 
 
-def _run_to_end(task: _Task, options: argparse.Namespace, screen: _Screen) -> ScriptMessages:
+def _run_to_end(task: Task, options: argparse.Namespace, screen: _Screen) -> ScriptMessages:
     reader = TaskReader(options.engine, enterprise=options.enterprise, wrapped=options.wrapped)
     is_killed = options.kill_after is not None
+    streams = {"stdout": sys.stderr if options.json else sys.stdout, "stderr": sys.stderr}
     process = script.start(task.command, task.variables, task.folder, own_session=is_killed)
     with (
         process,
@@ -97,7 +82,7 @@ def _run_to_end(task: _Task, options: argparse.Namespace, screen: _Screen) -> Sc
     ):
         for stream, line in script.Output(process).lines():
             if reader.feed(line, stream):
-                screen.line(line, stream)
+                screen.show(line, streams[stream])
         process.wait()
     return ScriptMessages.of(reader.messages(), process.returncode, killed=was_killed())
 
@@ -105,12 +90,7 @@ def _run_to_end(task: _Task, options: argparse.Namespace, screen: _Screen) -> Sc
 class _Screen:
     """Shows lines and reports; that standard output cannot be written does not end the script."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self._streams = {"stdout": sys.stderr if options.json else sys.stdout, "stderr": sys.stderr}
-        self.problem = ""
-
-    def line(self, line: str, stream: Stream) -> None:
-        self.show(line, self._streams[stream])
+    problem = ""
 
     def show(self, text: str, stream: TextIO) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import shutil
 import sys
@@ -12,18 +11,9 @@ from typing import TextIO
 
 from kestra._task.descriptor import discard_from_now_on
 
+UNWRITTEN = 5  # exit status
 # Windows says EINVAL of a pipe that nobody reads.
 _READER_IS_GONE = {errno.EPIPE, errno.EINVAL} if sys.platform == "win32" else {errno.EPIPE}
-
-
-def show_anything() -> None:
-    """Let characters that a terminal's encoding lacks be escaped, in place of an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-UNWRITTEN = 5  # exit status
 
 
 class OutputLost(OSError):
@@ -31,12 +21,7 @@ class OutputLost(OSError):
 
 
 def show(text: str, stream: TextIO | None, *, end: str = "\n") -> bool:
-    """Write a text at once, and return True if anybody reads it; a closed stream is `None`.
-
-    Raises:
-        OutputLost: It is for standard output, which cannot be written. (That messages on standard
-            error are lost is no reason to stop.)
-    """
+    """Write a text at once, and return True if anybody reads it; a closed stream is `None`."""
     if stream is None:
         return False
     try:
@@ -48,11 +33,7 @@ def show(text: str, stream: TextIO | None, *, end: str = "\n") -> bool:
 
 
 def show_bytes(content: bytes) -> None:
-    """Write bytes to standard output as they are, where anybody reads it.
-
-    Raises:
-        OutputLost: They cannot be written.
-    """
+    """Write bytes to standard output as they are, where anybody reads it."""
     if sys.stdout is None:
         return
     try:
@@ -64,33 +45,21 @@ def show_bytes(content: bytes) -> None:
 
 def _give_up(stream: TextIO, error: OSError) -> None:
     discard_from_now_on(stream.fileno())  # else there is another error at exit
+    # That messages on standard error are lost is no reason to stop.
     if stream is sys.stdout and error.errno not in _READER_IS_GONE:
         raise OutputLost(error.errno, error.strerror, "standard output") from None
 
 
 def room_on(stream: TextIO | None) -> int | None:
-    """Return how many columns a terminal has; None for what is not one."""
     return shutil.get_terminal_size().columns if is_terminal(stream) else None
 
 
 def is_terminal(*streams: TextIO | None) -> bool:
-    """Return True if all of these are terminals."""
     return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def is_live(*streams: TextIO | None) -> bool:
     """Return True if lines on these can be coloured, and replaced."""
-    environment = os.environ
-    plain = environment.get("NO_COLOR") or environment.get("CI")
-    dumb = environment.get("TERM") in {"dumb", "unknown"}
-    return is_terminal(*streams) and not (plain or dumb) and find_spec("rich") is not None
-
-
-def printable(text: str) -> str:
-    """Return a text in which control characters of terminals are escaped."""
-    return "".join(
-        character
-        if character.isprintable() or character in "\n\t"
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("CI")
+    is_dumb = os.environ.get("TERM") in {"dumb", "unknown"}
+    return is_terminal(*streams) and not (is_plain or is_dumb) and find_spec("rich") is not None

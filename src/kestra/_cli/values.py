@@ -15,15 +15,8 @@ from typing import Any
 class Pairs(argparse.Action):
     """Collects pairs of a key and a value; no key comes twice."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002  # argparse's signature
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,  # noqa: ARG002
-    ) -> None:
-        """Add one pair."""
-        key, value = values
+    def __call__(self, _parser: Any, namespace: Any, pair: Any, _option: Any = None) -> None:
+        key, value = pair
         pairs = getattr(namespace, self.dest) or {}
         if key in pairs:
             raise argparse.ArgumentError(self, f"{key} is given twice")
@@ -37,9 +30,7 @@ def input_pair(text: str) -> tuple[str, str | Path]:
         raise argparse.ArgumentTypeError("must be KEY=VALUE, or KEY=@PATH for a file")
     if value.startswith("@@"):
         return key, value[1:]
-    if value.startswith("@"):
-        return key, _file(key, value[1:])
-    return key, value
+    return key, _file(key, value[1:]) if value.startswith("@") else value
 
 
 def _file(key: str, path: str) -> Path:
@@ -48,7 +39,7 @@ def _file(key: str, path: str) -> Path:
         is_folder = stat.S_ISDIR(Path(path).stat().st_mode)
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{key}=@{path}: {error.strerror}") from None
-    if is_folder or not path:
+    if is_folder:
         raise argparse.ArgumentTypeError(f"{key}=@{path} must name a file, not a folder")
     if not os.access(path, os.R_OK):
         raise argparse.ArgumentTypeError(f"{key}=@{path} must name a file that can be read")
@@ -64,7 +55,6 @@ def label_pair(text: str) -> tuple[str, str]:
 
 
 def seconds(text: str) -> float:
-    """Return a time in seconds."""
     try:
         value = float(text)
     except ValueError:

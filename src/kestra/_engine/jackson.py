@@ -7,18 +7,19 @@ import re
 import sys
 import threading
 from fractions import Fraction
+from itertools import chain
 from math import inf, nan
 from typing import Any, NoReturn
 
 MAX_NESTING = 1_000
-MAX_STRING = 20_000_000
-"""The longest string (or key), in UTF-16 code units."""
+MAX_STRING = 20_000_000  # in UTF-16 code units; of keys too
 MAX_DIGITS = 1_000
 
 _MAX_LONG = 2**63 - 1
 _NANOSECONDS = 10**9
 _TRIMMED = "".join(map(chr, range(0x21)))
-_DOUBLE_NAMES = {"NaN": nan, "Infinity": inf, "INF": inf, "-Infinity": -inf, "-INF": -inf}
+_DOUBLES = {"": None, "null": None, "NaN": nan, "Infinity": inf, "INF": inf, "-Infinity": -inf,
+            "-INF": -inf}  # fmt: skip
 _DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SECONDS = re.compile(r"(?P<sign>[+-]?)(?=\.?[0-9])(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?")
 _DURATION = re.compile(
@@ -48,18 +49,14 @@ class Double(float):
         return number
 
 
-def decode(text: str) -> tuple[Any, str]:
-    """Read the first value of `text`; the rest, which the engine ignores, comes second.
-
-    Numbers with a fraction come as `Double`.
-
-    Raises:
-        Refused: The value is not valid JSON, or beyond one of Jackson's limits.
-    """
+def read_json(text: str) -> tuple[Any, str]:
+    """Read the first value of `text`; the rest, which the engine ignores, comes second."""
     try:
         value, end = _read(text)
     except json.JSONDecodeError as error:
-        raise Refused(_explain(error)) from None
+        hint = {"'": ": strings take double quotes", "/": ": JSON has no comments"}
+        reason = f"invalid JSON, {error.msg} at character {error.pos + 1}"
+        raise Refused(reason + hint.get(text[error.pos : error.pos + 1], "")) from None
     except RecursionError:
         raise Refused(_TOO_DEEP) from None
     brackets = text.count("{", 0, end) + text.count("[", 0, end)
@@ -73,10 +70,14 @@ def trim(text: str) -> str:
     return text.strip(_TRIMMED)
 
 
-def as_text(value: Any, name: str) -> str | None:
+# Each of these takes an object, the name of a field in it, and where it stands, for the message.
+
+
+def as_text(entry: dict[str, Any], name: str, where: str) -> str | None:
     """Convert where the engine wants text: scalars as they were written."""
+    value = entry.get(name)
     if isinstance(value, (dict, list)):
-        raise Refused(f"{name} must be text")
+        raise Refused(f"{where}{name} must be text")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Double):
@@ -84,28 +85,32 @@ def as_text(value: Any, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def as_double(value: Any, name: str) -> float | None:
+def as_double(entry: dict[str, Any], name: str, where: str) -> float | None:
     """Convert where the engine wants a number: text that holds one will do."""
-    if isinstance(value, str):
-        return _double_of_text(trim(value), name)
+    value = entry.get(name)
     if value is None:
         return None
     if isinstance(value, (bool, dict, list)):
-        raise Refused(f"{name} must be a number")
-    try:
-        return float(value)
-    except OverflowError:  # an integer beyond a double
-        return inf if value > 0 else -inf
-
-
-def as_nanoseconds(value: Any, name: str) -> int | None:
-    """Convert where the engine wants a duration: seconds, or ISO 8601 as in `PT1.5S`."""
+        raise Refused(f"{where}{name} must be a number")
     if isinstance(value, str):
-        return _nanoseconds_of_text(trim(value), name)
+        value = trim(value)
+        if value in _DOUBLES:
+            return _DOUBLES[value]
+        _limit_digits(len(value))
+        if not _DOUBLE.fullmatch(value):
+            raise Refused(f"{where}{name} is text, but not a number")
+    return float(str(value))  # infinite, where a number itself would overflow
+
+
+def as_nanoseconds(entry: dict[str, Any], name: str, where: str) -> int | None:
+    """Convert where the engine wants a duration: seconds, or ISO 8601 as in `PT1.5S`."""
+    value, name = entry.get(name), f"{where}{name}"
     if value is None:
         return None
     if isinstance(value, (bool, dict, list)):
         raise Refused(f"{name} must be a duration: send seconds")
+    if isinstance(value, str):
+        return _nanoseconds_of_text(trim(value), name)
     if isinstance(value, Double):
         if not 1e-9 <= abs(value) < 1e64:  # noqa: PLR2004  # Jackson takes the huge for zero too
             return 0
@@ -115,17 +120,16 @@ def as_nanoseconds(value: Any, name: str) -> int | None:
     return int(value) * _NANOSECONDS
 
 
-def as_list(value: Any, name: str) -> list[Any]:
-    """Convert where the engine wants a list; `null` is an empty one."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise Refused(f"{name} must be a list")
-    return value
+def as_list(entry: dict[str, Any], name: str, where: str = "") -> list[tuple[str, Any]]:
+    """Return where each item stands, and the item; `null` is an empty list."""
+    value = entry.get(name)
+    if value is not None and not isinstance(value, list):
+        raise Refused(f"{where}{name} must be a list")
+    return [(f"{where}{name}[{i}]", item) for i, item in enumerate(value or ())]
 
 
 def as_object(value: Any, name: str) -> dict[str, Any]:
-    """Convert where the engine wants an object; `null` is an empty one."""
+    """Return an object that is no field; `null` is an empty one."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -143,8 +147,6 @@ def _constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_float=Double, parse_int=_integer, parse_constant=_constant)
-
-
 _TOO_DEEP = f"nested deeper than {MAX_NESTING:,} levels"
 _deeper = threading.Lock()
 
@@ -167,46 +169,20 @@ def _limit_digits(count: int) -> None:
         raise Refused(f"a number of {count:,} digits; {MAX_DIGITS:,} are allowed")
 
 
-def _explain(error: json.JSONDecodeError) -> str:
-    hint = {"'": ": strings take double quotes", "/": ": JSON has no comments"}
-    reason = f"invalid JSON, {error.msg} at character {error.pos + 1}"
-    return reason + hint.get(error.doc[error.pos : error.pos + 1], "")
-
-
 def _check_limits(root: Any) -> None:
     level = [root]
     for _ in range(MAX_NESTING):
-        inner: list[Any] = []
-        for container in level:
-            values = container
-            if isinstance(container, dict):
-                values = container.values()
-                _limit_lengths(container)
-            inner += (value for value in values if isinstance(value, (dict, list)))
-            _limit_lengths(value for value in values if isinstance(value, str))
-        if not inner:
+        values = [value for it in level for value in (it.values() if isinstance(it, dict) else it)]
+        keys = (key for it in level if isinstance(it, dict) for key in it)
+        for text in chain(keys, values):
+            if isinstance(text, str) and 2 * len(text) > MAX_STRING:
+                length = len(text) + sum(character > "\uffff" for character in text)
+                if length > MAX_STRING:
+                    raise Refused(f"a string of {length:,} characters; {MAX_STRING:,} are allowed")
+        level = [value for value in values if isinstance(value, (dict, list))]
+        if not level:
             return
-        level = inner
     raise Refused(_TOO_DEEP)
-
-
-def _limit_lengths(texts: Any) -> None:
-    for text in texts:
-        if 2 * len(text) > MAX_STRING:
-            length = len(text) + sum(character > "\uffff" for character in text)
-            if length > MAX_STRING:
-                raise Refused(f"a string of {length:,} characters; {MAX_STRING:,} are allowed")
-
-
-def _double_of_text(text: str, name: str) -> float | None:
-    if text in {"", "null"}:
-        return None
-    if text in _DOUBLE_NAMES:
-        return _DOUBLE_NAMES[text]
-    _limit_digits(len(text))
-    if not _DOUBLE.fullmatch(text):
-        raise Refused(f"{name} is text, but not a number")
-    return float(text)
 
 
 def _nanoseconds_of_text(text: str, name: str) -> int | None:

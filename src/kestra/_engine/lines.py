@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import re
 from typing import IO, TYPE_CHECKING
@@ -14,20 +13,18 @@ if TYPE_CHECKING:
 # matches in front of a last one.
 _SEPARATORS = "\u0085\u2028\u2029"
 _FRAME = re.compile(rf"::(\{{[^{_SEPARATORS}]*\}})::[{_SEPARATORS}]?")
-_SEPARATOR = re.compile(f"[{_SEPARATORS}]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _START = re.compile(r'::\s*\{\s*(["}]|$)')
-_END = "}::"
 _ENCODED_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 _NEAR_MISSES = (
-    (lambda line: line.strip(), "spaces around the frame: print nothing else on its line"),
+    (str.strip, "spaces around the frame: print nothing else on its line"),
     (
         lambda line: line.lstrip("\ufeff"),
         "a byte-order mark before the frame: write UTF-8 without one",
     ),
     (
-        lambda line: _SEPARATOR.sub(" ", line),
+        lambda line: re.sub(f"[{_SEPARATORS}]", " ", line),
         "a raw U+0085, U+2028 or U+2029 in the frame: escape it, as json.dumps does by default",
     ),
 )
@@ -38,36 +35,32 @@ def read_lines(stream: IO[bytes]) -> Iterator[str]:
     # Universal newlines end where the engine ends a line: CR LF, LF, or CR alone.
     with io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline=None) as lines:
         for line in lines:
-            yield _as_java(line.removesuffix("\n"))
+            text = line.removesuffix("\n")
+            yield text if text.isascii() else decode(text.encode("utf-8", "surrogateescape"))
 
 
 class Lines:
     """The lines of a stream whose bytes come in pieces."""
 
     def __init__(self) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
-        self._open = ""
+        self._open = b""
 
     def feed(self, piece: bytes) -> list[str]:
         """Take a piece; return the lines that it ends, without their ends."""
-        *lines, self._open = (self._open + self._decoder.decode(piece)).split("\n")
-        return [_as_java(line) for line in lines]
+        lines = (self._open + piece).splitlines(keepends=True)
+        # A CR at the end may become CR LF.
+        self._open = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        return [decode(line.rstrip(b"\r\n")) for line in lines]
 
     def end(self) -> list[str]:
         """Return the last line, if the stream does not end in a line end."""
-        text = (self._open + self._decoder.decode(b"", final=True)).removesuffix("\n")
-        return [_as_java(text)] if text else []
+        return self.feed(b"\n") if self._open else []
 
 
 def split_lines(text: str) -> list[str]:
     """Split where the engine does; after the end of the last line there is no empty one."""
     lines = _LINE_END.split(text)
     return lines if lines[-1] else lines[:-1]
-
-
-def _as_java(line: str) -> str:
-    return line if line.isascii() else decode(line.encode("utf-8", "surrogateescape"))
 
 
 def decode(line: bytes) -> str:
@@ -99,9 +92,9 @@ def why_no_frame(line: str) -> str | None:
 
 def _why_misplaced(line: str) -> str | None:
     start = _START.search(line)
-    end = line.rfind(_END) + len(_END)
     if not start:
         return None
+    end = line.rfind("}::") + len("}::")
     if end < start.end():
         return "the frame does not end on its line: print it on one line, without indent"
     if line[: start.start()].strip():

@@ -25,8 +25,7 @@ _INSTANT = re.compile(
 class ReaderDied(Exception):  # what happens in the engine, not an error of this package
     """The engine's reader of one stream ends here: all that follows on the stream is lost.
 
-    Attributes:
-        logged: The engine logs an ERROR as it goes. Of a few deaths it says nothing.
+    It logs an ERROR as it goes, except for a few deaths.
     """
 
     def __init__(self, reason: str, *, logged: bool = True) -> None:
@@ -57,73 +56,54 @@ def _is_instant(text: str) -> bool:
 
 
 def read_sample(entry: Any, where: str, types: Collection[str]) -> Sample | None:
-    """Read one entry of `metrics`; `null` passes, and kills the reader when it is added.
-
-    Raises:
-        Refused: The engine drops the frame.
-    """
+    """Read one entry of `metrics`; `null` passes, and kills the reader when it is added."""
     if entry is None:
         return None
     entry = as_object(entry, where)
     kind = entry.get("type")
     if kind not in types:
         raise Refused(f"{where}.type must be one of {', '.join(types)}")
-    timestamp = as_text(entry.get("timestamp"), f"{where}.timestamp")
+    inside = f"{where}."
+    timestamp = as_text(entry, "timestamp", inside)
     if timestamp and not _is_instant(timestamp):
         raise Refused(f"{where}.timestamp must be an ISO 8601 instant with an offset")
     tags = entry.get("tags")
     if tags is not None:
         tags = as_object(tags, f"{where}.tags")
-        tags = {key: as_text(tag, f"{where}.tags.{key}") for key, tag in tags.items()}
-    return Sample(
-        where,
-        as_text(entry.get("name"), f"{where}.name"),
-        kind,
-        (as_nanoseconds if kind == "timer" else as_double)(entry.get("value"), f"{where}.value"),
-        tags,
-        as_text(entry.get("description"), f"{where}.description"),
-    )
+        tags = {key: as_text(tags, key, f"{where}.tags.") for key in tags}
+    name = as_text(entry, "name", inside)
+    value = (as_nanoseconds if kind == "timer" else as_double)(entry, "value", inside)
+    return Sample(where, name, kind, value, tags, as_text(entry, "description", inside))
 
 
 class Meters:
-    """The metrics of one task.
-
-    Args:
-        as_server: As a server registers and shows them, not only the side that runs the task.
-    """
+    """The metrics of one task, as a server has them, or the side that runs the task."""
 
     def __init__(self, *, as_server: bool) -> None:
         self._as_server = as_server
-        self._firsts: dict[tuple[object, ...], Sample] = {}
-        self._values: dict[tuple[object, ...], float | None] = {}
+        self._totals: dict[tuple[object, ...], tuple[Sample, float | None]] = {}
         self._types: dict[tuple[object, ...], str] = {}
 
     def add(self, sample: Sample | None) -> None:
-        """Add one sample.
-
-        Raises:
-            ReaderDied: In most cases the sample is kept all the same.
-        """
+        """Add one sample, which in most cases is kept even if the reader dies of it."""
         if sample is None:
             raise ReaderDied("one of metrics is null: leave it out")
         tags = None if sample.tags is None else frozenset(sample.tags.items())
         key = (sample.name, sample.type, tags, sample.description)
         value = sample.value
-        if key not in self._firsts:
-            self._firsts[key] = sample
-        elif sample.type != "gauge":
-            total = self._values[key]
+        first, total = self._totals.get(key, (sample, 0))
+        if sample.type != "gauge" and first is not sample:
             if total is None or value is None:
                 raise _no_value(sample)
             value += total
-        self._values[key] = value
+        self._totals[key] = first, value
         self._register(sample)
 
     def metrics(self) -> Metrics:
         """Return what has been added up: as a server shows it, or exactly."""
         metrics = Metrics()
-        for key, sample in self._firsts.items():
-            value = self._values[key]
+        for sample, total in self._totals.values():
+            value = total
             if sample.type == "timer" and value is not None:
                 value = int(value / 1e6) / 1e3 if self._as_server else value / 1e9
             tags: dict[str, str | None] = sample.tags or {}

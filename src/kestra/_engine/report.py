@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def loss_rows(rejected: list[Rejected]) -> Iterator[tuple[str, str]]:
 
 def indented(rows: Iterable[Sequence[str]], room: int | None = None) -> Iterator[str]:
     """Yield rows as the lines of a table, each of its cells short enough for a screen."""
-    cells = [[shorten(cell) for cell in row] for row in rows]
-    return (f"{_GAP}{line}" for line in columns(cells, room and room - len(_GAP)))
+    return columns([[shorten(cell) for cell in row] for row in rows], room, indent=_GAP)
 
 
-def columns(rows: Iterable[Sequence[str]], room: int | None = None) -> Iterator[str]:
+def columns(
+    rows: Iterable[Sequence[str]], room: int | None = None, *, indent: str = ""
+) -> Iterator[str]:
     """Yield rows as lines in which each column begins at one place.
 
     Where there is `room` for so many columns of a terminal, cells are wrapped to fit into it.
@@ -45,29 +46,29 @@ def columns(rows: Iterable[Sequence[str]], room: int | None = None) -> Iterator[
     cells = list(rows)
     widths = [max(map(display_width, column)) for column in zip(*cells, strict=True)]
     if room is not None:
-        widths = _narrowed(widths, room)
+        widths = _narrowed(widths, room - len(indent))
     for row in cells:
-        parts = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
-        for i in range(max(map(len, parts))):
-            line = [part[i] if i < len(part) else "" for part in parts]
-            yield _GAP.join(map(_padded, line, widths)).rstrip()
+        parts = map(_wrapped, row, widths)
+        for line in zip_longest(*parts, fillvalue=""):
+            yield (indent + _GAP.join(map(_padded, line, widths))).rstrip()
 
 
 def display_width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    try:
-        from rich.cells import cell_len
-    except ImportError:
-        return sum(map(_character_width, text))
-    return cell_len(text)
+    return len(text) if text.isascii() else sum(map(_character_width, text))
 
 
 def shorten(line: str) -> str:
     """Return a line that fits the screen, and does nothing to it."""
     cut = line if len(line) <= WIDTH else f"{line[:WIDTH]}... ({len(line):,} characters)"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return printable(cut, kept="")
+
+
+def printable(text: str, kept: str = "\n\t") -> str:
+    """Return a text in which control characters of terminals are escaped."""
+    return "".join(
+        c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _character_width(character: str) -> int:

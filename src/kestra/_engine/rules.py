@@ -14,33 +14,19 @@ GRACE = 10.0  # seconds from SIGTERM to SIGKILL, as of Docker
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Where the engines differ.
+    """Where the engines differ."""
 
-    Attributes:
-        keys: The keys of a frame that are read.
-        metric_types: Another one drops the frame.
-        typed_assets: An asset without a type drops the frame.
-        long_name: What comes of a metric's name that is too long.
-        lone_surrogate: What comes of one in outputs.
-        server: It is known what a server does to metrics, logs and numbers, and what it dies of.
-        debug_markers: `##kestra:log:debug##` turns ordinary lines into DEBUG entries.
-        drops_nulls: In outputs, the server leaves out keys whose value is null.
-        strips_nul: In outputs, it strips NUL characters.
-        stderr_warns: A line on stderr makes the task's state WARNING.
-        max_message: Longer log messages are split.
-    """
-
-    keys: tuple[str, ...]
-    metric_types: tuple[str, ...]
-    long_name: str
-    lone_surrogate: str
-    server: bool = True
-    typed_assets: bool = False
-    debug_markers: bool = False
-    drops_nulls: bool = False
-    strips_nul: bool = False
-    stderr_warns: bool = False
-    max_message: int | None = None
+    keys: tuple[str, ...]  # of a frame, which are read
+    metric_types: tuple[str, ...]  # another one drops the frame
+    long_name: str  # what comes of a metric's name that is too long
+    lone_surrogate: str  # what comes of one in outputs
+    server: bool = True  # known is what it does to metrics, logs and numbers, and what it dies of
+    typed_assets: bool = False  # an asset without a type drops the frame
+    debug_markers: bool = False  # `##kestra:log:debug##` turns ordinary lines into DEBUG entries
+    drops_nulls: bool = False  # in outputs, by the server, with their keys
+    strips_nul: bool = False  # in outputs, by the server
+    stderr_warns: bool = False  # a line there makes the task's state WARNING
+    max_message: int | None = None  # longer ones are split in the log
 
     def without_server(self) -> Rules:
         """Return the rules of the side that runs the task."""

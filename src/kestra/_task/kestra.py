@@ -265,7 +265,8 @@ class Kestra:
                 entry. A hook that was set before is called after it.
             capture_prints: Each line that is printed becomes an entry of the logger `print`, a
                 traceback one as a whole; blank lines none. What the script prints on standard
-                output is INFO. The output of other programs is not included: see `run`.
+                output is INFO; below `level`, it is printed as it is. The output of other programs
+                is not included: see `run`.
             stderr_level: The level of what the script prints on standard error.
 
         Raises:
@@ -341,9 +342,10 @@ class Kestra:
         error. Frames that the program prints pass through as they are. Blank lines are left out,
         and it finds nothing on its standard input.
 
-        It runs in a process group of its own, which is killed when this task is killed (in another
-        thread, only where the main one uses `on_kill`), at the timeout, and when an exception ends
-        this call: SIGTERM, and SIGKILL after ten seconds. Its last lines still arrive.
+        It runs in a process group of its own, which is killed when this task is killed, at the
+        timeout, and when an exception ends this call: SIGTERM, and SIGKILL after ten seconds. Its
+        last lines still arrive. (In another thread, it is killed with the task only where the main
+        one uses `on_kill`, and its last lines are then lost.)
 
         Args:
             arguments: The program and what it is called with, `["dbt", "build"]`.
@@ -365,8 +367,8 @@ class Kestra:
             FileNotFoundError: There is no such program.
             subprocess.CalledProcessError: It failed.
             subprocess.TimeoutExpired: It took too long.
-            TypeError: `arguments` is text, not a list.
-            ValueError: One of the levels is none.
+            TypeError: `arguments` is text, not a list, or another argument not what it must be.
+            ValueError: One of the levels is none, or there are no arguments.
         """
         from kestra._task.programs import run
 

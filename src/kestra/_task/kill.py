@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SIGNAL: signal.Signals = getattr(signal, "SIGBREAK", signal.SIGTERM)  # of Windows: CTRL_BREAK
 # What Windows ends a process with that does not handle CTRL_BREAK: STATUS_CONTROL_C_EXIT.
 _WINDOWS_STATUS = 0xC000013A - (1 << 32)
+_MISSING: Any = None
 # The groups of programs that run: one that another thread started ends with this process.
 running: set[int] = set()
 
@@ -44,6 +45,10 @@ class OnKill:
             raise TypeError(
                 f"cleanup is of type {type(cleanup).__name__}: it must be a function to call"
             )
+        if _has_parameters(cleanup):
+            raise TypeError(
+                "cleanup has parameters, and is called with no arguments: give them defaults"
+            )
         self.requested = False
         self._cleanup = cleanup
         self._notify = notify
@@ -62,9 +67,14 @@ class OnKill:
         if self._put_off is not None:
             self._pass_on(*self._put_off)
 
-    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+    def __call__(self, function: Callable[P, T] = _MISSING) -> Callable[P, T]:
         from kestra._task.timing import within
 
+        if not callable(function):
+            raise TypeError(
+                "the decorator needs a cleanup, @Kestra.on_kill(cleanup): without parentheses, the "
+                "function itself is the cleanup"
+            )
         self._unset()  # from here on it is for the calls of the function
         return within(lambda: OnKill(self._cleanup), function, "on_kill(cleanup)")
 
@@ -130,6 +140,15 @@ class OnKill:
             if isinstance(getattr(self._before, "__self__", None), OnKill):
                 return
         _end(signum, is_child=os.getpid() != self._process)
+
+
+def _has_parameters(cleanup: object) -> bool:
+    """Return True for a function or a method that has to be called with some, as a handler is."""
+    code = getattr(cleanup, "__code__", None)  # `inspect` takes longer to load than all of this
+    if code is None:
+        return False
+    defaults = getattr(cleanup, "__defaults__", None) or ()
+    return bool(code.co_argcount - len(defaults) - hasattr(cleanup, "__self__") > 0)
 
 
 def _end(signum: int, *, is_child: bool) -> NoReturn:

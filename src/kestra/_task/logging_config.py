@@ -71,10 +71,10 @@ def level_number(level: int | str, source: str) -> int:
     if isinstance(level, str):
         name = level.strip().upper()
         number = int(name) if name.isdecimal() else _NAMES.get(name, logging.getLevelName(name))
-    if not isinstance(number, int):
-        raise ValueError(  # noqa: TRY004  # a name that is none
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise ValueError(
             f"{source} is not a valid level: "
-            "use TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number"
+            "use TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL or a number from 0 on"
         )
     return number
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import sys
 import traceback
-from threading import get_ident
+from threading import current_thread
 from typing import TYPE_CHECKING, Any
 
 from kestra._task.logging import never_disabled_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from threading import Thread
     from types import FrameType
 
 _HEADER = re.compile(
@@ -50,15 +52,17 @@ class PrintStream:
         self._level = level
         self._logger = never_disabled_logger("print")
         self._is_set = True
-        self._lines: dict[int, str] = {}  # that are not at their end, by thread
-        self._logged: dict[int, str] = {}  # of a traceback, while it is still being printed
+        self._lines: dict[Thread, str] = {}  # that are not at their end
+        self._logged: dict[Thread, str] = {}  # of a traceback, while it is still being printed
         atexit.register(self.finish)
+        if hasattr(os, "register_at_fork"):  # what the parent has begun, it ends
+            os.register_at_fork(after_in_child=self._lines.clear)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.below, name)
 
     def write(self, text: str, /) -> int:
-        thread = get_ident()
+        thread = current_thread()
         is_logging, whole = _printed_by()
         if not self._is_set or is_logging or not isinstance(text, str):
             self.below.write(text)  # which refuses what is not text
@@ -81,11 +85,17 @@ class PrintStream:
         return len(text)
 
     def writelines(self, lines: Iterable[str], /) -> None:
-        for line in lines:
-            self.write(line)
+        self.write("".join(lines))
 
     def flush(self) -> None:
-        self.below.flush()  # a line that is not at its end waits for that
+        """Flush the stream below; a line that is not at its end waits for that, or the last call.
+
+        That is the interpreter's, or in a child of `multiprocessing` the one before `os._exit`.
+        """
+        caller = sys._getframe().f_back  # noqa: SLF001  # documented
+        if caller is None or caller.f_code.co_name == "_flush_std_streams":
+            self.finish()
+        self.below.flush()
 
     def finish(self) -> None:
         """Log what is left of lines that never ended."""
@@ -103,9 +113,10 @@ class PrintStream:
         if not text.strip():
             return
         is_frame = text.startswith("::{") and text.endswith("}::")  # printed by hand
-        if self._logger.hasHandlers() and not is_frame:
+        is_logged = self._logger.isEnabledFor(self._level) and self._logger.hasHandlers()
+        if is_logged and not is_frame:
             self._logger.log(self._level, text, stacklevel=3)  # where `print` was called
-        else:  # or somebody has taken the handlers away
+        else:
             self.below.write(f"{text}\n")
 
 
@@ -123,7 +134,7 @@ def _after_returns(line: str) -> str:
 
 def _printed_by() -> tuple[bool, str]:
     """Return whether `logging` prints, and the whole text where a traceback is being printed."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001  # documented
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001  # documented
     whole = ""
     while frame is not None:
         if frame.f_globals.get("__name__") in _LOGGING:

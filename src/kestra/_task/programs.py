@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from functools import partial
+from numbers import Real
 from queue import Empty, SimpleQueue
 from subprocess import DEVNULL, PIPE, CompletedProcess, TimeoutExpired
 from time import monotonic
@@ -20,7 +22,7 @@ from kestra._task.logging import level_name, shortened
 from kestra._task.logging_config import level_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Literal, TypeAlias
 
     Level: TypeAlias = int | str
@@ -42,20 +44,67 @@ def run(
     **options: Any,
 ) -> CompletedProcess[str]:
     """See `Kestra.run`; `levels` are those of `stdout` and `stderr`, `options` those of `Popen`."""
-    if isinstance(arguments, (str, bytes, os.PathLike)):
-        raise TypeError(
-            f"arguments is of type {type(arguments).__name__}: it must be a list such as "
-            '["dbt", "build"]; for a shell, ["bash", "-c", "…"]'
-        )
+    command = _command(arguments)
+    _check_options(parse, timeout, **options)
     names = {
         stream: None if level is None else level_name(level_number(level, stream))
         for stream, level in levels.items()
     }
-    program = _Program([os.fspath(each) for each in arguments], names, parse, options)
+    program = _Program(command, names, parse, options)
     status = program.relay(timeout)
     if check and status:
         raise subprocess.CalledProcessError(status, program.arguments)
     return CompletedProcess(program.arguments, status)
+
+
+def _command(arguments: Any) -> list[str]:
+    if isinstance(arguments, (str, bytes, os.PathLike)) or not isinstance(arguments, Iterable):
+        raise _wrong(
+            "arguments",
+            arguments,
+            'a list such as ["dbt", "build"]; for a shell, ["bash", "-c", "…"]',
+        )
+    command = [_path(each, f"arguments[{n}]") for n, each in enumerate(arguments)]
+    if not command:
+        raise ValueError('arguments is empty: name a program, as in ["dbt", "build"]')
+    return command
+
+
+def _check_options(parse: Any, timeout: Any, *, cwd: Any, env: Any) -> None:
+    if parse is not None and not callable(parse):
+        raise _wrong("parse", parse, "a function, which is called with each line")
+    if timeout is not None and not isinstance(timeout, Real):
+        raise _wrong("timeout", timeout, "a number of seconds, such as 60")
+    if cwd is not None:
+        _path(cwd, "cwd")
+    if env is not None:
+        if not isinstance(env, Mapping):
+            raise _wrong("env", env, 'a dict such as {**os.environ, "NAME": "value"}')
+        for name, value in env.items():
+            _path(name, "a name in env")
+            _path(value, f"env[{name!r}]")
+
+
+def _path(value: Any, name: str) -> str:
+    try:
+        return os.fspath(value)  # type: ignore[no-any-return]
+    except TypeError:
+        raise _wrong(name, value, "text or a path") from None
+
+
+def _wrong(name: str, value: object, what: str) -> TypeError:
+    return TypeError(f"{name} is of type {type(value).__name__}: it must be {what}")
+
+
+def _judged(parsed: Any, level: str | None, line: str) -> tuple[str | None, str]:
+    """Return the level and the text of a line, by what `parse` returned for it."""
+    if isinstance(parsed, tuple):
+        if len(parsed) != 2 or not isinstance(parsed[1], str):  # noqa: PLR2004  # a pair
+            raise TypeError("parse must return a level, a tuple of a level and a text, or None")
+        parsed, line = parsed
+    if parsed is not None:
+        level = level_name(level_number(parsed, "the level that parse returned"))
+    return level, line
 
 
 class _Program:
@@ -90,7 +139,8 @@ class _Program:
                 if not has_ended:
                     self._end()
             except BaseException:
-                self._end(relay=False)
+                self._parse = None  # it may be what fails, as may the stream
+                self._end(Exception)
                 raise
             finally:
                 running.discard(self._process.pid)
@@ -155,26 +205,25 @@ class _Program:
             target.write(line)
             return
         level, text = self._levels[name], line
-        parsed = None if self._parse is None or not line.strip() else self._parse(line)
-        if isinstance(parsed, tuple):
-            parsed, text = parsed
-        if parsed is not None:
-            level = level_name(level_number(parsed, "the level that parse returned"))
-        if level is not None and text.strip():
-            sink.stdout.write(frames.log_frame(level, shortened(text)))
+        try:
+            if self._parse is not None and line.strip():
+                level, text = _judged(self._parse(line), level, line)
+        finally:  # one that `parse` fails at is passed on as it is
+            if level is not None and text.strip():
+                sink.stdout.write(frames.log_frame(level, shortened(text)))
 
-    def _end(self, *, relay: bool = True) -> None:
+    def _end(self, *ignored: type[Exception]) -> None:
         """End all that belongs to it, first with SIGTERM; its last words are still passed on."""
-        self._signal("SIGTERM")
-        deadline = monotonic() + GRACE
-        if not relay:
+        try:
+            self._signal("SIGTERM")
+            deadline = monotonic() + GRACE
+            while self._open and monotonic() < deadline:
+                with suppress(*ignored):
+                    self._relay_until(deadline)
+        finally:
             self._is_over = True
             self._room.release(2)
-            with suppress(TimeoutExpired):
-                self._process.wait(GRACE)
-        while relay and self._open and monotonic() < deadline:
-            self._relay_until(deadline)
-        self._signal("SIGKILL")
+            self._signal("SIGKILL")
 
     def _signal(self, name: Literal["SIGTERM", "SIGKILL"]) -> None:
         if sys.platform != "win32":

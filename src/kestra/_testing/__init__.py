@@ -1,5 +1,1 @@
-"""What `kestra.testing` is made of, and the pytest plugin.
-
-`capture` collects what this process prints, through a `tee`; `script` runs another; `task_context`
-provides an execution context; `fake` is a server in this process.
-"""
+"""What `kestra.testing` is made of, and the pytest plugin."""

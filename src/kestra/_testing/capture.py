@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from kestra._engine import report
 from kestra._engine.lines import Lines
 from kestra._engine.reader import TaskReader
-from kestra._testing.tee import Tee
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from threading import RLock
 
     from kestra._engine.messages import Messages, Metrics, Rejected, State, Stream, TaskLog
 
@@ -49,7 +51,7 @@ def capture(
             not if the code in the block has read `rejected` since, or has raised.
         ValueError: An engine whose rules are not known.
     """
-    return _Block(engine, enterprise=enterprise)
+    return Captured(engine, enterprise=enterprise)
 
 
 class Captured:
@@ -66,12 +68,21 @@ class Captured:
         self._parsed = 0, self._parse([])
         self._looked_at = 0  # so many losses
         self._is_attached = False
-        self._streams = Tee(self._keep("stdout")), Tee(self._keep("stderr"))
-        self._replaced: tuple[TextIO, TextIO] = sys.stdout, sys.stderr
-        self._below: list[tuple[Any, Any, Any]] = []
+        self._streams = [_Tee(partial(self._keep, stream)) for stream in ("stdout", "stderr")]
 
     def __repr__(self) -> str:
         return repr(self._messages())
+
+    def __enter__(self) -> Captured:  # noqa: PYI034  # Self came with Python 3.11
+        self.attach()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        __tracebackhide__ = True
+        self.detach()
+        losses = self.unseen_losses()
+        if losses and kind is None:
+            raise AssertionError(losses)
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -120,13 +131,12 @@ class Captured:
 
         self._replaced = sys.stdout, sys.stderr
         sinks = (sink.stdout, sink.stderr)
-        for tee, stream, target in zip(self._streams, self._replaced, sinks, strict=True):
-            tee.stand_for(stream, target.gate.lock)  # around every line of this process
-        sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", self._streams)
         self._below = [(target, target.base, target.metric_types) for target in sinks]
         types = MetricTypes()
-        for tee, target in zip(self._streams, sinks, strict=True):
+        for tee, stream, target in zip(self._streams, self._replaced, sinks, strict=True):
+            tee.stand_for(stream, target.gate.lock)  # around every line of this process
             target.base, target.metric_types = tee, types
+        sys.stdout, sys.stderr = cast("list[TextIO]", self._streams)
         self._is_attached = True
 
     def detach(self) -> None:
@@ -136,12 +146,9 @@ class Captured:
         for target, base, types in self._below:
             target.base, target.metric_types = base, types
 
-    def _keep(self, stream: Stream) -> Callable[[bytes], None]:
-        def keep(piece: bytes) -> None:
-            if self._is_attached:
-                self._pieces.append((stream, piece))
-
-        return keep
+    def _keep(self, stream: Stream, piece: bytes) -> None:
+        if self._is_attached:
+            self._pieces.append((stream, piece))
 
     def _messages(self) -> Messages:
         count, messages = self._parsed
@@ -163,14 +170,67 @@ class Captured:
         return reader.messages()
 
 
-class _Block(Captured):
-    def __enter__(self) -> Captured:
-        self.attach()
-        return self
+class _Tee:
+    """Stands for a standard stream: what is written goes on to that, and is kept."""
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        __tracebackhide__ = True
-        self.detach()
-        losses = self.unseen_losses()
-        if losses and kind is None:
-            raise AssertionError(losses)
+    def __init__(self, keep: Callable[[bytes], None]) -> None:
+        self._keep = keep
+        self._line_is_open = False
+        self._has_broken_line = False
+        self.buffer = _Buffer(self)
+
+    def stand_for(self, stream: TextIO, lock: RLock) -> None:
+        self._stream = stream
+        self._lock = lock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            if self._has_broken_line:  # the line's own end would leave a blank line
+                self._has_broken_line = False
+                if text == "\n":
+                    return 1
+            count = self._stream.write(text)
+            if text:
+                self._line_is_open = text[-1] not in "\r\n"
+            self._keep(text.encode(errors="replace"))
+        return count
+
+    def writelines(self, lines: list[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def write_bytes(self, data: bytes) -> None:
+        with self._lock:
+            buffer = getattr(self._stream, "buffer", None)
+            if buffer is None:
+                self._stream.write(data.decode(errors="replace"))
+            else:
+                self._stream.flush()  # the text that came before
+                buffer.write(data)
+                self._stream.flush()
+            self._keep(data)
+
+    def _kestra_write_frame(self, frame: str) -> None:
+        """Write a frame on a line of its own, as the sink does it to a real standard stream."""
+        with self._lock:
+            is_open = self._line_is_open
+            self.write(f"\n{frame}\n" if is_open else f"{frame}\n")
+            self._has_broken_line = is_open
+
+
+class _Buffer(io.BufferedIOBase):
+    """The bytes below a `_Tee`; to close it, as a wrapper does that is deleted, closes nothing."""
+
+    def __init__(self, tee: _Tee) -> None:
+        self._tee = tee
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        piece = bytes(data)
+        self._tee.write_bytes(piece)
+        return len(piece)

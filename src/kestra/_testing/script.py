@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from kestra._engine import report
 from kestra._engine.lines import read_lines
-from kestra._engine.messages import ScriptMessages
+from kestra._engine.messages import ScriptMessages, Stream
 from kestra._engine.reader import TaskReader
 from kestra._engine.rules import GRACE
 from kestra._task.execution_context import FILE_VARIABLE
@@ -24,8 +24,6 @@ from kestra._testing.task_context import context_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from kestra._engine.messages import Stream
 
 _QUEUED_LINES = 1_000
 _SHOWN_LINES = 50
@@ -96,7 +94,6 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
 
 
 def _feed(reader: TaskReader, process: subprocess.Popen[bytes], name: str, timeout: float) -> None:
-    """Let the engine read all that the process prints, until it has ended or is made to."""
     __tracebackhide__ = True
     output = Output(process)
     printed = deque[str](maxlen=_SHOWN_LINES)
@@ -110,22 +107,17 @@ def _feed(reader: TaskReader, process: subprocess.Popen[bytes], name: str, timeo
     try:
         take_until(deadline)
         process.wait(max(deadline - monotonic(), 0))
-    except (TimeoutError, subprocess.TimeoutExpired):
-        _kill(process)
+    except BaseException as error:  # Ctrl-C too
+        _signal_all(process, "SIGKILL")
+        process.wait()
+        if not isinstance(error, (TimeoutError, subprocess.TimeoutExpired)):
+            raise
         with suppress(TimeoutError):
             take_until(monotonic() + _LAST_WORDS)
         raise TimeoutError(
             f"{name} had not ended after {timeout:g} s, and was killed. "
             + _end_of("it had printed", printed)
         ) from None
-    except BaseException:  # Ctrl-C
-        _kill(process)
-        raise
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    _signal_all(process, "SIGKILL")
-    process.wait()
 
 
 def _signal_all(process: subprocess.Popen[bytes], name: Literal["SIGTERM", "SIGKILL"]) -> None:
@@ -216,32 +208,27 @@ class Output:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._queue: Queue[tuple[Stream, str | None]] = Queue(_QUEUED_LINES)
-        self._open = 0
+        self._open = 2
         for pipe, stream in ((process.stdout, "stdout"), (process.stderr, "stderr")):
             Thread(target=self._read, args=(pipe, stream), daemon=True).start()
-            self._open += 1
 
     def lines(self, deadline: float | None = None) -> Iterator[tuple[Stream, str]]:
-        """Yield the lines of both streams in the order of their arrival; may be called again.
+        """Yield the lines of both streams as they come; may be called again after a TimeoutError.
 
-        Raises:
-            TimeoutError: The deadline, by the monotonic clock, is over.
+        The deadline is by the monotonic clock.
         """
         while self._open:
-            stream, line = self._next(deadline)
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            try:
+                stream, line = self._queue.get(timeout=left)
+            except Empty:
+                raise TimeoutError from None
             if line is None:
                 self._open -= 1
             else:
                 yield stream, line
-
-    def _next(self, deadline: float | None) -> tuple[Stream, str | None]:
-        if deadline is None:
-            return self._queue.get()
-        left = deadline - monotonic()
-        if left > 0:
-            with suppress(Empty):
-                return self._queue.get(timeout=left)
-        raise TimeoutError
 
     def _read(self, pipe: IO[bytes], stream: Stream) -> None:
         try:

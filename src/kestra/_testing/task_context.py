@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kestra
 from kestra._task.execution_context import CONTEXT_FILE, FILE_VARIABLE
 from kestra._values.text import json_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import CORRELATION
+from kestra._testing.fake import messages
 from kestra._testing.fake.engine import NO_FLOW
 from kestra._testing.fake.inputs import as_text
 from kestra._testing.fake.messages import Refused, Reply, as_json, invalid, not_found
@@ -123,7 +124,7 @@ def act(engine: Engine, request: Request, execution_id: str, place: str, action:
 
 
 def not_allowed(_: Engine, request: Request, *_path: str) -> Reply:
-    raise Refused(405, f"Method Not Allowed: Method [{request.method}] not allowed for this URI")
+    raise messages.not_allowed(request)
 
 
 def _kill(engine: Engine, _: Request, execution: Execution) -> None:

@@ -169,24 +169,26 @@ def _brief(revision: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in revision.items() if key != "source"}
 
 
-def _check_kind(engine: Engine, request: Request) -> None:
-    """Refuse a body that is not YAML; up to 1.x it may be JSON, and is where no type is said."""
+def _check_kind(engine: Engine, request: Request, *others: str) -> None:
     if engine.is_new:
         request.check_kind(_YAML)
-    elif request.kind not in {_YAML, "application/json", ""}:
+    elif request.kind not in {_YAML, "", *others}:
         raise not_given("flow")
-    elif request.kind != _YAML:
+
+
+def _read(engine: Engine, request: Request) -> Source:
+    """Return the source in a request; of several documents, the server takes the first.
+
+    Up to 1.x it may be JSON, and has to be where no type is said.
+    """
+    _check_kind(engine, request, "application/json")
+    request.require_body("flow")
+    if not engine.is_new and request.kind != _YAML:
         try:
             json.loads(request.body)
         except ValueError:
             text = "Internal server error: Unrecognized token: was expecting JSON"
             raise Refused(500, text) from None
-
-
-def _read(engine: Engine, request: Request) -> Source:
-    """Return the source in a request; of several documents, the server takes the first."""
-    _check_kind(engine, request)
-    request.require_body("flow")
     documents = re.split(r"(?m)^---\s", request.body.decode())
     first = next((each for each in documents if document(each) is not None), "")
     try:

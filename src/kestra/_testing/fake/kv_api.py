@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.stored import LARGEST
 from kestra._testing.fake import search
 from kestra._testing.fake.inputs import read_as
-from kestra._testing.fake.messages import Refused, Reply, as_json, check_uri, not_found
+from kestra._testing.fake.messages import Refused, Reply, as_json, check_uri, not_allowed, not_found
 from kestra._testing.fake.shown import iso, shown_at
 from kestra._values.times import iso_duration, parse_instant
 
@@ -130,10 +130,10 @@ def listed(engine: Engine, request: Request) -> Reply:
     return search.page(engine, request, search.keys(engine, stored, request.values), "")
 
 
-def listed_of(engine: Engine, _: Request, namespace: str) -> Reply:
+def listed_of(engine: Engine, request: Request, namespace: str) -> Reply:
     """Show all keys of a namespace, where 1.3 and earlier do."""
     if engine.is_new:
-        raise Refused(405, "Method Not Allowed: Method [GET] not allowed for this URI")
+        raise not_allowed(request)
     return as_json(list(_entries(engine, namespace)))
 
 

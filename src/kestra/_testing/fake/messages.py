@@ -123,6 +123,11 @@ def not_given(body: str) -> Refused:
     return Refused(422, f"Invalid route params: Required Body [{body}] not specified")
 
 
+def not_allowed(request: Request) -> Refused:
+    text = f"Method [{request.method}] not allowed for URI [{request.path}]"
+    return Refused(405, f"Method Not Allowed: {text}")
+
+
 def check_uri(uri: str, error: str = "") -> None:
     """Refuse a path that is no URI as it is."""
     if match := re.search(f"[{NOT_IN_URI}]", uri):

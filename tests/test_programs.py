@@ -208,6 +208,27 @@ print("not reached")
 
 
 @POSIX
+def test_a_signal_that_ends_no_wait_is_noticed():
+    """As one that comes right before the wait for a line: here another thread gets it."""
+    script = f"""{PYTHON}
+import signal, threading
+def kill():
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+def parse(line):
+    if line == "ready":
+        threading.Timer(0.1, kill).start()
+Kestra.on_kill(lambda: Kestra.outputs({{"killed": True}}))
+Kestra.run([*PROGRAM, {PROGRAM!r}], parse=parse)
+"""
+    done = pipes.run(script)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, b"")
+    assert done.stdout.decode().splitlines()[1:] == [
+        '::{"logs": [{"level": "INFO", "message": "bye"}]}::',
+        '::{"outputs": {"killed": true}}::',
+    ]
+
+
+@POSIX
 def test_in_another_thread_too(tmp_path):
     """A program that another thread runs gets the signal when the script ends by it."""
     code = (

@@ -177,13 +177,14 @@ def test_timeout_of_one_that_never_stops_talking(capsys):
 
 
 PROGRAM = """
-import os, signal, sys, threading
+import os, signal, sys, time
 def end(*_):
     print("bye")
     sys.exit(9)
 signal.signal(signal.SIGTERM, end)
 os.write(2, b"ready\\n")
-threading.Event().wait()
+while True:  # a signal that comes right before a wait for ever would not end it
+    time.sleep(0.05)
 """
 
 
@@ -202,6 +203,27 @@ print("not reached")
         out, err = process.communicate(timeout=pipes.DEADLINE)
     assert (process.returncode, err) == (-signal.SIGTERM, b"")
     assert out.decode().splitlines() == [
+        '::{"logs": [{"level": "INFO", "message": "bye"}]}::',
+        '::{"outputs": {"killed": true}}::',
+    ]
+
+
+@POSIX
+def test_a_signal_that_ends_no_wait_is_noticed():
+    """As one that comes right before the wait for a line: here another thread gets it."""
+    script = f"""{PYTHON}
+import signal, threading
+def kill():
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+def parse(line):
+    if line == "ready":
+        threading.Timer(0.1, kill).start()
+Kestra.on_kill(lambda: Kestra.outputs({{"killed": True}}))
+Kestra.run([*PROGRAM, {PROGRAM!r}], parse=parse)
+"""
+    done = pipes.run(script)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, b"")
+    assert done.stdout.decode().splitlines()[1:] == [
         '::{"logs": [{"level": "INFO", "message": "bye"}]}::',
         '::{"outputs": {"killed": true}}::',
     ]

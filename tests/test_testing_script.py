@@ -310,7 +310,7 @@ def test_what_has_escaped_does_not_keep_the_test(script, door, fed, monkeypatch)
 def test_killed_with_all_that_it_started(grace, status, script):
     """SIGTERM goes to all of the session, and SIGKILL where that has not ended in time."""
     code = f"""
-import signal, subprocess, sys
+import signal, subprocess, sys, time
 child = "import signal; print('child', flush=True); signal.pause()"
 process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
 def end(*_):
@@ -321,8 +321,8 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 process.stdout.readline()
 print("ready", flush=True)
-while True:
-    signal.pause()
+while True:  # a signal that comes right before a pause would not end it
+    time.sleep(0.05)
 """
     command = [sys.executable, script(code)]
     with script_module.start(command, {}, own_session=True) as process:

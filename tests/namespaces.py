@@ -13,6 +13,7 @@ from urllib3 import HTTPResponse
 from kestra import Namespace
 
 RECORDED = _cases("rest-namespaces.jsonl")  # on 1.3 and 2.0
+STORES = _cases("rest-stores.jsonl")  # on 0.21 and 1.3, and some on 2.0
 ENGINES = ("1.3", "2.0")
 
 

@@ -262,6 +262,10 @@ def test_an_input_that_the_server_refuses(version, flow):
         ("FLOAT", "1,5"),
         ("MULTISELECT", '["C"]'),
         ("MULTISELECT", "A"),
+        ("JSON", '{"a": NaN}'),
+        ("ARRAY", "[Infinity]"),
+        ("DURATION", "P1DT"),
+        ("DURATION", "P99999999999D"),
         ("EMAIL", "jane"),
         ("URI", "a b"),
     ],
@@ -787,6 +791,8 @@ def test_pages_of_metrics(fake, flow):
         ("1.3", "sort=state.startDate:asc&page=2&size=2", [3]),
         ("0.21", "filters[flowId][EQUALS]=nope", [3, 2, 1]),
         ("0.21", "flowId=etl", [3, 1]),
+        ("0.21", "childFilter=MAIN", [3, 2, 1]),
+        ("0.21", "triggerExecutionId=execution1", []),
         ("2.0", "flowId=nope", [3, 2, 1]),
         ("2.0", "filters[flowId][STARTS_WITH]=et&filters[namespace][CONTAINS]=team", [3, 1]),
     ],
@@ -803,6 +809,49 @@ def test_searches(version, query, ids):
         answer = requests.get(f"{HOST}{root}/executions/search?{query}", timeout=1).json()
     assert [each["id"] for each in answer["results"]] == [f"execution{n}" for n in ids]
     assert answer["total"] >= len(ids)
+
+
+@pytest.mark.parametrize(
+    ("version", "query", "status", "message"),
+    [
+        ("2.0", "size=abc", 422, "Failed to convert argument [size] for value [abc]"),
+        ("2.0", "filters[flowId][REGEX]=[", 500, "Internal server error"),
+        ("2.0", "filters[created][EQUALS]=x", 400, "Field CREATED is not supported for resource"),
+        ("2.0", "filters[triggerId][EQUALS]=x", 400, "Field TRIGGER_ID is not supported"),
+        (
+            "2.0",
+            "filters[flowId][GREATER_THAN]=x",
+            400,
+            "GREATER_THAN is not supported for field FLOW_ID",
+        ),
+        (
+            "2.0",
+            "filters[email][EQUALS]=x",
+            400,
+            "Field EMAIL is not supported for resource EXECUTION",
+        ),
+        ("1.3", "filters[email][EQUALS]=x", 422, "Unsupported field 'email'"),
+        ("1.3", "filters[taskId][EQUALS]=x", 400, "Field TASK_ID is not supported"),
+        ("0.21", "labels=a:b&labels=c:d", 422, "Invalid queryString parameter"),
+    ],
+)
+def test_searches_that_a_server_refuses(version, query, status, message):
+    """Each with its own words, whether anything is there to be found."""
+    root = "/api/v1" if version == "0.21" else "/api/v1/main"
+    with FakeKestra(version=version):
+        answer = requests.get(f"{HOST}{root}/executions/search?{query}", timeout=1)
+    assert answer.status_code == status
+    assert message in answer.json()["message"]
+
+
+def test_no_representation_shows_values(fake, flow):
+    """It names the execution, and its states."""
+    fake.flow("company.team", "etl", lambda inputs: inputs, inputs={"x": "STRING"}, webhook="k3y")
+    run(flow, inputs={"x": "s3cret"})
+    (execution,) = fake.executions
+    states = "CREATED, RUNNING, SUCCESS"
+    assert repr(execution) == f"<Execution execution1 of company.team.etl: {states}>"
+    assert "k3y" not in repr(execution.definition)
 
 
 # --- following ---
@@ -995,6 +1044,9 @@ def test_a_loop_that_cannot_be(version, tasks, message):
         ("2.0", "FLOAT", "16777217", 16777216.0),
         ("2.0", "FLOAT", "0.1", 0.1),
         ("2.0", "FLOAT", "-1e39", -math.inf),
+        ("2.0", "FLOAT", "1f", 1.0),
+        ("2.0", "DURATION", "-PT5.5S", timedelta(seconds=-5.5)),
+        ("2.0", "DURATION", "p1dt-5s", timedelta(days=1, seconds=-5)),
         ("2.0", {"type": "DATE", "defaults": date(2026, 1, 31)}, "", date(2026, 1, 31)),
         ("2.0", {"type": "JSON", "defaults": {"a": 1}}, "", {"a": 1}),
     ],

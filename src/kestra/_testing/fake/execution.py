@@ -43,7 +43,7 @@ def steps_of(states: Sequence[str | tuple[str, float]]) -> list[Step]:
     return steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FlowDefinition:
     """A flow as it is registered by `FakeKestra.flow`, which says what these are."""
 
@@ -61,7 +61,7 @@ class FlowDefinition:
     webhook: Mapping[str, Any] | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Execution:
     """An execution: what was asked for, and what has become of it so far.
 
@@ -78,7 +78,7 @@ class Execution:
         parent: The execution that it is a replay of, or an iteration of a loop in.
     """
 
-    definition: FlowDefinition = field(repr=False)
+    definition: FlowDefinition
     id: str
     revision: int
     inputs: dict[str, Any]
@@ -86,9 +86,9 @@ class Execution:
     created: float
     schedule_date: datetime | None = None
     parent: str | None = None
-    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    files: dict[str, bytes] = field(default_factory=dict)
     attempts: int = 1
-    loop_run: dict[str, Any] | None = field(default=None, repr=False)  # of an iteration
+    loop_run: dict[str, Any] | None = None  # of an iteration
     # What has come about is not in a copy.
     history: list[tuple[str, float]] = field(default_factory=list, init=False)
     outputs: dict[str, Any] = field(default_factory=dict, init=False)
@@ -96,11 +96,15 @@ class Execution:
     metrics: list[TaskMetric] = field(default_factory=list, init=False)
     error: Exception | None = field(default=None, init=False)
     resumed: dict[str, Any] | None = field(default=None, init=False)
-    was_seen_ended: bool = field(default=False, init=False, repr=False)
-    is_called: bool = field(default=False, init=False, repr=False)  # the function, now or before
-    is_busy: bool = field(default=False, init=False, repr=False)  # the function is being called
-    _course: list[Step] = field(default_factory=list, init=False, repr=False)
-    _lasts: float = field(default=math.inf, init=False, repr=False)  # seconds of the present state
+    was_seen_ended: bool = field(default=False, init=False)
+    is_called: bool = field(default=False, init=False)  # the function, now or before
+    is_busy: bool = field(default=False, init=False)  # the function is being called
+    _course: list[Step] = field(default_factory=list, init=False)
+    _lasts: float = field(default=math.inf, init=False)  # seconds of the present state
+
+    def __repr__(self) -> str:
+        states = ", ".join(state for state, _ in self.history)
+        return f"<Execution {self.id} of {self.namespace}.{self.flow}: {states}>"
 
     @property
     def namespace(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import CORRELATION
+from kestra._testing.fake import messages
 from kestra._testing.fake.engine import NO_FLOW
+from kestra._testing.fake.inputs import as_text
 from kestra._testing.fake.messages import Refused, Reply, as_json, invalid, not_found
 from kestra._testing.fake.shown import execution_json, json_ready
 from kestra._values.times import parse_instant
@@ -56,9 +57,17 @@ def webhook(engine: Engine, request: Request, namespace: str, flow: str, key: st
             trigger["body"] = json.loads(text)
         if not isinstance(trigger.get("body"), dict | list):
             trigger["body"] = text
-    execution = engine.create(replace(known, inputs=None))
+    body = trigger.get("body")
+    sent = body if isinstance(body, dict) and known.inputs else {}
+    parts = [
+        (key, None, as_text(value).encode()) for key, value in sent.items() if value is not None
+    ]
+    try:
+        execution = engine.create(known, parts=parts)
+    except Refused:
+        return Reply(422 if engine.is_new else 409)
     execution.labels["system.from"] = "trigger"
-    execution.inputs = {"trigger": trigger}
+    execution.inputs = {**execution.inputs, "trigger": trigger}
     waits, status = known.webhook.get("wait"), 200
     if waits:
         _await_end(engine, execution, request)
@@ -115,7 +124,7 @@ def act(engine: Engine, request: Request, execution_id: str, place: str, action:
 
 
 def not_allowed(_: Engine, request: Request, *_path: str) -> Reply:
-    raise Refused(405, f"Method Not Allowed: Method [{request.method}] not allowed for this URI")
+    raise messages.not_allowed(request)
 
 
 def _kill(engine: Engine, _: Request, execution: Execution) -> None:

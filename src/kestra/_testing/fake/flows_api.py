@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from kestra._api.sources import document
 from kestra._testing.fake.execution import FlowDefinition
-from kestra._testing.fake.messages import Refused, Reply, as_json, as_zip, invalid, not_found
+from kestra._testing.fake.messages import (
+    Refused,
+    Reply,
+    as_json,
+    as_zip,
+    invalid,
+    not_found,
+    not_given,
+)
 from kestra._testing.fake.shown import iso
 
 if TYPE_CHECKING:
@@ -26,13 +34,16 @@ _BOTH = frozenset({
     "finally", "id", "inputs", "labels", "namespace", "outputs", "retry", "revision", "sla",
     "source", "tasks", "tenantId", "triggers", "updated", "variables",
 })  # fmt: skip
+_OLD = {"listeners", "pluginDefaults", "taskDefaults"}
 # What a source may have at its top, by the version.
 _PROPERTIES = {
     "2.0": _BOTH | {"draft", "policyRefs", "quotas", "workerSelector"},
-    "1.3": _BOTH | {"listeners", "pluginDefaults", "taskDefaults", "workerGroup"},
+    "1.3": _BOTH | _OLD | {"workerGroup"},
+    "0.21": _BOTH - {"afterExecution", "checks", "source", "updated"} | _OLD,
 }
-_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_DISABLED = re.compile(r"^disabled:.*\n?", re.MULTILINE)
+_PATTERNS = {"id": "^[a-zA-Z0-9][a-zA-Z0-9._-]*", "namespace": "^[a-z0-9][a-z0-9._-]*"}
+_FOREACH = "io.kestra.plugin.core.flow.ForEach"
+_MOST = 1 << 20  # bytes of a flow that 2.0 can pass on: its source, and what was read from it
 
 
 class _UnreadableError(Exception):
@@ -90,32 +101,43 @@ def switch(engine: Engine, request: Request, how: str) -> Reply:
     """Enable or disable flows, by another revision of their sources."""
     names = [(each["namespace"], each["id"]) for each in json.loads(request.body)]
     there = [name for name in names if name in _names(engine)]
+    to = "true" if how == "disable" else "false"
     for name in there:
-        text = _DISABLED.sub("", engine.sources[name][-1]["source"])
-        _store(engine, name, f"{text.rstrip()}\ndisabled: true\n" if how == "disable" else text)
+        _store(engine, name, _switched(engine.sources[name][-1]["source"], to))
     return as_json({"count": len(there)})
 
 
+def _switched(source: str, to: str) -> str:
+    before = "false" if to == "true" else "true"
+    text, count = re.subn(rf"(?m)^disabled\s*:\s*{before}\s*", f"disabled: {to}\n", source)
+    return text if count else f"{source}\ndisabled: {to}"
+
+
 def validate(engine: Engine, request: Request) -> Reply:
-    """Say what is wrong with a source: whether it can be read, and has its parts."""
-    request.check_kind(_YAML)
+    """Say what is wrong with sources: whether they can be read, and have their parts."""
+    _check_kind(engine, request)
+    texts = re.split(r"\n+---(?=\s)", request.body.decode())
+    return as_json([_validated(engine, index, text) for index, text in enumerate(texts)])
+
+
+def _validated(engine: Engine, index: int, text: str) -> dict[str, Any]:
+    prefix = "" if engine.is_old else "Validation error: "
     try:
-        source, faults = _parsed(engine, request.body.decode(), "Flow")
+        source, faults = _parsed(engine, text, "Flow")
     except _UnreadableError as error:
         line = re.search(r"error: line (\d+)", str(error))
         place = f" (at line {line[1]})" if line else ""
-        constraints = f"Validation error: {error}{place}"
-        return as_json([{"index": 0, "constraints": constraints, "outdated": False}])
-    entry: dict[str, Any] = {"index": 0, "namespace": source.namespace, "flow": source.id}
+        return {"index": index, "constraints": f"{prefix}{error}{place}", "outdated": False}
+    entry: dict[str, Any] = {"index": index, "namespace": source.namespace, "flow": source.id}
     entry |= {"outdated": False, "deprecationPaths": [], "warnings": [], "infos": []}
     if faults:
-        entry["constraints"] = f"Validation error: {_lines(faults)}"
+        entry["constraints"] = f"{prefix}{_lines(faults)}"
     entry["warnings"] = [
         f"The subflow '{flow}' not found in namespace '{namespace}'."
         for namespace, flow in sorted(source.calls)
         if engine.flows.get((namespace, flow)) is None
     ]
-    return as_json([entry])
+    return entry
 
 
 def export(engine: Engine, request: Request) -> Reply:
@@ -147,12 +169,28 @@ def _brief(revision: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in revision.items() if key != "source"}
 
 
+def _check_kind(engine: Engine, request: Request, *others: str) -> None:
+    if engine.is_new:
+        request.check_kind(_YAML)
+    elif request.kind not in {_YAML, "", *others}:
+        raise not_given("flow")
+
+
 def _read(engine: Engine, request: Request) -> Source:
-    """Return the source in a request; of several documents, the server takes the first."""
-    request.check_kind(_YAML)
-    if not request.body:
-        raise Refused(422, "Invalid route params: Required Body [flow] not specified")
-    first = re.split(r"\n---\s", request.body.decode(), maxsplit=1)[0]
+    """Return the source in a request; of several documents, the server takes the first.
+
+    Up to 1.x it may be JSON, and has to be where no type is said.
+    """
+    _check_kind(engine, request, "application/json")
+    request.require_body("flow")
+    if not engine.is_new and request.kind != _YAML:
+        try:
+            json.loads(request.body)
+        except ValueError:
+            text = "Internal server error: Unrecognized token: was expecting JSON"
+            raise Refused(500, text) from None
+    documents = re.split(r"(?m)^---\s", request.body.decode())
+    first = next((each for each in documents if document(each) is not None), "")
     try:
         source, faults = _parsed(engine, first, "genericflow")
     except _UnreadableError as error:
@@ -169,18 +207,28 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
         fault = "No content to map" if source is None else source.fault
         raise _UnreadableError(f"Illegal {kind} source: YAML parsing error: {fault}")
     content = _content(text)
-    known = _PROPERTIES.get(engine.version, _PROPERTIES["1.3"])
-    if unknown := [each for each in content if each not in known]:
-        name = "io.kestra.core.models.flows.FlowWithSource"
+    if unknown := [each for each in content if each not in _PROPERTIES[engine.version]]:
+        name = f"io.kestra.core.models.flows.Flow{'' if engine.is_old else 'WithSource'}"
         raise _UnreadableError(
             f'Unrecognized field "{unknown[0]}" (class {name}), not marked as ignorable'
         )
+    types = {"BOOLEAN": content.get("inputs"), _FOREACH: content.get("tasks")}
+    for gone, below in types.items():
+        if engine.is_new and _has_type(below, gone):
+            raise _UnreadableError(f"Invalid type: {gone}")
     faults = []
     if not content.get("tasks"):
         faults.append(("tasks", "must not be empty"))
-    if not _NAMESPACE.fullmatch(str(source.namespace)):
-        faults.append(("namespace", 'must match "^[a-z0-9][a-z0-9._-]*"'))
+    for name, pattern in _PATTERNS.items():
+        if not re.fullmatch(pattern, str(getattr(source, name))):
+            faults.append((name, f'must match "{pattern}"'))
     return source, faults
+
+
+def _has_type(node: Any, kind: str) -> bool:
+    if isinstance(node, dict):
+        return node.get("type") == kind or _has_type(list(node.values()), kind)
+    return isinstance(node, list) and any(_has_type(each, kind) for each in node)
 
 
 def _lines(faults: list[tuple[str, str]]) -> str:
@@ -189,6 +237,10 @@ def _lines(faults: list[tuple[str, str]]) -> str:
 
 def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
     """Make another revision of a flow, which executions of it take from now on."""
+    size = 2 * len(text.encode())
+    if engine.is_new and size > _MOST:
+        text = f"[FlowInterface] message of size {size} has exceeded the configured limit"
+        raise Refused(500, f"Internal server error: {text} of {_MOST}.")
     stored = engine.sources[name]
     content = _content(text)
     disabled = bool(content.get("disabled"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from kestra._testing.fake.messages import Refused, invalid
+from kestra._testing.fake.messages import NOT_IN_URI, Refused, check_uri, invalid
 
 if TYPE_CHECKING:
     from kestra._testing.fake.messages import Part
@@ -79,9 +79,7 @@ def by_id(parts: Iterable[Part], place: str, version: str) -> dict[str, str | Se
         # For 0.21 the filename counts; later on the name of the part, unless that is `files`.
         key = filename if version == "0.21" or name == "files" else name
         path = f"{place}/{key}/{filename}"
-        if match := re.search(f"[{_TO_BE_ENCODED}]", path):
-            text = f"Illegal character in path at index {match.start()}: {path}"
-            raise Refused(422, f"Illegal argument: java.net.URISyntaxException: {text}")
+        check_uri(path, "java.net.URISyntaxException: ")
         sent[key] = SentFile.of(content, filename, f"kestra:{path}")
     if version == "2.0" and size > _MOST:
         raise Refused(500, f"Internal server error: MessageTooBigException: above {_MOST} bytes")
@@ -101,15 +99,15 @@ def _value(declaration: Input, sent: str | SentFile | None, version: str) -> Any
         default = declaration.defaults
         if default is None:
             return _missing(declaration, version)
-        sent = default.isoformat() if isinstance(default, date | time) else _as_text(default)
+        sent = default.isoformat() if isinstance(default, date | time) else as_text(default)
     text = str(sent)
     try:
-        value = _read(kind, text)
+        value = read_as(kind, text)
         items = value if kind in {"ARRAY", "MULTISELECT"} else []
         if not isinstance(items, list):
             raise ValueError  # noqa: TRY004, TRY301  # a refusal of the server, and no error in Python
         for each in items:
-            _read(declaration.itemType, _as_text(each))
+            read_as(declaration.itemType, as_text(each))
     except ValueError:
         cause = f"Cannot convert value '{text}' to {kind}"
         if version == "1.3" and kind in _PARSED:  # it does not say which input
@@ -123,7 +121,7 @@ def _value(declaration: Input, sent: str | SentFile | None, version: str) -> Any
     return value
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -147,16 +145,15 @@ _DATE = r"\d{4}-\d\d-\d\d"
 _TIME = r"\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?"
 _DATETIME = rf"{_DATE}T{_TIME}(?:Z|[+-]\d\d:\d\d)"
 _DURATION = (
-    r"P(?=.*\d)(?:([+-]?\d+)D)?"
-    r"(?:T(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?\d+(?:\.\d{0,9})?)S)?)?"
+    r"(?i:[+-]?P(?=.*\d)(?:[+-]?\d+D)?"
+    r"(?:T(?=.)(?:[+-]?\d+H)?(?:[+-]?\d+M)?(?:[+-]?\d+(?:[.,]\d{0,9})?S)?)?)"
 )
-_NUMBER = r"\s*[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*"
-_TO_BE_ENCODED = r'\s\[\]"<>\\^`{|}'
-_URI = f"(?u:[^{_TO_BE_ENCODED}]*)"
+_NUMBER = r"\s*[+-]?(NaN|Infinity|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[fFdD]?)\s*"
+_URI = f"(?u:[^{NOT_IN_URI}]*)"
 _ANY = r"(?s:.*)"
 
 
-def _read(kind: str, text: str) -> Any:
+def read_as(kind: str, text: str) -> Any:
     pattern, meaning = _TYPES.get(kind, _TYPES["STRING"])
     if re.fullmatch(pattern, text, re.ASCII) is None:
         raise ValueError
@@ -172,7 +169,7 @@ def _integer(text: str) -> int:
 
 def _number(text: str) -> float:
     """Return a number in single precision: 16777217 is 16777216, 1e39 is infinite."""
-    value = float(text)
+    value = float(text.strip().rstrip("fFdD"))
     try:
         packed = struct.pack("<f", value)
     except OverflowError:
@@ -188,9 +185,21 @@ def _portable(text: str) -> str:
 
 
 def _duration(text: str) -> timedelta:
-    parts = re.findall(r"([+-]?[\d.]+)([DHMS])", text)
+    parts = re.findall(r"([+-]?[\d.]+)([DHMS])", text.upper().replace(",", "."))
     units = {"D": "days", "H": "hours", "M": "minutes", "S": "seconds"}
-    return timedelta(**{units[unit]: float(number) for number, unit in parts})
+    try:
+        duration = timedelta(**{units[unit]: float(number) for number, unit in parts})
+    except OverflowError:
+        raise ValueError from None
+    return -duration if text.startswith("-") else duration
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 _PARSED = {"DATETIME", "DATE", "TIME", "DURATION", "JSON", "ARRAY", "MULTISELECT"}
@@ -204,13 +213,13 @@ _TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "DATE": (_DATE, date.fromisoformat),
     "TIME": (_TIME, lambda text: time.fromisoformat(_portable(text))),
     "DURATION": (_DURATION, _duration),
-    "JSON": (_ANY, json.loads),
+    "JSON": (_ANY, _json),
     "YAML": (_ANY, str),
     "URI": (_URI, str),
     "FILE": (_URI, str),
-    "ARRAY": (_ANY, json.loads),
+    "ARRAY": (_ANY, _json),
     "SELECT": (_ANY, str),
-    "MULTISELECT": (_ANY, json.loads),
+    "MULTISELECT": (_ANY, _json),
     "SECRET": (_ANY, str),  # as a server does where encryption is configured
     "EMAIL": (r"[^@\s]+@[^@\s]+", str),
     "ENUM": (_ANY, str),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from dataclasses import dataclass, field
 from email import message_from_string
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+NOT_IN_URI = r'\s\[\]"<>\\^`{|}'
 Part = tuple[str, "str | None", bytes]  # name, filename (of a file only) and content
 
 
@@ -37,12 +39,25 @@ class Request:
     def value(self, name: str) -> str | None:
         return self.values.get(name, [None])[0]
 
+    @property
+    def kind(self) -> str:
+        """The type of the body."""
+        return self.headers.get("content-type", "").partition(";")[0]
+
+    def text(self) -> str:
+        """Return the body, by its `charset`."""
+        head = message_from_string(f"Content-Type: {self.headers.get('content-type', '')}")
+        return self.body.decode(head.get_content_charset("utf-8"), "replace")
+
     def check_kind(self, allowed: str) -> None:
         """Refuse a body of another type; one without a type is let in."""
-        kind = self.headers.get("content-type", "").partition(";")[0]
-        if kind not in {"", allowed}:
-            text = f"Content Type [{kind}] not allowed. Allowed types: [{allowed}]"
+        if self.kind not in {"", allowed}:
+            text = f"Content Type [{self.kind}] not allowed. Allowed types: [{allowed}]"
             raise Refused(415, f"Unsupported Media Type: {text}")
+
+    def require_body(self, name: str) -> None:
+        if not self.body:
+            raise not_given(name)
 
     def parts(self) -> list[Part]:
         head = message_from_string(f"Content-Type: {self.headers.get('content-type', '')}")
@@ -102,6 +117,22 @@ class Refused(Exception):  # not an error of this package: a response
         body = {"message": message, "path": None, "_embedded": embedded}
         self.status = status
         self.reply = as_json(message if errors is None else body, status)
+
+
+def not_given(body: str) -> Refused:
+    return Refused(422, f"Invalid route params: Required Body [{body}] not specified")
+
+
+def not_allowed(request: Request) -> Refused:
+    text = f"Method [{request.method}] not allowed for URI [{request.path}]"
+    return Refused(405, f"Method Not Allowed: {text}")
+
+
+def check_uri(uri: str, error: str = "") -> None:
+    """Refuse a path that is no URI as it is."""
+    if match := re.search(f"[{NOT_IN_URI}]", uri):
+        text = f"Illegal character in path at index {match.start()}: {uri}"
+        raise Refused(422, f"Illegal argument: {error}{text}")
 
 
 def not_found(what: str = "") -> Refused:

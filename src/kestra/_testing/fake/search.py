@@ -35,8 +35,21 @@ _BOTH |= {"startDate": _DATES, "endDate": _DATES}
 _EXECUTIONS = _BOTH | {"state": _LISTED, "labels": _EQUAL | {"CONTAINS"}}
 _EXECUTIONS |= {"childFilter": _EQUAL, "scope": _EQUAL, "triggerExecutionId": _IS}
 _LOGS = _BOTH | dict.fromkeys(("executionId", "taskId", "taskRunId", "attemptNumber"), _IS)
-# Other fields that a server knows, and does not search for.
-_ELSEWHERE = {"id", "metadata", "flowRevision", "triggerId", "taskId", "level", "executionId"}
+_KEYS = {"namespace": _TEXT, "q": _EQUAL}
+# All that a server can search for somewhere: 1.3 these, 2.0 more.
+_SOMEWHERE = {
+    *("assetId", "childFilter", "created", "endDate", "executionId", "existingOnly"),
+    *("expirationDate", "flowId", "flowRevision", "id", "kind", "labels", "level", "metadata"),
+    *("namespace", "parentPath", "path", "q", "scope", "startDate", "state", "taskId"),
+    *("taskRunId", "timeRange", "triggerExecutionId", "triggerId", "triggerState", "type"),
+    *("updated", "username", "version", "workerId"),
+}
+_SOMEWHERE_NEW = {
+    *("action", "artifactId", "assignee", "attemptNumber", "details", "email", "enabled"),
+    *("enforcement", "expired_at", "external_id", "groupList", "instance_owner"),
+    *("lastTriggeredDate", "locked", "name", "nextExecutionDate", "parentId", "policyScope"),
+    *("resources", "severity", "source", "status", "tags", "userId"),
+}
 # What plain parameters, which are known until 1.x, ask for.
 _PLAIN = {
     "namespace": "PREFIX",
@@ -46,9 +59,23 @@ _PLAIN = {
     "endDate": "LESS_THAN_OR_EQUAL_TO",
     "state": "IN",
     "q": "EQUALS",
+    "childFilter": "EQUALS",
+    "triggerExecutionId": "EQUALS",
 }
+_STATES = "io.kestra.core.models.flows.State.Type"
 _INVALID = "Invalid query filters: Provided query filters are invalid"
-_SORTED_BY = ("state.startDate", "state.endDate", "state.duration", "id", "namespace", "flowId")
+_SORTED_BY = {
+    "EXECUTION": {
+        "state.startDate",
+        "state.endDate",
+        "state.duration",
+        "id",
+        "namespace",
+        "flowId",
+    },
+    "LOG": {"timestamp"},
+    "KV_METADATA": {"namespace", "key"},
+}
 _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
     "EQUALS": operator.eq,
     "NOT_EQUALS": operator.ne,
@@ -72,38 +99,53 @@ def executions(engine: Engine, query: Query) -> list[Execution]:
     parameters. Iterations of a loop are found only where their kind is asked for.
     """
     known = _EXECUTIONS | ({"parentId": _IS} if engine.is_new else {})
-    conditions = list(_conditions(engine, query, known, plain=True))
     found = engine.all()
-    if not any(field == "kind" for field, *_ in conditions):
+    if not any(name.startswith("filters[kind]") for name in query):
         found = [each for each in found if each.loop_run is None]
     rows = [(each, _fields(engine, each)) for each in found]
-    return _found(rows, conditions, query, _SORTED_BY)
+    return _found(engine, query, "EXECUTION", known, rows)
 
 
 def entries(engine: Engine, logged: Iterable[dict[str, Any]], query: Query) -> list[dict[str, Any]]:
     """Return the log entries that a search finds, in its order; 0.21 ignores the filters."""
     levels = _EQUAL if engine.version == "1.3" else _BOUNDS | {"IN", "NOT_IN"}
-    conditions = list(_conditions(engine, query, _LOGS | {"level": levels}))
     rows = [(each, _entry_fields(each)) for each in logged]
-    return _found(rows, conditions, query, ("timestamp",))
+    return _found(engine, query, "LOG", _LOGS | {"level": levels}, rows)
+
+
+def keys(engine: Engine, stored: list[dict[str, Any]], query: Query) -> list[dict[str, Any]]:
+    """Return the keys of key-value stores that a search finds, in its order."""
+    rows = [(each, {**each, "q": each["key"].lower()}) for each in stored]
+    return _found(engine, query, "KV_METADATA", _KEYS, rows)
 
 
 def _found(
-    rows: list[tuple[T, _Fields]],
-    conditions: list[_Condition],
+    engine: Engine,
     query: Query,
-    sorted_by: Iterable[str],
+    resource: str,
+    known: dict[str, set[str]],
+    rows: list[tuple[T, _Fields]],
 ) -> list[T]:
+    conditions = list(_conditions(engine, query, resource, known))
     rows = [row for row in rows if all(_meets(row[1], *each) for each in conditions)]
     for order in reversed(query.get("sort", [])):
         field, colon, direction = order.partition(":")
         if not colon:
             raise Refused(422, "Unprocessable Entity: Invalid sort parameter")
-        if field not in sorted_by:
-            raise Refused(422, f"Unprocessable Entity: Invalid sort field: {field}")
+        if field not in _SORTED_BY[resource]:
+            raise _unsorted(engine, resource, field)
         name = field.removeprefix("state.")
         rows.sort(key=lambda row: row[1][name] or "", reverse=direction == "desc")
     return [row[0] for row in rows]
+
+
+def _unsorted(engine: Engine, resource: str, field: str) -> Refused:
+    if resource == "EXECUTION":
+        return Refused(422, f"Unprocessable Entity: Invalid sort field: {field}")
+    if engine.is_new:
+        text = f"The sort field '{field}' does not exist on this resource."
+        return Refused(422, f"Illegal argument: {text}")
+    return Refused(500, f'Internal server error: SQL […]; Column "{field}" not found')
 
 
 def _meets(fields: _Fields, field: str, operation: str, wanted: str) -> bool:
@@ -121,52 +163,79 @@ def page(
     show: Callable[[T], Any] = lambda each: each,
 ) -> Reply:
     """Return a page of what was found, and the total; past the end that is 0 from 1.x on."""
-    number, size = int(request.value("page") or 1), int(request.value("size") or 10)
-    for name, count in (("page", number), ("size", size)):
-        if count < 1:
-            raise invalid((f"{method}.{name}", "must be greater than or equal to 1"))
+    number, size = _count(request, "page", 1, method), _count(request, "size", 10, method)
     some = found[(number - 1) * size : number * size]
     total = len(found) if some or engine.is_old else 0
     return as_json({"results": [show(each) for each in some], "total": total})
 
 
+def _count(request: Request, name: str, default: int, method: str) -> int:
+    """Return a number of a query; where a server does not check it, there is no `method`."""
+    text = request.value(name) or str(default)
+    if not re.fullmatch(r"[+-]?\d+", text):
+        cause = f'[{name}] for value [{text}] due to: For input string: "{text}"'
+        raise Refused(422, f"Internal server error: Failed to convert argument {cause}")
+    if int(text) >= 1:
+        return int(text)
+    if method:
+        raise invalid((f"{method}.{name}", "must be greater than or equal to 1"))
+    text = "Size cannot be 0" if name == "size" else "Page index cannot be negative"
+    raise Refused(422, f"Illegal argument: {text}")
+
+
 def _conditions(
-    engine: Engine, query: Query, known: dict[str, set[str]], *, plain: bool = False
+    engine: Engine, query: Query, resource: str, known: dict[str, set[str]]
 ) -> Iterator[_Condition]:
     for name, values in query.items():
         match = re.fullmatch(r"filters\[(\w+)\]\[(\w+)\](?:\[(.+)\])?", name)
         if match is not None:
             if not engine.is_old:
                 field, operation, label = match.groups()
-                _check(field, operation, label, known)
+                if field not in known:
+                    raise _unknown(engine, resource, field)
+                _check(engine, field, operation, label, known[field])
                 for value in values:
                     yield _condition(field, operation, value, label)
-        elif plain and not engine.is_new and name not in {"page", "size", "sort"}:
+        elif resource == "EXECUTION" and not engine.is_new and name not in {"page", "size", "sort"}:
             if name not in _PLAIN:
                 raise UnexpectedError(f"{name}: this parameter of a search is not imitated")
-            for value in [",".join(values)] if name == "state" else values:
-                label, _, wanted = value.partition(":") if name == "labels" else (None, "", value)
-                yield _condition(name, _PLAIN[name], wanted, label)
+            label, wanted = None, ",".join(values)
+            if name == "labels":
+                label, _, wanted = wanted.partition(":")
+                if len(values) > 1:  # some servers refuse that, and others ignore one
+                    raise Refused(422, "Unprocessable Entity: Invalid queryString parameter")
+            yield _condition(name, _PLAIN[name], wanted, label)
 
 
-def _check(field: str, operation: str, label: str | None, known: dict[str, set[str]]) -> None:
+def _unknown(engine: Engine, resource: str, field: str) -> Exception:
+    if field == "timeRange" or (field == "taskId" and engine.is_new):
+        return UnexpectedError(f"filters[{field}] is not imitated")
+    if field in _SOMEWHERE or (engine.is_new and field in _SOMEWHERE_NEW):
+        text = f"Field {_constant(field)} is not supported for resource {resource}"
+        return Refused(400, f"{_INVALID}: {text}")
+    return Refused(422, f"Illegal argument: Unsupported field '{field}'")
+
+
+def _check(
+    engine: Engine, field: str, operation: str, label: str | None, supported: set[str]
+) -> None:
     if operation not in _OPERATIONS:
-        raise Refused(422, f"Illegal argument: No enum constant QueryFilter.Op.{operation}")
-    if field in known:
-        if operation not in known[field]:
-            listed = ", ".join(sorted(known[field]))
-            text = f"Operation {operation} is not supported for field {field.upper()}"
-            raise Refused(400, f"{_INVALID}: {text}. Supported operations are {listed}")
-    elif field in _ELSEWHERE:
-        raise Refused(400, f"{_INVALID}: Field {field.upper()} is not supported for this resource")
-    elif field == "timeRange":
-        raise UnexpectedError(f"filters[{field}] is not imitated: filter by startDate")
-    else:
-        raise Refused(422, f"Illegal argument: Unsupported field '{field}'")
+        text = f"No enum constant io.kestra.core.models.QueryFilter.Op.{operation}"
+        raise Refused(422, f"Illegal argument: {text}")
+    if operation not in supported:
+        listed = ", ".join(sorted(supported))
+        text = f"Operation {operation} is not supported for field {_constant(field)}"
+        raise Refused(400, f"{_INVALID}: {text}. Supported operations are {listed}")
     if field == "labels" and operation != "CONTAINS" and not label:
-        raise Refused(
-            400, f"{_INVALID}: Operation {operation} on the labels field requires a label key"
-        )
+        if not engine.is_new:
+            text = f"Unsupported operation for query: {operation}"
+            raise Refused(500, f"Internal server error: {text}")
+        text = f"Operation {operation} on the labels field requires a label key"
+        raise Refused(400, f"{_INVALID}: {text}")
+
+
+def _constant(field: str) -> str:
+    return "QUERY" if field == "q" else re.sub("([A-Z])", r"_\1", field).upper()
 
 
 def _condition(field: str, operation: str, wanted: str, label: str | None) -> _Condition:
@@ -176,6 +245,8 @@ def _condition(field: str, operation: str, wanted: str, label: str | None) -> _C
         if moment is None:
             raise Refused(500, f"Internal server error: Text '{wanted}' could not be parsed")
         return (field, operation, iso(moment))
+    if operation == "REGEX" and not _is_pattern(wanted):
+        raise Refused(500, "Internal server error: SQL […]")
     if field == "q":
         return (field, "CONTAINS", wanted.lower())
     if field == "level":
@@ -184,8 +255,19 @@ def _condition(field: str, operation: str, wanted: str, label: str | None) -> _C
     if field == "state":
         for each in wanted.split(","):
             if each not in TERMINAL_STATES | OTHER_STATES:
-                raise Refused(422, f"Illegal argument: No enum constant State.Type.{each}")
+                raise Refused(
+                    422,
+                    f"Illegal argument: No enum constant {_STATES}.{each}",
+                )
     return (field if label is None else f"{field}[{label}]", operation, wanted)
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def _fields(engine: Engine, execution: Execution) -> _Fields:

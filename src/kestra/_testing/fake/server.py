@@ -190,7 +190,8 @@ class FakeKestra:
                 `{"each": (["a", "b"], "load", lambda value: {"rows": 3})}`. Each value makes an
                 execution of its own, of kind LOOP.
             webhook: Its key, or what the trigger has in YAML (`key`, `wait`, `returnOutputs`,
-                `responseCode`). The function gets `{"trigger": {"body": …, "parameters": …}}`.
+                `responseCode`). The function gets `{"trigger": {"body": …, "parameters": …}}`, and
+                the inputs that are declared, each from the body's value of the same name.
 
         Raises:
             ValueError: An input has no such type, there is no such state, or a loop cannot be.

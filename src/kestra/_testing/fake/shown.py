@@ -38,7 +38,7 @@ def execution_json(
         "originalId": execution.id if execution.loop_run else execution.parent or execution.id,
         "metadata": {
             "attemptNumber": execution.attempts,
-            "originalCreatedDate": _at(engine, execution.created),
+            "originalCreatedDate": shown_at(engine, execution.created),
         },
     }
     if not is_brief:
@@ -167,17 +167,17 @@ def _state(engine: Engine, history: _History) -> dict[str, Any]:
     (_, began), (current, last) = history[0], history[-1]
     shown = {
         "current": current,
-        "histories": [{"state": state, "date": _at(engine, at)} for state, at in history],
-        "startDate": _at(engine, began),
+        "histories": [{"state": state, "date": shown_at(engine, at)} for state, at in history],
+        "startDate": shown_at(engine, began),
     }
     if current in TERMINAL_STATES:
-        shown["endDate"] = _at(engine, last)
+        shown["endDate"] = shown_at(engine, last)
         shown["duration"] = f"PT{last - began:.6f}S"
     return shown
 
 
-def _at(engine: Engine, moment: float) -> str:
-    """Return a time of an execution: 0.21 has milliseconds there."""
+def shown_at(engine: Engine, moment: float) -> str:
+    """Return a time of the fake's clock; 0.21 has milliseconds."""
     return iso(engine.clock.date(moment), "milliseconds" if engine.is_old else "microseconds")
 
 
@@ -195,5 +195,5 @@ def json_ready(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value).replace("nan", "NaN")
+        return str(value).replace("nan", "NaN").replace("inf", "Infinity")
     return value

@@ -1,21 +1,24 @@
 """What holds for all tests, and what those of several files share."""
 
+import math
 import shutil
 import signal
 import ssl
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import requests
 import yaml
 from hypothesis import settings
-from loopback import Loopback
+from loopback import Loopback, silence
 from scripts import Script
 
 from kestra import Flow, Kestra, testing
-from kestra._http import blocking
+from kestra._http import adapter, async_transport, asynchronous, blocking
 
 DATA = Path(__file__).parent / "data"
 EXAMPLES = DATA.parent.parent / "examples"
@@ -72,20 +75,40 @@ def flow(server, slept, environment):
 
 
 @pytest.fixture
-def patience(server, monkeypatch):
+def patience(monkeypatch):
     """A short timeout is for faults that only a timeout ends; else the machine may be busy."""
-    send = blocking.send
+    send, send_async = blocking.send, asynchronous.send
+
+    @contextmanager
+    def patiently(request):
+        settings = request.settings
+        params = request.arguments.get("params")
+        sent = requests.Request(request.method, request.url, params=params).prepare()
+        with silence(sent.method, sent.url) as is_silent:
+            if not is_silent:
+                request.settings = replace(settings, timeout=(30, 30))
+            try:
+                yield
+            finally:
+                request.settings = settings
 
     def patient(session, request, left):
-        settings = request.settings
-        if not server.will_be_silent:
-            request.settings = replace(settings, timeout=(30, 30))
-        try:
+        with patiently(request):
             return send(session, request, left)
-        finally:
-            request.settings = settings
+
+    async def patient_async(sessions, request, left):
+        with patiently(request):
+            return await send_async(sessions, request, left)
 
     monkeypatch.setattr(blocking, "send", patient)
+    monkeypatch.setattr(asynchronous, "send", patient_async)
+
+
+@pytest.fixture
+def lasting_connections(monkeypatch):
+    """No connection is given up for being idle, however long a busy machine takes."""
+    monkeypatch.setattr(adapter, "_LONGEST_IDLE", math.inf)
+    monkeypatch.setattr(async_transport._LIMITS, "keepalive_expiry", None)
 
 
 @pytest.fixture

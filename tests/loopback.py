@@ -8,8 +8,10 @@ import socket
 import struct
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+from weakref import WeakValueDictionary
 
 from kestra._testing.fake import engine as fake_engine
 from kestra._testing.fake import messages as fake_messages
@@ -242,6 +244,24 @@ class Routes:
         return reply(request) if callable(reply) else reply
 
 
+_open = WeakValueDictionary()  # servers by host and port
+
+
+@contextmanager
+def silence(method, url):
+    """Tell whether a request may meet a fault that only a timeout ends; of another server it may.
+
+    If so, and the request fails, the fault has done what it does by then, however late the server.
+    """
+    server = _open.get(urlsplit(url).netloc)
+    over = server and server._silence_for(f"{method} {url.partition(server.url)[2]}")
+    try:
+        yield server is None or over is not None
+    except Exception:
+        assert not over or over.wait(DEADLINE)
+        raise
+
+
 class Loopback:
     """A server for one test.
 
@@ -262,6 +282,7 @@ class Loopback:
         self.port = self._listener.getsockname()[1]
         address = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if tls else 'http'}://{address}:{self.port}"
+        _open[f"{address}:{self.port}"] = self
         self._tls = tls
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
@@ -282,11 +303,6 @@ class Loopback:
     def upset(self, request, *faults):
         """Let the next requests that match, such as `POST` or `GET /logs`, meet these faults."""
         self._faults += [(request, fault) for fault in faults]
-
-    @property
-    def will_be_silent(self):
-        """Whether a fault is to come that only a timeout ends."""
-        return any(getattr(fault, "is_silent", False) for _, fault in self._faults)
 
     def count(self, request):
         """Return how many requests matched."""
@@ -334,6 +350,19 @@ class Loopback:
                 return fault
         return fine
 
+    def _silence_for(self, asked):
+        """Return what is set at the end of the fault that a request will meet, if it is silent."""
+        with self._lock:
+            for index, (pattern, fault) in enumerate(self._faults):
+                if pattern in asked:
+                    if not getattr(fault, "is_silent", False):
+                        return None
+                    over = threading.Event()
+                    # From now on it is the fault of this request, and of no other.
+                    self._faults[index] = asked, _noting(fault, over)
+                    return over
+        return None
+
     def _receive(self, connection, stream, number):
         while not _is_readable(connection):
             if self.stopped.is_set():
@@ -357,6 +386,16 @@ class Proxy(Loopback):
     def _fault_for(self, request):
         fault = super()._fault_for(request)
         return tunnel if fault is fine and request.method == "CONNECT" else fault
+
+
+def _noting(fault, over):
+    def noted(exchange):
+        try:
+            return fault(exchange)
+        finally:
+            over.set()
+
+    return noted
 
 
 def _matches(pattern, request):
@@ -523,6 +562,7 @@ def stream(*parts, then=None, chunked=True):
         exchange.send(b"0\r\n\r\n" if chunked else b"")
         return not chunked
 
+    fault.is_silent = getattr(then, "is_silent", False)
     return fault
 
 

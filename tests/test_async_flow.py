@@ -399,9 +399,19 @@ def test_a_timeout_of_the_callers_kills_nothing(server):
     waits_for_ever(server)
 
     async def execute(flow):
+        loop = asyncio.get_running_loop()
+        passing = asyncio.create_task(pass_time(loop))
         with pytest.raises(asyncio.TimeoutError) as caught:
-            await asyncio.wait_for(flow.execute("ns", "flow", kill_on_timeout=True), 0.5)
+            await asyncio.wait_for(flow.execute("ns", "flow", kill_on_timeout=True), 30)
+        await passing
         return caught.value
+
+    async def pass_time(loop):
+        """Let it be later once the execution is polled."""
+        while not server.count("GET /api/v1/executions/execution0"):  # noqa: ASYNC110  # likewise
+            await asyncio.sleep(0.01)
+        now = loop.time
+        loop.time = lambda: now() + 40
 
     error = run(execute, server.url)
     assert not server.engine.killed
@@ -500,7 +510,7 @@ def test_what_is_light(value, light):
     assert is_light(value) is light
 
 
-def test_many_at_once_take_no_threads(server):
+def test_many_at_once_take_no_threads(server, lasting_connections):
     """And ten connections."""
     most = []
 
@@ -518,7 +528,7 @@ def test_many_at_once_take_no_threads(server):
     assert server.connections <= 10
 
 
-def test_many_requests_at_once_use_their_connections_again(server):
+def test_many_requests_at_once_use_their_connections_again(server, lasting_connections):
     """However many pools they are in; none is kept busy by what has ended."""
 
     async def ask(flow):
@@ -537,7 +547,7 @@ def test_many_requests_at_once_use_their_connections_again(server):
 
 @pytest.mark.parametrize("fault", [reset, hang, answer(502), answer(503)])
 @pytest.mark.parametrize("after", [False, True])
-def test_an_execution_is_created_once(server, fault, after, monkeypatch):
+def test_an_execution_is_created_once(server, fault, after, monkeypatch, patience):
     """Whatever happens to its creation, before or after it is carried out."""
     monkeypatch.setattr(asyncio, "sleep", _at_once)
     server.upset("POST", carried_out(fault) if after else fault)

@@ -176,6 +176,14 @@ def brief(monkeypatch):
 
 
 @pytest.fixture
+def passed(monkeypatch):
+    """The seconds by which it is later than it would be."""
+    monotonic, passed = time.monotonic, [0]
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
+    return passed
+
+
+@pytest.fixture
 def story(server):
     return Story(server)
 
@@ -225,10 +233,8 @@ def test_entries_after_the_end_come_before_the_terminal_state(flow, story, monke
     assert texts(flow.follow("id1")) == ["CREATED", "late", "SUCCESS"]
 
 
-def test_the_log_is_read_until_it_is_quiet(server, story, slept, monkeypatch):
+def test_the_log_is_read_until_it_is_quiet(server, story, slept, monkeypatch, passed):
     """Each entry after the end may be followed by another."""
-    monotonic, passed = time.monotonic, [0]
-    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
     monkeypatch.setattr(following, "_LAST_WORDS", 5)
     ended = Gate()
     story.states(stream(event(shown("CREATED")), event(shown("CREATED", "SUCCESS")), ended.open))
@@ -374,7 +380,7 @@ def test_states_that_break_off_are_opened_again_and_told_once(flow, story, broke
 
 
 def test_a_stream_that_is_quiet_for_longer_than_the_read_timeout_is_opened_again(
-    server, story, slept
+    server, story, slept, patience
 ):
     """It is no error: nothing may have happened for so long."""
     story.states(
@@ -568,9 +574,9 @@ def test_a_stream_of_the_log_that_said_nothing_is_not_relied_on(flow, story):
     assert texts(flow.follow("id1")) == ["CREATED", "a", "SUCCESS"]
 
 
-def test_a_log_that_goes_on_for_long_after_the_end_is_looked_up(server, story, monkeypatch):
+def test_a_log_that_goes_on_for_long_after_the_end_is_looked_up(server, story, monkeypatch, passed):
     """The stream is left when `log_settle` is over."""
-    monkeypatch.setattr(following, "_LAST_WORDS", 0.2)
+    monkeypatch.setattr(following, "_LAST_WORDS", 60)
 
     def more(exchange):
         for number in range(1000):
@@ -581,9 +587,12 @@ def test_a_log_that_goes_on_for_long_after_the_end_is_looked_up(server, story, m
 
     story.states(stream(event(shown("CREATED")), event(shown("CREATED", "SUCCESS"))))
     story.log(stream(START, more))
+    told = []
     with Flow(hostname=server.url, log_settle=0) as flow:
-        told = texts(flow.follow("id1"))
-    assert 2 < len(told) < 1000
+        for each in flow.follow("id1"):
+            told += texts([each])
+            passed[0] += 40 if told[-1].startswith("line") else 0
+    assert 3 < len(told) < 1000
     assert story.asked[-1] == "stored"
 
 
@@ -655,16 +664,17 @@ def test_an_answer_that_makes_no_sense_is_an_error(flow, story):
         flow.execute("company.team", "my_flow", follow=True)
 
 
-def test_a_timeout_ends_the_following(flow, story):
+def test_a_timeout_ends_the_following(flow, story, passed):
     """The error says where the execution was, and the connections are closed."""
     gone = Gone(), Gone()
     story.looks = [shown("CREATED"), shown("CREATED", "RUNNING")]
     story.states(stream(event(shown("CREATED", "RUNNING")), then=gone[0]))
     story.log(stream(START, then=gone[1]))
-    with pytest.raises(
-        ExecutionTimeout, match=r"id1 has not ended after 0\.2 s.* RUNNING"
-    ) as caught:
-        list(flow.follow("id1", timeout=0.2))
+    told = flow.follow("id1", timeout=60)
+    assert texts([next(told), next(told)]) == ["CREATED", "RUNNING"]
+    passed[0] += 100  # both streams are open by now
+    with pytest.raises(ExecutionTimeout, match=r"id1 has not ended after 60 s.* RUNNING") as caught:
+        next(told)
     assert caught.value.execution_id == "id1"
     assert all(each.wait() for each in gone)
 

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 KILLED = -signal.SIGTERM
 READY = "os.write(2, b'!\\n')\n"
-WAIT = READY + "import threading; threading.Event().wait()\n"
+# No wait is for ever: a signal that comes right before the system call would not end it.
+FOR_EVER = "import time\nwhile True: time.sleep(0.05)\n"
+WAIT = READY + FOR_EVER
 CLEANUP = """
 def cleanup():
     print("cleaning", end="")
@@ -94,11 +96,11 @@ threading.Thread(target=emit, daemon=True).start()
 
 def test_where_another_thread_finds_it_first():
     """What had to wait for the end of a line may be found by any thread: it is left to the main."""
-    script = """
+    script = f"""
 import threading
 from kestra._task.hooks import IDLE, INSIDE
 from kestra._task.sink import stdout
-Kestra.on_kill(lambda: Kestra.outputs({"thread": threading.current_thread().name}))
+Kestra.on_kill(lambda: Kestra.outputs({{"thread": threading.current_thread().name}}))
 gate = stdout.gate
 gate.wait()
 gate.stage = INSIDE
@@ -107,8 +109,7 @@ assert [call.__name__ for call, _ in gate.deferred] == ["_resume"]
 gate.stage = IDLE
 gate.release()
 threading.Thread(target=gate.catch_up).start()
-threading.Event().wait()
-"""
+{FOR_EVER}"""
     done = pipes.run(script)
     assert done.returncode == KILLED
     assert done.stdout == b'::{"outputs": {"thread": "MainThread"}}::\n'

@@ -147,21 +147,26 @@ def held_open(folder):
 def test_timeout(tmp_path):
     """The whole group is killed, and the error is that of `subprocess`."""
     script = f"""{PYTHON}
-import subprocess
+import subprocess, time
+from kestra._task import programs
 code = '''
 import signal, subprocess, sys
 with open(sys.argv[1], "w") as file:
     wait = "import threading; threading.Event().wait()"
-    subprocess.run([sys.executable, "-c", wait], pass_fds=[file.fileno()])
+    process = subprocess.Popen([sys.executable, "-c", wait], pass_fds=[file.fileno()])
+    print("started")
+    process.wait()
 '''
+started = []
+programs.monotonic = lambda: time.monotonic() + 100 * len(started)
 try:
-    Kestra.run([*PROGRAM, code, sys.argv[1]], timeout=0.5)
+    Kestra.run([*PROGRAM, code, sys.argv[1]], timeout=50, parse=started.append)
 except subprocess.TimeoutExpired as error:
     Kestra.outputs({{"timeout": error.timeout}})
 """
     with held_open(tmp_path) as fifo:
         printed = pipes.run(script, fifo).stdout
-    assert testing.parse(printed).outputs == {"timeout": 0.5}
+    assert testing.parse(printed).outputs == {"timeout": 50}
 
 
 def test_timeout_of_one_that_never_stops_talking(capsys):
@@ -172,13 +177,14 @@ def test_timeout_of_one_that_never_stops_talking(capsys):
 
 
 PROGRAM = """
-import os, signal, sys, threading
+import os, signal, sys, time
 def end(*_):
     print("bye")
     sys.exit(9)
 signal.signal(signal.SIGTERM, end)
 os.write(2, b"ready\\n")
-threading.Event().wait()
+while True:  # a signal that comes right before a wait for ever would not end it
+    time.sleep(0.05)
 """
 
 
@@ -197,6 +203,27 @@ print("not reached")
         out, err = process.communicate(timeout=pipes.DEADLINE)
     assert (process.returncode, err) == (-signal.SIGTERM, b"")
     assert out.decode().splitlines() == [
+        '::{"logs": [{"level": "INFO", "message": "bye"}]}::',
+        '::{"outputs": {"killed": true}}::',
+    ]
+
+
+@POSIX
+def test_a_signal_that_ends_no_wait_is_noticed():
+    """As one that comes right before the wait for a line: here another thread gets it."""
+    script = f"""{PYTHON}
+import signal, threading
+def kill():
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+def parse(line):
+    if line == "ready":
+        threading.Timer(0.1, kill).start()
+Kestra.on_kill(lambda: Kestra.outputs({{"killed": True}}))
+Kestra.run([*PROGRAM, {PROGRAM!r}], parse=parse)
+"""
+    done = pipes.run(script)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, b"")
+    assert done.stdout.decode().splitlines()[1:] == [
         '::{"logs": [{"level": "INFO", "message": "bye"}]}::',
         '::{"outputs": {"killed": true}}::',
     ]
@@ -372,6 +399,7 @@ def test_what_parse_may_not_return(parsed, sentence, capsys):
 
 def test_a_program_that_is_not_there():
     """The error is that of `subprocess`."""
+    before = set(threading.enumerate())  # a thread of another test may be about to end
     with pytest.raises(FileNotFoundError):
         Kestra.run(["no-such-program"])
-    assert threading.active_count() == 1
+    assert set(threading.enumerate()) <= before

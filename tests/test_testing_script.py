@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -263,12 +264,20 @@ def test_a_script_that_does_not_end(script, rest, door, fed):
 
 
 @POSIX_ONLY
-def test_a_script_that_closes_its_streams_and_does_not_end(script, door):
+def test_a_script_that_closes_its_streams_and_does_not_end(script, door, monkeypatch):
     """A process that prints nothing more has to end, too."""
+    lines, passed = script_module.Output.lines, []
+
+    def until_closed(output, deadline):
+        yield from lines(output, deadline)
+        passed.append(100)
+
+    monkeypatch.setattr(script_module.Output, "lines", until_closed)
+    monkeypatch.setattr(script_module, "monotonic", lambda: time.monotonic() + sum(passed))
     code = "import os, signal, sys\nos.open(sys.argv[1], os.O_WRONLY)\n"
     path = script(code + "os.close(1)\nos.close(2)\nsignal.pause()")
     with pytest.raises(TimeoutError, match="It had printed nothing"):
-        run_script(path, door.path, timeout=0.5)
+        run_script(path, door.path)
     assert door.closes()
 
 
@@ -301,7 +310,7 @@ def test_what_has_escaped_does_not_keep_the_test(script, door, fed, monkeypatch)
 def test_killed_with_all_that_it_started(grace, status, script):
     """SIGTERM goes to all of the session, and SIGKILL where that has not ended in time."""
     code = f"""
-import signal, subprocess, sys
+import signal, subprocess, sys, time
 child = "import signal; print('child', flush=True); signal.pause()"
 process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
 def end(*_):
@@ -312,8 +321,8 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 process.stdout.readline()
 print("ready", flush=True)
-while True:
-    signal.pause()
+while True:  # a signal that comes right before a pause would not end it
+    time.sleep(0.05)
 """
     command = [sys.executable, script(code)]
     with script_module.start(command, {}, own_session=True) as process:

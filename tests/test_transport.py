@@ -58,7 +58,7 @@ PATIENT = Settings(timeout=(30, 30))
 CREATE = f"/api/v1/executions/n/f?labels={CORRELATION}:c"
 
 
-pytestmark = pytest.mark.usefixtures("slept")
+pytestmark = pytest.mark.usefixtures("slept", "patience")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def sessions():
 
 
 @pytest.fixture
-def send(server, sessions, patience):
+def send(server, sessions):
     """Send a request to the server and return the response."""
 
     def send(

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _MOST_WAITING = 1_000  # lines; then the program waits for the engine to read
+# Seconds. A signal that comes right before a wait, or to another thread, is noticed at its end.
+_LONGEST_WAIT = 1.0
 _KILLED = object()
 _LINE_ENDS = "\u0085\u2028\u2029"  # with one inside, the engine takes no line for a frame
 
@@ -183,13 +185,13 @@ class _Program:
     def _relay_until(self, deadline: float | None) -> bool:
         """Pass lines on until there are no more; return False if it has to be ended before."""
         while self._open:
-            left = None if deadline is None else deadline - monotonic()
-            if left is not None and left <= 0:
+            left = _LONGEST_WAIT if deadline is None else deadline - monotonic()
+            if left <= 0:
                 return False
             try:
-                name, line = self._queue.get(timeout=left)
+                name, line = self._queue.get(timeout=min(left, _LONGEST_WAIT))
             except Empty:
-                return False
+                continue
             if name is _KILLED:
                 return False
             if line is None:

@@ -45,7 +45,8 @@ def requirements() -> list[str]:
     """Return what the tests need, as far as it can be had."""
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cli"], *extras["testing"], *extras["test"]]
+    named = ("async", "cli", "namespace", "testing", "test")
+    wanted = [*project["dependencies"], *(each for name in named for each in extras[name])]
     return [each for each in wanted if Requirement(each).name not in WITHOUT] + ON_WINDOWS
 
 

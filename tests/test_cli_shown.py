@@ -14,7 +14,7 @@ from kestra._cli.execution_report import (
     output_lines,
     summary,
 )
-from kestra._engine.report import printable
+from kestra._engine.report import indented, printable
 from kestra.exceptions import ConnectionFailed, ExecutionTimeout, MalformedResponse, NotFound
 
 START = datetime(2026, 1, 31, 8, tzinfo=timezone.utc)
@@ -195,3 +195,8 @@ def test_an_error_of_a_file_names_it():
     assert exits.sentence(FileNotFoundError(2, "No such file", "a.csv")) == "a.csv: No such file"
     assert exits.sentence(OSError(28, "No space left on device")) == "No space left on device"
     assert exits.sentence(OSError("a file became shorter")) == "a file became shorter"
+
+
+def test_a_terminal_of_one_column():
+    """A table ends there, too."""
+    assert len(list(indented([("a", "b" * 9)], 1))) > 1

@@ -373,6 +373,7 @@ def test_an_ignore_file_may_take_back_what_another_leaves_out(write):
         ".kestraignore": "!rates.csv\n",
         "sub/.gitignore": "!keep.log\n", "out/.gitignore": "!x\n", "a.log": "", "b.csv": "",
         "rates.csv": "", "sub/keep.log": "", "sub/other.log": "", "out/x": "",
+        "empty/.gitignore": "", "empty/c.log": "",
     })  # fmt: skip
     ns, _ = namespace(exported())
     changes = ns.files.sync(local, dry_run=True)

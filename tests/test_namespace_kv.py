@@ -380,3 +380,11 @@ def test_the_words_of_the_server_are_in_the_error(monkeypatch):
     with pytest.raises(FailedExponentialBackoff, match="the address is from the default"):
         ns.kv["a"] = 1
     assert len(server.sent) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("DURATION", "P9999999999D"), ("NUMBER", "1.2.3"), ("DATE", "31.1.2026")]
+)
+def test_what_python_cannot_hold_stays_text(kind, text):
+    """A value that others have stored is read, whatever it is."""
+    assert value_of({"type": kind, "value": text}) == text

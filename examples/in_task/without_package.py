@@ -10,7 +10,7 @@ _types = {}
 def send(part, value):
     json.dumps(value, ensure_ascii=False).encode("utf-8")  # an error: a server would go down
     text = json.dumps({part: value}, allow_nan=False)
-    if len(text) > 5000000 or re.search(r"\d{1001}", re.sub(r'"(\\.|[^"\\])*"', "", text)):
+    if len(text) > 5e6 or re.search(r"\d{1001}", re.sub(r'"[^"]*"', "", re.sub(r"\\.", "", text))):
         raise ValueError("too long for the engine: write it to a file, and declare that")
     sys.stdout.write("::" + text + "::\n")
     sys.stdout.flush()

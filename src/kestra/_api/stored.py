@@ -17,7 +17,7 @@ from kestra._values.text import type_name
 from kestra._values.times import iso_duration, parse_instant
 
 LARGEST = 10 * 1024 * 1024  # bytes of a body
-_LARGEST_NUMBER = 10**4_000  # Python reads no longer text as a number
+_LARGEST_NUMBER = 10**4_000  # Python refuses to read much longer text as a number
 _LONGEST_KEY = 250  # the name of a file on the server
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HEADER = re.compile(r"(?!\s)[ -~\x80-\xff]*(?<!\s)")  # what is sent in a header as it is
@@ -181,14 +181,16 @@ def value_of(entry: dict[str, Any]) -> Any:
     if not isinstance(value, str):
         return value
     if kind == "NUMBER":
-        return float(value.replace("Infinity", "inf"))
+        with suppress(ValueError):
+            return float(value.replace("Infinity", "inf"))
     if kind == "DATE":
         with suppress(ValueError):
             return date.fromisoformat(value)
     if kind == "DATETIME":
         return parse_instant(value) or value
     if kind == "DURATION" and (match := _DURATION.fullmatch(value)):
-        days, hours, minutes, seconds = (int(each or 0) for each in match.groups()[:4])
-        fraction = float(f"0{(match[5] or '.0').replace(',', '.')}")
-        return timedelta(days, seconds + fraction, hours=hours, minutes=minutes)
+        with suppress(OverflowError, ValueError):
+            days, hours, minutes, seconds = (int(each or 0) for each in match.groups()[:4])
+            fraction = float(f"0{(match[5] or '.0').replace(',', '.')}")
+            return timedelta(days, seconds + fraction, hours=hours, minutes=minutes)
     return value

@@ -65,10 +65,10 @@ class KeyValueStore(_Part, MutableMapping[str, Any]):
     the reason. The page on the key-value store has the table.
 
     Each operation is a request, and `update` one a key; `clear` deletes many keys with one.
-    `list(kv)` asks for the length first: `list(iter(kv))` saves a request. A key
-    that is missing or has expired is a `KeyError`. Of two tasks that put the same key the later
-    one wins: the server has no compare-and-set, so a lock cannot be built on this. Limit the
-    concurrency of the flow instead.
+    `list(kv)` asks for the length first: `list(iter(kv))` saves a request. A key that is missing or
+    has expired is a `KeyError`. Of two tasks that put the same key the later one wins: the server
+    has no compare-and-set, so a lock cannot be built on this. Limit the concurrency of the flow
+    instead.
 
     Reading ignores parent namespaces, while `{{ kv('key') }}` searches them too.
     """

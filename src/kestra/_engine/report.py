@@ -46,7 +46,7 @@ def columns(
     cells = list(rows)
     widths = [max(map(display_width, column)) for column in zip(*cells, strict=True)]
     if room is not None:
-        widths = _narrowed(widths, room - len(indent))
+        widths = _narrowed(widths, max(room - len(indent), 1))
     for row in cells:
         parts = map(_wrapped, row, widths)
         for line in zip_longest(*parts, fillvalue=""):

@@ -130,7 +130,9 @@ class Wire(threading.local):
 
     used: bool | None = None  # has sent something; `None` if there was no connection at all
     mocked: bool = False  # by a test's stand-in for a socket, as Mocket has
-    write_timeout: float | None = None  # for a piece of a body; `None` for that to connect
+    write_timeout: float | None = (
+        None  # for a piece of a body; None: as long as connecting may take
+    )
 
 
 wire = Wire()

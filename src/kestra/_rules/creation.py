@@ -33,13 +33,14 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 # A POST that, sent again, does the same again: it overwrites a file, or changes nothing.
 _HARMLESS = re.compile(r".*/(namespaces/[^/]+/files|flows/validate|flows/(enable|disable)/by-ids)")
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
-# A server of 2.0 says so, with the status 404, of an execution that runs.
+# What a 500 says that another attempt does not change.
 _FINAL = (
     # Inputs or a flow are larger than the queue of a server of 2.0 takes.
     "MessageTooBig",
     "message-protection.limit",
     "already exists in namespace",  # the target of a move
 )
+# A server of 2.0 says so, with the status 404, of an execution that runs.
 DISAPPEARED = "Execution disappeared after create"
 
 

@@ -33,7 +33,7 @@ _LEVELS = {"SUCCESS": logging.INFO, "RETRIED": logging.INFO, "SKIPPED": logging.
 async def execute(
     io: IO, request: ExecutionRequest, options: Options, *, waits: bool
 ) -> FlowExecution:
-    """Create an execution and, if it is to be waited for, poll until it has ended."""
+    """Create an execution and, if it is to be waited for, wait until it has ended."""
     wait, _ = await create(io, request, options)
     if not waits:
         return FlowExecution(wait.execution_id, "STARTED", None, None, url=wait.url)

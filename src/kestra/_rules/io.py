@@ -107,7 +107,10 @@ class IO(Protocol):
         ...
 
     async def attempt(self, request: Request) -> Response | Failure:
-        """Send a request once. Never raises, but what ends a program."""
+        """Send a request once.
+
+        It raises only what ends a program, and what a signal handler has raised.
+        """
 
     def adopted(self, request: Request, execution: dict[str, Any]) -> Response:
         """Return an execution that was found as the response to its creation."""

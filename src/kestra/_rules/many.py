@@ -17,6 +17,7 @@ from kestra._rules import executing
 from kestra._rules.attempts import annotate
 from kestra._rules.polling import Polls
 from kestra._rules.reading import naming
+from kestra._values.signals import is_interruption
 from kestra.exceptions import APIError, FailedExponentialBackoff
 
 if TYPE_CHECKING:
@@ -194,7 +195,9 @@ class _Executor:
         except StopIteration:
             self._requests = None
             return
-        except Exception as error:  # noqa: BLE001  # whatever a caller's own iterable raises
+        except Exception as error:  # whatever a caller's own iterable raises
+            if is_interruption(error):
+                raise
             self._requests, self.failure = None, error
             return
         try:

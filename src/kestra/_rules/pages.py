@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 _PAGE = 500  # results
-# How what goes with a result is asked for, which waits for it: within some seconds.
+# How to ask for what a result waits for, but not long: once, within some seconds.
 BRIEFLY: dict[str, Any] = {"within": 10.0, "once": True}
 
 

@@ -161,7 +161,7 @@ def invalid(request: Request, error: Exception) -> Exception:
 def malformed(
     method: str, url: str, response: Response, what: str, creation: Creation | None = None
 ) -> MalformedResponse:
-    """Return the error for a response of which `what` tells what is wrong: "lacks the id"."""
+    """Return the error for a response; `what` says what is wrong with it: "lacks the id"."""
     path = urlsplit(url).path
     status = getattr(response, "status_code", None)
     text = f"{method.upper()} {path}: the response {what}; is this the address of a Kestra server?"

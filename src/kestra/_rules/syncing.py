@@ -110,9 +110,10 @@ class _Ignored:
         end = "/" if is_folder else ""
         for depth in reversed(range(len(parts))):
             spec = self._spec("/".join(parts[:depth]))
-            found = spec and spec.check_file("/".join(parts[depth:]) + end).include
-            if found is not None:
-                return bool(found)
+            if spec is not None:
+                found = spec.check_file("/".join(parts[depth:]) + end).include
+                if found is not None:
+                    return bool(found)
         return False
 
     def _spec(self, folder: str) -> Any:

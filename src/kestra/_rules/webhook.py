@@ -144,6 +144,6 @@ def _hide(error: Exception, url: str) -> None:
         error.errors = tuple((without(path), without(said)) for path, said in error.errors)
     for name in ("request", "response"):  # errors of the libraries have them too
         # A response of httpx2 has the URL of its request, and an error of it may have no request.
-        with suppress(AttributeError, RuntimeError):
+        with suppress(AttributeError, RuntimeError, TypeError):
             each = getattr(error, name)
             each.url = type(each.url)(without(str(each.url)))

@@ -24,9 +24,7 @@ class Timing:
         self, name: str, tags: Mapping[str, Any] | None, send: Callable[..., object]
     ) -> None:
         if callable(name):
-            raise TypeError(
-                'name is a function: the decorator needs that of a metric, @Kestra.timer("name")'
-            )
+            raise TypeError('name is a function: give the decorator a name, @Kestra.timer("name")')
         self._name = name
         self._tags = tags
         self._send = send

@@ -9,9 +9,9 @@ _CO_VARARGS = 4  # as `inspect` has it
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Return True if a signal handler has raised an error, within the call that raised it."""
+    """Return True if an error came from a signal handler that interrupted the call."""
     trace = error.__traceback__
-    # The first frame has caught it: a handler that raises another one in its place is not passed.
+    # The first frame is the one that caught it: a handler that does so is not interrupted itself.
     while trace is not None and (trace := trace.tb_next) is not None:
         if is_signal_handler(trace.tb_frame):
             return True

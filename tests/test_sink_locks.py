@@ -115,6 +115,7 @@ def call():
     {call}
 
 call()
+sys._getframe().f_trace_opcodes = True  # else Python 3.12 tells of none
 points = 0
 while True:
     points += 1

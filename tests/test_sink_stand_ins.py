@@ -574,6 +574,7 @@ threading.Thread(target=other).start()
 print("text")
 Kestra.outputs({"a": 1})
 first.write(sys.stdout.getvalue())
+first.flush()
 """
     assert said(run(code)) == ["text", "of another thread", FRAME]
 

@@ -254,6 +254,22 @@ log()
         assert messages.logs[-1].message.endswith(" h\u00e9llo 1199")
 
 
+def test_an_entry_that_names_the_frame_of_an_entry():
+    """One that the script has made itself has not come back: it goes the same way."""
+    code = f"""
+{STAND_INS["redactor"]}
+sys.stdout = StandIn(sys.stdout)
+frame = Kestra.format({{"logs": [{{"level": "INFO", "message": "s3cret"}}]}})
+Kestra.logger().info("not sent: %s", frame)
+Kestra.outputs({{"text": frame + frame}})
+"""
+    messages = kept(run(code))
+    assert "s3cret" not in messages.outputs["text"]
+    (entry,) = messages.logs
+    assert " - not sent: " in entry.message
+    assert "s3cret" not in entry.message
+
+
 def test_an_entry_that_names_a_frame(tmp_path):
     """It is an entry, and goes where others go: through a class that masks secrets."""
     code = f"""

@@ -97,14 +97,21 @@ def deliver(sink: Sink, frame: str, target: Any) -> None:
     came_back, is_alone = _frame_within(frame)
     if _is_inside(sink, target):
         _deliver_below(sink, came_back or frame)
-    elif came_back is not None and is_alone and hash(came_back) in _handed:
-        # It was logged in another thread, or later.
+    elif (
+        came_back is not None and hash(came_back) in _handed and (is_alone or _is_entry(came_back))
+    ):
+        # It was logged in another thread, or later. (Of an output or a metric in a longer message,
+        # it may be the script itself that logs what it has sent.)
         _deliver_below(sink, came_back)
-    elif frame.startswith(_ENTRY) and _ENTRY in frame[len(_ENTRY) :].replace("\\", ""):
-        # So was an entry, with more text, and once more it would go round for ever.
-        _deliver_below(sink, came_back or frame)
+    elif came_back is None and _is_entry(frame) and _ENTRY in frame[3:].replace("\\", ""):
+        # So was an entry, with its text changed, and once more it would go round for ever.
+        _deliver_below(sink, frame)
     else:
         _write(sink, frame, target)
+
+
+def _is_entry(frame: str) -> bool:
+    return frame.startswith(_ENTRY)
 
 
 def _deliver_below(sink: Sink, frame: str) -> None:
@@ -213,7 +220,7 @@ def _frame_within(frame: str) -> tuple[str | None, bool]:
     frame that it has sent.
     """
     start, end = frame.find("::{", 3), frame.rfind("}::", 0, -3) + 3
-    if start < 0 or end <= start or not frame.startswith('::{"logs"'):
+    if start < 0 or end <= start or not _is_entry(frame):
         return None, False
     from json import loads
 

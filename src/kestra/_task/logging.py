@@ -199,9 +199,9 @@ def _is_interruption(error: BaseException) -> bool:
     """Return True if a signal handler raised it, which is for the script to see."""
     if "signal" not in sys.modules:
         return False
-    from kestra._values.signals import is_signal_handler
+    from kestra._values.signals import is_interruption
 
-    return any(is_signal_handler(frame) for frame, _ in traceback.walk_tb(error.__traceback__))
+    return is_interruption(error)
 
 
 def _what_went_wrong(record: LogRecord, error: Exception) -> str:

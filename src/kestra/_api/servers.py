@@ -115,12 +115,11 @@ class Server:
 
 def _has_microseconds(execution: dict[str, Any]) -> bool:
     """Return True if the times of an execution are finer than milliseconds: from 1.x on."""
-    state, metadata = execution.get("state"), execution.get("metadata")
     dates = [
-        state.get("startDate") if isinstance(state, dict) else None,
-        metadata.get("originalCreatedDate") if isinstance(metadata, dict) else None,
+        at(str, execution, "state", "startDate"),
+        at(str, execution, "metadata", "originalCreatedDate"),
     ]
-    return any(isinstance(x, str) and len(x.partition(".")[2]) > len("123Z") for x in dates)
+    return any(x is not None and len(x.partition(".")[2]) > len("123Z") for x in dates)
 
 
 # --- addresses and paths ----------------------------------------------------------------------

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kestra._cli.namespace_arguments import add_namespace_commands
+from kestra._cli.namespace_arguments import add_common, add_namespace_commands
 from kestra._cli.values import Pairs, input_pair, label_pair, seconds
 from kestra._engine.rules import GRACE, RULES
 from kestra._task.frames import LOG_LEVELS
@@ -106,21 +106,21 @@ def add_commands(commands: Commands) -> None:
     _add_execute(commands)
     parser = _added(commands, "status", "show an execution as it is now", _STATUS)
     _add_id(parser)
-    _add_last(parser, "show one JSON object: id, status, outputs, task runs and more")
+    add_common(parser, "show one JSON object: id, status, outputs, task runs and more")
     parser = _added(commands, "logs", "show the log of an execution", _LOGS)
     _add_id(parser)
     parser.add_argument(
         "-f", "--follow", action="store_true", help="go on until the execution has ended"
     )
     _add_min_level_and_timeout(parser)
-    _add_last(parser, "show one JSON object a line")
+    add_common(parser, "show one JSON object a line")
     parser = _added(commands, "outputs", "show the outputs of an execution", _OUTPUTS)
     _add_id(parser)
     parser.add_argument("--task", metavar="TASK", help="the id of a task, for its outputs")
-    _add_last(parser, "show one JSON object")
+    add_common(parser, "show one JSON object")
     parser = _added(commands, "kill", "kill an execution", _KILL)
     _add_id(parser)
-    _add_last(parser)
+    add_common(parser)
     add_namespace_commands(commands, _added)
     _add_run(commands)
 
@@ -152,7 +152,7 @@ def _add_execute(commands: Commands) -> None:
     add("--follow", action="store_true", help="show the log on stderr while it is written")
     _add_min_level_and_timeout(parser)
     add("--kill-on-timeout", action="store_true", help="kill the execution when that time is over")
-    _add_last(parser, "show one JSON object: id, status, outputs, task runs and more")
+    add_common(parser, "show one JSON object: id, status, outputs, task runs and more")
 
 
 def _added(
@@ -202,13 +202,6 @@ def _add_min_level_and_timeout(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         help="how long to wait for the end (default: as long as it takes)",
     )
-
-
-def _add_last(parser: argparse.ArgumentParser, of_json: str | None = None) -> None:
-    if of_json:
-        parser.add_argument("--json", action="store_true", help=of_json)
-    parser.add_argument("--hostname", metavar="URL", help="the server (default: $KESTRA_HOSTNAME)")
-    parser.add_argument("--tenant", metavar="TENANT", help="the tenant (default: $KESTRA_TENANT)")
 
 
 def _add_run(commands: Commands) -> None:

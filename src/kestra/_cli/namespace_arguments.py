@@ -78,14 +78,14 @@ def add_namespace_commands(commands: Commands, added: Added) -> None:
         what += "a date such as 2026-01-31T08:00:00Z"
         add(f"--{name}", metavar="TIME", type=moment, help=what)
     add("--limit", metavar="N", type=_count, default=50, help="how many (default: %(default)s)")
-    _add_common(parser, json=_A_LINE)
+    add_common(parser, json=_A_LINE)
     parser = added(commands, "webhook", "call the webhook of a flow", _WEBHOOK, _WEBHOOK_MORE)
     add = parser.add_argument
     add("namespace", metavar="NAMESPACE")
     add("flow", metavar="FLOW", help="the id of the flow")
     add("body", metavar="BODY", nargs="?", help="a JSON object or list, or text")
     add("--wait", metavar="SECONDS", type=seconds, help="wait for the end of the execution")
-    _add_common(parser, json="show one JSON object: HTTP status, id, status, outputs, body")
+    add_common(parser, json="show one JSON object: HTTP status, id, status, outputs, body")
 
 
 def _add_kv(commands: Commands, added: Added) -> None:
@@ -158,7 +158,7 @@ def _sub(  # noqa: PLR0913  # each is independent
         parser.add_argument(
             "--dry-run", action="store_true", help="show what would be done, and change nothing"
         )
-    _add_common(parser, json)
+    add_common(parser, json)
     return parser
 
 
@@ -166,7 +166,7 @@ def _add_paths(parser: Parser) -> None:
     parser.add_argument("paths", metavar="PATH", nargs="+", help="files, or folders of them")
 
 
-def _add_common(parser: Parser, json: str) -> None:
+def add_common(parser: Parser, json: str = "") -> None:
     if json:
         parser.add_argument("--json", action="store_true", help=json)
     parser.add_argument("--hostname", metavar="URL", help="the server (default: $KESTRA_HOSTNAME)")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.credentials import displayed
+from kestra._api.parsing import at
 from kestra._client.connection import unknown_argument
 from kestra._task.execution_context import load_execution_context
 from kestra.exceptions import (
@@ -153,16 +154,9 @@ def _from_context() -> tuple[str, str | None, str | None]:
             "Namespace() needs the name of a namespace, as in Namespace('company.team'), where "
             f"there is no execution context to take it from: {error}"
         ) from None
-    flow, kestra = _object(context, "flow"), _object(context, "kestra")
-    found = (flow.get("namespace"), flow.get("tenantId"), kestra.get("url"))
-    name, tenant, url = (each if isinstance(each, str) else None for each in found)
+    name, tenant = at(str, context, "flow", "namespace"), at(str, context, "flow", "tenantId")
     if name is None:
         raise InvalidExecutionContext(
             "Namespace() needs the name of a namespace: the execution context has no flow.namespace"
         )
-    return name, tenant, url
-
-
-def _object(context: dict[str, Any], key: str) -> dict[str, Any]:
-    value = context.get(key)
-    return value if isinstance(value, dict) else {}
+    return name, tenant, at(str, context, "kestra", "url")

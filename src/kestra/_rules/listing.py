@@ -16,7 +16,7 @@ from kestra._api.dialects import FROM_2
 from kestra._api.forms import checked_labels
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 from kestra._api.namespaces import Execution
-from kestra._api.parsing import labels_on, start_of, state_of, whole_state
+from kestra._api.parsing import at, labels_on, start_of, state_of, whole_state
 from kestra._rules.pages import ready, server_time
 from kestra._rules.problems import json_of, malformed
 
@@ -184,7 +184,7 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _execution(io: IO, shown: dict[str, Any]) -> Execution:
-    trigger = _object(shown, "trigger")
+    trigger = at(dict, shown, "trigger") or {}
     return Execution(
         id=str(shown["id"]),
         namespace=str(shown.get("namespace")),
@@ -192,14 +192,9 @@ def _execution(io: IO, shown: dict[str, Any]) -> Execution:
         revision=shown.get("flowRevision"),
         state=whole_state(shown),
         labels=labels_on(shown),
-        inputs=_object(shown, "inputs"),
+        inputs=at(dict, shown, "inputs") or {},
         trigger=trigger.get("id"),
-        parent_id=_object(trigger, "variables").get("executionId") or shown.get("parentId"),
+        parent_id=at(str, trigger, "variables", "executionId") or shown.get("parentId"),
         original_id=shown.get("originalId"),
         url=io.server.address(shown),
     )
-
-
-def _object(holder: dict[str, Any], key: str) -> dict[str, Any]:
-    value = holder.get(key)
-    return value if isinstance(value, dict) else {}

@@ -172,7 +172,7 @@ def comparable(printed):
     """Its lines without times, in no order, since those of stderr may overtake those of stdout."""
     printed = re.sub(r"http://127\.0\.0\.1:\d+", "http://localhost:8080", printed)
     printed = re.sub(r"\S+ s ", "(seconds) ", re.sub(r"\d\S+Z\b", "(time)", printed))
-    printed = re.sub(r" in \d\.\d\ds", " in (seconds)", printed)
+    printed = re.sub(r" in \d\S*s( \(.*?\))?", " in (seconds)", printed)
     return sorted(re.sub(" +", " ", line).rstrip() for line in printed.splitlines() if line.strip())
 
 

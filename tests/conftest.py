@@ -114,7 +114,7 @@ def lasting_connections(monkeypatch):
 @pytest.fixture
 def hasty(flow, patience):
     """The same client, which soon gives up on a server that does not respond."""
-    flow.request_timeout = (5, 0.3)
+    flow.request_timeout = (5, 0.1)
     return flow
 
 

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 from weakref import WeakValueDictionary
@@ -285,6 +285,7 @@ class Loopback:
         _open[f"{address}:{self.port}"] = self
         self._tls = tls
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._connected = []
 
     def __enter__(self):
         self._threads[0].start()
@@ -296,6 +297,10 @@ class Loopback:
         socket.create_connection(self._listener.getsockname()[:2], timeout=DEADLINE).close()
         self._threads[0].join(DEADLINE)
         self._listener.close()
+        for connection in self._connected:
+            with suppress(OSError):  # closed already
+                # Wakes the thread that waits for a request; not by way of TLS, which it may use.
+                socket.socket.shutdown(connection, socket.SHUT_RD)
         for thread in self._threads[1:]:
             thread.join(DEADLINE)
             assert not thread.is_alive()
@@ -331,6 +336,7 @@ class Loopback:
         except OSError:
             connection.close()
             return
+        self._connected.append(connection)
         with connection, connection.makefile("rb") as stream:
             try:
                 while request := self._receive(connection, stream, number):
@@ -484,7 +490,7 @@ def drip(exchange, start=0):
     exchange.send(data[:start])
     for byte in (data + b" " * 10_000)[start:]:
         exchange.send(bytes([byte]))
-        if exchange.server.stopped.wait(0.02):
+        if exchange.server.stopped.wait(0.01):
             break
     return True
 
@@ -497,7 +503,7 @@ def drip_body(exchange):
     exchange.send(head + b"\r\n\r\n")
     for byte in body + b" " * 9_000:
         exchange.send(bytes([byte]))
-        if exchange.server.stopped.wait(0.02):
+        if exchange.server.stopped.wait(0.01):
             break
     return True
 

@@ -22,6 +22,8 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 HOSTNAME = "https://kestra.example.com"
 DEADLINE = 60
+# Of all plugins of pytest, by its entry point: the others take a second to load.
+ONLY_OURS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p kestra"}
 
 _FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 # (The form with quotes would be taken for Python by formatters: --8 < --"…".)
@@ -157,11 +159,7 @@ def console(block, folder, servers):
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
         if _NOT_RUN.match(command):
             continue
-        variables = {
-            "KESTRA_HOSTNAME": servers.loopback.url,
-            "COLUMNS": "100",
-            "PYTEST_ADDOPTS": "-p no:asyncio",  # which warns
-        }
+        variables = {"KESTRA_HOSTNAME": servers.loopback.url, "COLUMNS": "100"}
         printed, status = shell.run(command, folder, _environment(variables))
         assert shown or status == 0, printed
         if shown:
@@ -199,8 +197,7 @@ def _run(command, folder, **variables):
 
 def _environment(variables):
     kept = {k: v for k, v in os.environ.items() if not k.startswith("KESTRA_")}
-    # pytest-asyncio warns where nobody has configured it.
-    return kept | {"PYTEST_ADDOPTS": "-p no:asyncio"} | variables
+    return {**kept, **ONLY_OURS, **variables}
 
 
 _RUNS = {

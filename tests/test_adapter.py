@@ -108,10 +108,10 @@ def test_time_that_ran_out_between_two_reads_is_over(clock):
 @pytest.mark.parametrize("path", ["/answer", "/download"])
 def test_a_server_cannot_hold_a_request(server, session, monkeypatch, fault, path):
     """Whether it says nothing, or drips its headers or its body: there is an end."""
-    monkeypatch.setattr(adapter, "_WINDOW", 0.2)
+    monkeypatch.setattr(adapter, "_WINDOW", 0.05)
     server.upset("GET", fault)
     with pytest.raises((requests.ReadTimeout, requests.ConnectionError), match="timed out"):
-        session.get(server.url + path, timeout=0.2)
+        session.get(server.url + path, timeout=0.05)
 
 
 def test_bytes_that_come_in_time_are_an_answer(server, session):
@@ -152,7 +152,7 @@ def test_proxied_requests_are_bounded_too(server, session):
     """A proxy does not get around the deadline."""
     server.upset("GET", drip)
     with pytest.raises(requests.ReadTimeout):
-        session.get("http://nowhere.invalid/", proxies={"http": server.url}, timeout=0.2)
+        session.get("http://nowhere.invalid/", proxies={"http": server.url}, timeout=0.05)
 
 
 def test_the_wire_tells_whether_something_was_sent(server, session):

@@ -554,7 +554,7 @@ def test_an_execution_is_created_once(server, fault, after, monkeypatch, patienc
     unanswered = fault in {reset, hang} and not after
 
     async def execute(flow):
-        flow.request_timeout = (5, 0.5)
+        flow.request_timeout = (5, 0.1)
         return await flow.execute("ns", "flow", follow=False, fetch_log=False)
 
     if unanswered:  # the server knows nothing of it, which may change: it is never sent again

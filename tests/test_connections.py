@@ -1,6 +1,7 @@
 """Connections: encrypted, through proxies, kept, lost, and how many of them there are."""
 
 import os
+import select
 import socket
 import ssl
 import threading
@@ -14,6 +15,7 @@ import pytest
 import requests
 import urllib3
 from loopback import (
+    DEADLINE,
     Loopback,
     Proxy,
     answer,
@@ -267,8 +269,14 @@ def test_a_tunnel_that_leads_nowhere_leaves_no_doubt(sessions, through_proxy, pr
 
 def test_a_proxy_cannot_hold_a_request(sessions, through_proxy, proxy):
     """The time to open a tunnel is that for a connection."""
-    proxy.upset("CONNECT", hang)
-    settings = replace(through_proxy, timeout=(0.3, 5), policy=urllib3.Retry(0))
+
+    def refuse_late(exchange):
+        if not select.select([exchange.connection], [], [], DEADLINE)[0]:
+            exchange.send(b"HTTP/1.1 503 Busy\r\n\r\n")
+        return True
+
+    proxy.upset("CONNECT", refuse_late)
+    settings = replace(through_proxy, timeout=(0.1, 30), policy=urllib3.Retry(0))
     with pytest.raises(ConnectionFailed, match="no connection within the timeout"):
         request(sessions, "GET", "https://kestra.invalid" + SEARCH, settings, {})
 
@@ -276,7 +284,7 @@ def test_a_proxy_cannot_hold_a_request(sessions, through_proxy, proxy):
 def test_answers_through_a_tunnel_are_bounded(tls_server, sessions, through_proxy):
     """A server that drips its response is given up there, too."""
     tls_server.upset("GET", drip_body)
-    settings = replace(through_proxy, timeout=(5, 0.3), policy=urllib3.Retry(0))
+    settings = replace(through_proxy, timeout=(5, 0.1), policy=urllib3.Retry(0))
     with pytest.raises(RequestTimeout):
         search(sessions, tls_server, settings)
     assert tls_server.count("GET") == 1
@@ -343,7 +351,7 @@ def test_a_socks_proxy_is_used(either, sessions, settings):
             assert search(sessions, either, settings).json()["total"] == 0
         assert (socks.connections, either.connections) == (1, 1)
         either.upset("GET", drip_body)
-        search(sessions, either, replace(settings, timeout=(5, 0.3)))
+        search(sessions, either, replace(settings, timeout=(5, 0.1)))
         assert either.count("GET") == 4
 
 
@@ -405,13 +413,13 @@ def test_an_answer_without_a_length_is_bounded(either, sessions, settings):
 
     def endless(exchange):
         exchange.send(b"HTTP/1.0 200 OK\r\n\r\n")
-        while not exchange.server.stopped.wait(0.02):
+        while not exchange.server.stopped.wait(0.01):
             exchange.send(b" ")
         return True
 
     endless.is_silent = True
     either.upset("GET", endless)
-    settings = replace(settings, timeout=(5, 0.3))
+    settings = replace(settings, timeout=(5, 0.1))
     assert search(sessions, either, settings).json()["total"] == 0
     assert either.count("GET") == 2
 
@@ -424,7 +432,7 @@ class Busy(Loopback):
 
     def _receive(self, connection, stream, number):
         if not any(each.connection == number for each in self.requests):
-            self.stopped.wait(0.5)
+            self.stopped.wait(0.2)
         return super()._receive(connection, stream, number)
 
 
@@ -432,7 +440,7 @@ def test_a_server_may_pause_while_it_takes_a_body(sessions):
     """Longer than it may take to connect; as long as it may take to respond."""
     content = bytes(1 << 24)  # more than fits into the buffers of both ends
     with Busy() as server:
-        settings = Settings(timeout=(0.2, 10))
+        settings = Settings(timeout=(0.1, 10))
         files = {"files": {"orders": ("orders.csv", content)}}
         request(sessions, "POST", server.url + CREATE, settings, files)
         assert server.requests[0].parts[0] == {"orders": content}
@@ -443,7 +451,7 @@ def test_a_server_that_stops_taking_a_body_is_given_up(sessions):
     """A pause beyond the read timeout is a timeout; the request may have been carried out."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}{CREATE}"
-        settings = Settings(timeout=(5, 0.2), policy=urllib3.Retry(0))
+        settings = Settings(timeout=(5, 0.1), policy=urllib3.Retry(0))
         files = {"files": {"orders": ("orders.csv", bytes(1 << 24))}}
         with pytest.raises(RequestTimeout, match="may exist"):
             request(sessions, "POST", url, settings, files)

@@ -312,8 +312,9 @@ def test_what_is_no_event_of_ours_is_passed_over(flow, story):
 
 
 @pytest.mark.parametrize("engine", [0, 1], ids=["0.21", "1.3"])
-def test_recorded_streams(server, slept, engine):
+def test_recorded_streams(server, slept, monkeypatch, engine):
     """What servers sent: the entries are those that were stored, reported once."""
+    monkeypatch.setattr(following, "_LAST_WORDS", 0.05)
     (_, look, execution), (_, log, entries), (_, stored, kept) = (
         exchanges(case)[engine] for case in ("exec_get", "follow_logs_finished", "logs_json")
     )
@@ -473,8 +474,9 @@ def test_where_there_is_no_stream_the_server_is_asked(flow, story, missing):
     assert story.asked.count("states") == story.asked.count("log") == 1
 
 
-def test_the_log_is_asked_for_while_the_execution_runs(flow, story):
+def test_the_log_is_asked_for_while_the_execution_runs(flow, story, monkeypatch):
     """Where there is no stream of it, what is stored already is reported before the end."""
+    monkeypatch.setattr(channels, "_LOG_PAUSE", 0.05)
     gate = Gate()
     story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
     story.stored = [[], [entry("a")]]

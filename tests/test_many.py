@@ -36,6 +36,7 @@ from kestra._api.dialects import search_queries
 from kestra._api.requests import request_of
 from kestra._api.servers import Server
 from kestra._http import stand_ins
+from kestra._rules import polling
 from kestra._rules.many import Running
 from kestra._rules.polling import Batch, Search
 from kestra._rules.waiting import Options, Wait
@@ -416,23 +417,27 @@ def test_every_flow_has_its_search(server, flow):
     assert {tuple(each.query["filters[flowId][EQUALS]"]) for each in searches} == {("a",), ("b",)}
 
 
-def test_a_thousand_executions_take_ten_connections_and_few_looks(server, flow):
+@pytest.mark.parametrize("number", [200, pytest.param(1_000, marks=pytest.mark.load)])
+def test_many_executions_take_ten_connections_and_few_looks(server, flow, number):
     """Each is created with one request; all are polled with searches."""
     flow.request_timeout = (5, 60)  # one that is over costs a connection
-    requests = (lasting(1 + number % 7) for number in range(1_000))
+    requests = (lasting(1 + n % 7) for n in range(number))
     outcomes = flow.execute_all(requests, max_concurrent=100)
     ids = {outcome.execution_id for outcome in outcomes if outcome.ok}
-    assert len(ids) == 1_000
+    assert len(ids) == number
     assert server.connections <= 10
-    assert server.count(CREATED) == 1_000
-    assert server.count(SEARCHED) + server.count(LOOKED) <= 1_000
+    assert server.count(CREATED) == number
+    assert server.count(SEARCHED) + server.count(LOOKED) <= number
 
 
-def test_connections_stay_ten_where_hundreds_run_at_once(server, flow):
+@pytest.mark.parametrize("page", [20, pytest.param(100, marks=pytest.mark.load)])
+def test_connections_stay_ten_where_many_run_at_once(server, flow, monkeypatch, page):
     """Every page of the search is read, as long as there is something to find, and every log."""
+    monkeypatch.setattr(polling, "_PAGE", page)
+    number = page * 5 // 2
     flow.request_timeout = (5, 60)  # one that is over costs a connection
-    outcomes = flow.execute_all([lasting(20)] * 250, max_concurrent=250, fetch_log=True)
-    assert sum(outcome.result.log == server.engine.logs[0] for outcome in outcomes) == 250
+    outcomes = flow.execute_all([lasting(20)] * number, max_concurrent=number, fetch_log=True)
+    assert sum(outcome.result.log == server.engine.logs[0] for outcome in outcomes) == number
     assert server.connections <= 10
     pages = [each.query["page"][0] for each in server.requests if "page" in each.query]
     assert max(pages) == "3"
@@ -462,10 +467,12 @@ def test_nothing_is_kept_of_what_was_handed_out(flow):
     kinds = (ExecutionRequest, ExecutionOutcome, Running, Batch)
     requests = (lasting(1) for _ in range(120))
     kept = []
+    gc.freeze()  # what other tests have left need not be looked at
     for number, _ in enumerate(flow.execute_all(requests, max_concurrent=5)):
         if number % 30 == 20:
             gc.collect()
             kept.append(sum(isinstance(each, kinds) for each in gc.get_objects()))
+    gc.unfreeze()
     assert max(kept) <= kept[0] + 2 * 5
     assert max(kept) <= 4 * 5 + 10
 
@@ -691,8 +698,8 @@ def test_without_a_search_executions_are_looked_at_singly(server, flow, caplog):
     """Still over ten connections at most; what is missing is reported once."""
     caplog.set_level(logging.INFO)
     server.engine.searchable = False
-    outcomes = list(flow.execute_all([lasting(3)] * 40, max_concurrent=40))
-    assert sum(outcome.ok for outcome in outcomes) == 40
+    outcomes = list(flow.execute_all([lasting(3)] * 20, max_concurrent=20))
+    assert sum(outcome.ok for outcome in outcomes) == 20
     assert server.connections <= 10
     assert server.count(SEARCHED) <= 2  # the second without a tenant
     assert sum("polled one by one" in each for each in caplog.messages) == 1
@@ -778,11 +785,12 @@ def test_what_searches_do_not_show_is_looked_at_singly(server, flow):
     assert searches > 3
 
 
-def test_what_is_beyond_the_pages_is_looked_at_singly(server, flow):
+def test_what_is_beyond_the_pages_is_looked_at_singly(server, flow, monkeypatch):
     """A few that run for long do not make every search read what has ended since."""
-    requests = itertools.chain([lasting(60)] * 2, [lasting(1)] * 700)
+    monkeypatch.setattr(polling, "_PAGE", 20)
+    requests = itertools.chain([lasting(60)] * 2, [lasting(1)] * 140)
     outcomes = flow.execute_all(requests, max_concurrent=20)
-    assert sum(outcome.ok for outcome in outcomes) == 702
+    assert sum(outcome.ok for outcome in outcomes) == 142
     pages = [int(each.query["page"][0]) for each in server.requests if "page" in each.query]
     assert max(pages) <= 5
 

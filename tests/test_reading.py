@@ -572,7 +572,7 @@ def test_a_download_that_begins_again_says_why(server, flow, tmp_path, caplog):
 def impatient(monkeypatch):
     """Downloads have to be fast, so that a slow one is given up soon."""
     monkeypatch.setattr("kestra._http.adapter._SLOWEST", 1_000_000)
-    monkeypatch.setattr("kestra._http.adapter._WINDOW", 0.2)
+    monkeypatch.setattr("kestra._http.adapter._WINDOW", 0.05)
 
 
 @pytest.mark.usefixtures("stored", "impatient")

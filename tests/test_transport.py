@@ -53,7 +53,7 @@ from kestra.exceptions import (
     ServerError,
 )
 
-HASTY = Settings(timeout=(5, 0.2))
+HASTY = Settings(timeout=(5, 0.1))
 PATIENT = Settings(timeout=(30, 30))
 CREATE = f"/api/v1/executions/n/f?labels={CORRELATION}:c"
 
@@ -118,7 +118,7 @@ def test_reading_that_keeps_failing_ends_in_an_error(server, send, slept, fault,
     """After five attempts the error says how often, and why; `requests` has the same kind."""
     server.upset("GET", *[fault] * 5)
     with pytest.raises(error, match="GET /api/v1/executions/search failed after 5 attempts") as got:
-        send(access=Settings(timeout=(5, 0.2)))
+        send(access=Settings(timeout=(5, 0.05)))
     assert slept == [1, 2, 4, 8, 16]
     assert (got.value.attempts, got.value.status, got.value.correlation_id) == (5, None, None)
     assert got.value.cause is not None
@@ -977,7 +977,7 @@ def test_a_file_is_rewound_for_the_other_address(server, sessions):
 
 def test_tls_answers_are_read_and_bounded(tls_server, sessions, certificate):
     """With the certificate that `verify` names; dripping ends here too."""
-    access = Settings(verify=str(certificate), timeout=(5, 0.3))
+    access = Settings(verify=str(certificate), timeout=(5, 0.1))
     tls_server.upset("GET", drip)
     url = f"{tls_server.url}/api/v1/executions/search?labels=a:b"
     assert request(sessions, "GET", url, access, {})[0].json()["total"] == 0

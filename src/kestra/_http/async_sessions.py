@@ -261,8 +261,12 @@ class _Watch:
             self.is_connected = event.endswith(".complete")
         elif event.endswith("send_request_headers.started"):
             self._request.sent = bool(self._request.sent) or not is_tunnel
-        elif event.endswith("receive_response_headers.started") and not is_tunnel:
-            self.scope.deadline = anyio.current_time() + self.bound.remaining()
+        elif event.endswith("receive_response_headers.started"):
+            if is_tunnel:  # to open it is to connect, for which `httpx2` takes the other limit
+                limits = info["request"].extensions["timeout"]
+                info["request"].extensions["timeout"] = limits | {"read": limits["connect"]}
+            else:
+                self.scope.deadline = anyio.current_time() + self.bound.remaining()
 
 
 class _Body(httpx2.AsyncByteStream):

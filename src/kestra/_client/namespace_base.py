@@ -125,7 +125,7 @@ class NamespaceBase:
         )
 
     @contextmanager
-    def _telling_origin(self) -> Iterator[None]:
+    def _naming_origin(self) -> Iterator[None]:
         """Say in an error where the address of the server came from."""
         try:
             yield

@@ -50,7 +50,7 @@ async def call(  # noqa: PLR0913, PLR0917  # what `Namespace.webhook` is given
         response = await io.request("post", url, once=True, **sent)
     except Exception as error:
         given = error.response if isinstance(error, APIError) else None
-        if given is None or not _is_answer(given):
+        if given is None or not _is_from_flow(given):
             _hide(error, url)
             raise
         response = given
@@ -105,7 +105,7 @@ def _check(key: Any) -> None:
         ) from None
 
 
-def _is_answer(response: Response) -> bool:
+def _is_from_flow(response: Response) -> bool:
     """Return True if the flow has chosen this status, or has failed; servers' own errors differ."""
     body = body_of(response)
     return isinstance(body, dict) and not ("message" in body and "_embedded" in body)

@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kestra._api.models import LEVELS, LogEntry, Metric, State, StateChange, TaskRun, utc_text
-from kestra._values.times import parse_instant
+from kestra._api.models import LEVELS, LogEntry, Metric, State, StateChange, TaskRun
+from kestra._values.times import parse_instant, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -230,6 +230,8 @@ def _in_order(log: str, *, all_of_it: bool) -> str:
 
 
 def _line(entry: LogEntry) -> str:
-    is_finer = entry.time is not None and entry.time.microsecond % 1000
-    time = utc_text(entry.time, "microseconds" if is_finer else "milliseconds")
-    return f"{time}{entry.level} {entry.message}"
+    text = f"{entry.level} {entry.message}"
+    if entry.time is None:
+        return text
+    finest = "microseconds" if entry.time.microsecond % 1000 else "milliseconds"
+    return f"{utc_text(entry.time, finest)} {text}"

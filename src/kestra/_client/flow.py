@@ -10,7 +10,6 @@ from kestra._client.connection import Connection
 from kestra._http.blocking import make_request, perform, perform_each, publish
 from kestra._http.sessions import Sessions
 from kestra._rules import actions, downloads, executing, following, log, many, reading
-from kestra._rules.reading import naming
 
 if TYPE_CHECKING:
     import os
@@ -327,7 +326,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        return perform(self, reading.get_execution, execution_id)
+        return self._of(reading.get_execution, execution_id)
 
     def get_outputs(self, execution_id: str, *, task_id: str | None = None) -> dict[str, Any]:
         """Get the outputs of a flow, or of one of its tasks.
@@ -439,7 +438,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed.
             ValueError: The id cannot be one.
         """
-        self._act("delete", execution_id, "kill")
+        self._of(actions.act, execution_id, "kill")
 
     def pause(self, execution_id: str) -> None:
         """Pause a running execution: tasks that run go on, and no other starts.
@@ -455,7 +454,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
             ValueError: The id cannot be one.
         """
-        self._act("post", execution_id, "pause")
+        self._of(actions.act, execution_id, "pause")
 
     def resume(self, execution_id: str, inputs: Mapping[str, Any] | None = None) -> None:
         """Resume a paused execution.
@@ -548,12 +547,7 @@ class Flow(Connection):
 
     def _of(self, rule: Callable[..., Coroutine[Any, Any, T]], execution_id: str, *args: Any) -> T:
         """Carry out a rule about an execution, which every error names."""
-        with naming(execution_id):
-            return perform(self, rule, execution_id, *args)
-
-    def _act(self, method: str, execution_id: str, action: str) -> None:
-        with naming(execution_id):
-            perform(self, actions.act, method, execution_id, action)
+        return perform(self, reading.about, execution_id, rule, *args)  # type: ignore[no-any-return]
 
     # --- what users of 2.0.0 call, override and patch ---
 

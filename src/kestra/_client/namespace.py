@@ -436,7 +436,9 @@ class NamespaceFlows(_Part):
             TypeError: `paths` is neither a path nor several.
             ValueError: A source cannot be read, or is of another namespace; or two are of one flow.
         """
-        return self._perform(flows.deploy, paths, dry_run, delete, override_namespace)
+        return self._perform(
+            flows.deploy, paths, dry_run=dry_run, delete=delete, override=override_namespace
+        )
 
     def delete(self, flow: str) -> None:
         """Delete a flow. Its executions and revisions stay.
@@ -640,9 +642,9 @@ class Namespace(NamespaceBase):
         return self._perform(webhook.call, flow, key, body, wait, self._flow._options)
 
     def _perform(self, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-        with self._telling_origin():
+        with self._naming_origin():
             return perform(self._flow, rule, self.name, *args, **kwargs)
 
     def _found(self, search: listing.Search) -> Generator[Execution, None, None]:
-        with self._telling_origin():
+        with self._naming_origin():
             yield from perform_each(self._flow, listing.executions, self.name, search)

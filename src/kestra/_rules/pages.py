@@ -51,7 +51,7 @@ async def ready(io: IO) -> None:
     if not server.was_asked:
         await learn_configuration(io, math.inf)
     if server.version is not None:
-        server.needs_main = not server.version.startswith("0.")
+        server.needs_main = not server.is_before_1
 
 
 async def address(io: IO, template: str, **names: object) -> str:

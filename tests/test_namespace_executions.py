@@ -182,7 +182,7 @@ def test_children_of_an_execution(engine):
     [
         ({"state": "NOPE"}, ValueError, "state must be one or more of .*, not 'NOPE'"),
         ({"flow": 7}, TypeError, "flow must be a string, not int"),
-        ({"state": 5}, TypeError, "state must be text or several, not int"),
+        ({"state": 5}, TypeError, "state must be the name of a state, or several, not int"),
         ({"since": "P1D"}, TypeError, "since must be a datetime, or a timedelta"),
         ({"until": 7}, TypeError, "until must be a datetime, or a timedelta"),
         ({"children": 1}, TypeError, "children must be True, False, or None"),

@@ -163,7 +163,7 @@ class AsyncKeyValueStore(_Part):
 
         Raises:
             KeyError: It is missing, or has expired.
-            ValueError: It cannot be a key.
+            ValueError: It is not a valid key.
         """
         await self._perform(kv.delete, key)
 

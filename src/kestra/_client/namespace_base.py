@@ -78,7 +78,7 @@ class NamespaceBase:
             ExecutionContextNotFound: There is neither a name nor an execution context.
             InvalidExecutionContext: The execution context names no namespace.
             TypeError: The name is not a string, or there is no such argument.
-            ValueError: It cannot be one.
+            ValueError: The name is not valid.
         """
         for argument in unknown:
             raise TypeError(unknown_argument(type(self), argument))

@@ -34,7 +34,7 @@ _TEXT = (str, "a string")
 _TIME = (datetime | timedelta, "a datetime, or a timedelta before now")
 _ARGUMENTS: dict[str, tuple[Any, str]] = {
     "flow": _TEXT,
-    "state": (str | Iterable, "text or several"),
+    "state": (str | Iterable, "the name of a state, or several"),
     "since": _TIME,
     "until": _TIME,
     "text": _TEXT,

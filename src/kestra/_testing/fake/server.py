@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kestra._testing.fake.execution import Execution, Function, Loop
     from kestra._testing.fake.messages import Request
 
-_ANSWER_TIME = 0.02  # seconds that every request takes
+_RESPONSE_TIME = 0.02  # seconds that every request takes
 _POLLS = 20_000  # of an execution that waits for somebody, until it is clear that nobody comes
 _CREATION = re.compile(
     r"POST .*/executions/[^/]+/(?!(?:pause|resume|restart|replay|labels)$)[^/]+$"
@@ -194,7 +194,7 @@ class FakeKestra:
                 the inputs that are declared, each from the body's value of the same name.
 
         Raises:
-            ValueError: An input has no such type, there is no such state, or a loop cannot be.
+            ValueError: An input has no such type, there is no such state, or a wrong loop.
         """
         version, loops = self._engine.version, dict(loops or {})
         if wrong := loops.keys() - set(tasks[:-1]):
@@ -259,7 +259,7 @@ class FakeKestra:
             retry_after: Seconds that the response asks the client to wait.
 
         Raises:
-            ValueError: No request begins like that, or `times` is none.
+            ValueError: No request begins like that, or `times` is less than 1.
         """
         self._faults.append(Fault(times, on, after_create, status, retry_after=retry_after))
 
@@ -287,7 +287,7 @@ class FakeKestra:
     # --- for the client ---
 
     def _respond(self, request: Request) -> Reply:
-        self._engine.clock.sleep(_ANSWER_TIME)
+        self._engine.clock.sleep(_RESPONSE_TIME)
         try:
             return self._reply(request)
         except TimeoutError as error:

@@ -345,7 +345,12 @@ def test_what_a_webhook_is_sent(body, sent, kind):
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [(b"x", "damages bytes"), (7, "send str"), (True, "a dict, a list or text")],
+    [
+        (b"x", "damages bytes"),
+        (7, "send str"),
+        (True, "a dict, a list or text"),
+        ({"a": b"x"}, "body.a is of type bytes, .* or upload it to the namespace as a file"),
+    ],
 )
 def test_what_a_webhook_would_get_as_something_else_is_refused(body, said):
     ns, server = namespace()

@@ -621,8 +621,8 @@ class Namespace(NamespaceBase):
         Args:
             flow: The id of the flow.
             key: The key of its webhook. No error shows it.
-            body: What to send: a dict or a list, with what `execute` takes as an input of type
-                JSON in it; text; or nothing.
+            body: What to send: a dict or a list, of what `Kestra.outputs` takes as values; text;
+                or nothing.
             wait: Whether to wait for the end of the execution where the webhook itself does not:
                 True, or for how many seconds at most.
 

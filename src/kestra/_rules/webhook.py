@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kestra._rules.io import IO, Response
     from kestra._rules.waiting import Options
 
+_AS_FILE = "upload it to the namespace as a file"
 _PATH = "executions/webhook/{namespace}/{flow}/{key}"
 
 
@@ -76,7 +77,7 @@ def _content(body: Any) -> dict[str, Any]:
             "or send base64.b64encode(body).decode()"
         )
     else:
-        kind, text = "application/json", json_text(body, "body")
+        kind, text = "application/json", json_text(body, "body", as_file=_AS_FILE)
         if text[0] not in "{[":
             raise TypeError(
                 "body must be a dict, a list or text: a webhook gets other JSON as text, so send "

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from kestra._testing.fake import engine as fake_engine
 from kestra._testing.fake import messages as fake_messages
-from kestra._testing.fake.api import answer as answer_of_fake
+from kestra._testing.fake.api import respond as respond_as_fake
 from kestra._testing.fake.execution import FlowDefinition
 
 # Everything that waits here gives up then, so that a test that goes wrong ends.
@@ -168,7 +168,7 @@ class Engine:
             request.body,
         )
         try:
-            reply = answer_of_fake(self.store, asked)
+            reply = respond_as_fake(self.store, asked)
         except fake_messages.UnexpectedError:
             return NOT_FOUND
         return Reply(reply.status, reply.body, reply.headers)

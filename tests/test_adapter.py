@@ -1,4 +1,4 @@
-"""The bounds for whole responses."""
+"""The limits of whole responses."""
 
 import socket
 import time
@@ -9,7 +9,7 @@ import urllib3
 from loopback import Loopback, Reply, drip, drip_body, fine, hang
 
 from kestra._http import adapter
-from kestra._http.adapter import BoundedAdapter, Deadline, Pace, Unhurried, bound_of, wire
+from kestra._http.adapter import Deadline, IdleLimit, LimitedAdapter, MinimumRate, limit_of, wire
 
 
 @pytest.fixture
@@ -29,29 +29,29 @@ def server():
 @pytest.fixture
 def session():
     with requests.Session() as session:
-        session.mount("http://", BoundedAdapter())
+        session.mount("http://", LimitedAdapter())
         yield session
 
 
 @pytest.mark.parametrize(
-    ("method", "url", "bound"),
+    ("method", "url", "limit"),
     [
         ("GET", "http://h/api/v1/executions/x", Deadline),
-        ("GET", "/api/v1/logs/x/download?minLevel=INFO", Pace),
-        ("get", "http://h/api/v1/executions/x/file?path=a/follow", Pace),
-        ("GET", "/api/v1/logs/x/follow", Unhurried),
+        ("GET", "/api/v1/logs/x/download?minLevel=INFO", MinimumRate),
+        ("get", "http://h/api/v1/executions/x/file?path=a/follow", MinimumRate),
+        ("GET", "/api/v1/logs/x/follow", IdleLimit),
         ("GET", "/", Deadline),
         ("POST", "/api/v1/executions/company.team/follow?labels=a:b", Deadline),
         ("POST", "/api/v1/executions/company.team/download", Deadline),
         ("POST", "/api/v1/executions/company.team/file", Deadline),
     ],
 )
-def test_method_and_path_decide_the_bound(method, url, bound):
+def test_method_and_path_decide_the_limit(method, url, limit):
     """Logs and files are downloads; streams of events go on; everything else has a deadline."""
-    assert bound_of(method, url) is bound
+    assert limit_of(method, url) is limit
 
 
-def test_the_name_of_a_flow_does_not_decide_the_bound(server, session, monkeypatch):
+def test_the_name_of_a_flow_does_not_decide_the_limit(server, session, monkeypatch):
     """A creation may take its time, though the flow is called as the path of a stream is."""
     monkeypatch.setattr(adapter, "_BEGINNING", 0.0)
     assert session.post(f"{server.url}/executions/company.team/follow", timeout=5).ok
@@ -59,44 +59,44 @@ def test_the_name_of_a_flow_does_not_decide_the_bound(server, session, monkeypat
 
 def test_a_deadline_does_not_move(clock):
     """However much comes, the response has to be complete in time."""
-    bound = Deadline(60)
+    limit = Deadline(60)
     clock[0] += 50
-    bound.received(1_000_000)
-    assert bound.remaining() == 10
+    limit.received(1_000_000)
+    assert limit.remaining() == 10
     clock[0] += 50
-    assert bound.remaining() <= 0
+    assert limit.remaining() <= 0
 
 
-def test_a_download_has_to_keep_its_pace(clock):
+def test_a_download_has_a_minimum_rate(clock):
     """60 kB a minute are enough to go on forever, less is not."""
-    bound = Pace(20)
+    limit = MinimumRate(20)
     for _ in range(10):
-        assert bound.remaining() == 20
+        assert limit.remaining() == 20
         clock[0] += 50
-        bound.received(60_000)
-        assert bound.remaining() == 20
+        limit.received(60_000)
+        assert limit.remaining() == 20
         clock[0] += 11
-        assert bound.remaining() == 20  # and with this a new minute begins
+        assert limit.remaining() == 20  # and with this a new minute begins
     clock[0] += 45
-    bound.received(59_999)
-    assert bound.remaining() == 15
+    limit.received(59_999)
+    assert limit.remaining() == 15
     clock[0] += 15
-    assert bound.remaining() <= 0
+    assert limit.remaining() <= 0
 
 
 def test_a_stream_of_events_may_last(clock):
-    """Only its silence is bounded."""
-    bound = Unhurried(60)
+    """Only its silence is limited."""
+    limit = IdleLimit(60)
     clock[0] += 1e6
-    bound.received(1)
-    assert bound.remaining() == 60
+    limit.received(1)
+    assert limit.remaining() == 60
 
 
 def test_time_that_ran_out_between_two_reads_is_over(clock):
     """Nothing more is read, though it may be there."""
     here, there = socket.socketpair()
     with here, there, here.makefile("rb", buffering=0) as stream:
-        reads = adapter._BoundedReads(stream, here, Deadline(1))
+        reads = adapter._LimitedReads(stream, here, Deadline(1))
         there.sendall(b"xy")
         assert reads.read(1) == b"x"
         clock[0] += 2

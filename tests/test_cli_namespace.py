@@ -187,7 +187,7 @@ def test_violations_are_an_exit_status(run, tmp_path):
     assert (status, json.loads(out)["flow"]) == (1, "report")
     status, _, err = run("flows", "deploy", "company.team", path)
     assert status == 3
-    assert "before: nothing" in err
+    assert "done before: nothing" in err
     assert run("flows", "deploy", "company.other", path)[0] == 2
 
 

@@ -126,6 +126,19 @@ def test_every_error_is_listed():
     assert [name for name in kestra.exceptions.__all__ if f"`{name}`" not in ERRORS] == []
 
 
+def tables(page):
+    """The tables of a page, each as how many cells its rows have."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        yield [re.sub(r"`[^`]*`|\\\|", "", row).count("|") for row in table.splitlines()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tables_are_whole(page):
+    """Each row of a table has as many cells as its head: no browser shows others."""
+    assert [cells for cells in tables(page) if len(set(cells)) > 1] == []
+
+
 def refusals():
     """The words of each refusal: the longest piece of its text that never changes."""
     for path in (ROOT / "src" / "kestra").rglob("*.py"):

@@ -571,10 +571,11 @@ def test_fire_and_forget(server, capsys):
     assert capsys.readouterr().out == "execution0 STARTED\n"
 
 
-def test_execute_many(server, capsys):
+@pytest.mark.parametrize("example", ["execute_many.py", "async_fan_out.py"])
+def test_many_executions(server, capsys, example):
     """Every day of the month is executed once; an error of one day is shown beside the others."""
     server.upset("POST", answer(422, b'{"message": "no data"}'))
-    runpy.run_path(str(CLIENT / "execute_many.py"), run_name="__main__")
+    runpy.run_path(str(CLIENT / example), run_name="__main__")
     lines = sorted(capsys.readouterr().out.splitlines())
     days = [f"2026-01-{day:02}" for day in range(1, 32)]
     assert [line.partition(" ")[0] for line in lines] == days
@@ -582,17 +583,6 @@ def test_execute_many(server, capsys):
     assert sum(line.endswith("no data") for line in lines) == 1
     sent = sorted(each.parts[0]["day"].decode() for each in server.requests if each.parts[0])
     assert sent == days
-
-
-def test_async_fan_out(server, capsys):
-    """The same from an event loop."""
-    server.upset("POST", answer(422, b'{"message": "no data"}'))
-    runpy.run_path(str(CLIENT / "async_fan_out.py"), run_name="__main__")
-    lines = sorted(capsys.readouterr().out.splitlines())
-    days = [f"2026-01-{day:02}" for day in range(1, 32)]
-    assert [line.partition(" ")[0] for line in lines] == days
-    assert sum(line.endswith(" SUCCESS") for line in lines) == 30
-    assert sum(line.endswith("no data") for line in lines) == 1
 
 
 def test_fastapi_endpoint(monkeypatch):

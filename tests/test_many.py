@@ -402,7 +402,7 @@ def test_one_search_looks_at_all(server, flow, clock):
     assert start.endswith(".000Z")
 
 
-def test_one_alone_is_looked_at_as_execute_does(server, flow):
+def test_one_alone_is_polled_as_execute_does(server, flow):
     """A search could not show more of it."""
     (outcome,) = flow.execute_all([("company.team", "report")])
     assert outcome.ok
@@ -694,7 +694,7 @@ def test_an_error_of_the_iterable_is_raised_when_all_else_is_done(flow):
 # --- where searches do not help ---
 
 
-def test_without_a_search_executions_are_looked_at_singly(server, flow, caplog):
+def test_without_a_search_executions_are_polled_one_by_one(server, flow, caplog):
     """Still over ten connections at most; what is missing is reported once."""
     caplog.set_level(logging.INFO)
     server.engine.searchable = False
@@ -757,7 +757,7 @@ def test_a_search_that_fails_now_and_then_is_made_again(server, hasty, fault):
     assert server.count(SEARCHED) > 3
 
 
-def test_while_searches_fail_executions_are_looked_at_singly(server, flow):
+def test_while_searches_fail_executions_are_polled_one_by_one(server, flow):
     """And searched for again, once that works."""
     server.upset(SEARCHED, *[answer(503)] * 4)
     assert all(outcome.ok for outcome in flow.execute_all([lasting(8)] * 5))
@@ -773,7 +773,7 @@ def test_searches_that_lead_nowhere_are_given_up(server, flow):
     assert server.count(LOOKED) > 5
 
 
-def test_what_searches_do_not_show_is_looked_at_singly(server, flow):
+def test_what_searches_do_not_show_is_polled_by_itself(server, flow):
     """After three seconds; all others are searched for as before."""
     server.engine.hidden = {"execution0", "execution1"}
     outcomes = list(flow.execute_all([lasting(20)] * 6))
@@ -785,7 +785,7 @@ def test_what_searches_do_not_show_is_looked_at_singly(server, flow):
     assert searches > 3
 
 
-def test_what_is_beyond_the_pages_is_looked_at_singly(server, flow, monkeypatch):
+def test_what_is_beyond_the_pages_is_polled_by_itself(server, flow, monkeypatch):
     """A few that run for long do not make every search read what has ended since."""
     monkeypatch.setattr(polling, "_PAGE", 20)
     requests = itertools.chain([lasting(60)] * 2, [lasting(1)] * 140)
@@ -795,7 +795,7 @@ def test_what_is_beyond_the_pages_is_looked_at_singly(server, flow, monkeypatch)
     assert max(pages) <= 5
 
 
-def test_an_execution_without_a_start_is_looked_at_singly(server, flow):
+def test_an_execution_without_a_start_is_polled_by_itself(server, flow):
     """It cannot be searched for."""
     create = server.engine.create
 

@@ -182,7 +182,7 @@ def test_children_of_an_execution(engine):
     [
         ({"state": "NOPE"}, ValueError, "state must be one or more of .*, not 'NOPE'"),
         ({"flow": 7}, TypeError, "flow must be a string, not int"),
-        ({"state": 5}, TypeError, "state must be text or several, not int"),
+        ({"state": 5}, TypeError, "state must be the name of a state, or several, not int"),
         ({"since": "P1D"}, TypeError, "since must be a datetime, or a timedelta"),
         ({"until": 7}, TypeError, "until must be a datetime, or a timedelta"),
         ({"children": 1}, TypeError, "children must be True, False, or None"),
@@ -345,7 +345,12 @@ def test_what_a_webhook_is_sent(body, sent, kind):
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [(b"x", "damages bytes"), (7, "send str"), (True, "a dict, a list or text")],
+    [
+        (b"x", "damages bytes"),
+        (7, "send str"),
+        (True, "a dict, a list or text"),
+        ({"a": b"x"}, "body.a is of type bytes, .* or upload it to the namespace as a file"),
+    ],
 )
 def test_what_a_webhook_would_get_as_something_else_is_refused(body, said):
     ns, server = namespace()

@@ -500,8 +500,9 @@ def test_a_failure_of_sync_says_what_was_done_before(write):
     ns, _ = namespace(exported(), OK, *[(503, None)] * 5)
     with pytest.raises(FailedExponentialBackoff) as raised:
         ns.files.sync(local)
-    assert f"b ({local / 'b'}) is not created, and none after it; before: created a" in str(
-        raised.value
+    assert (
+        f"b ({local / 'b'}) was not created, nor was what follows it; done before: created a"
+        in str(raised.value)
     )
 
 

@@ -378,7 +378,7 @@ def test_a_failure_says_what_was_done_before(engine, files):
         ns.flows.deploy(folder)
     assert 'Unrecognized field "nope"' in str(raised.value)
     assert str(raised.value).endswith(
-        f"b ({folder / 'b.yml'}) is not created, and none after it; before: created a"
+        f"b ({folder / 'b.yml'}) was not created, nor was what follows it; done before: created a"
     )
     assert len(server.sent) == 3
 

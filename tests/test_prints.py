@@ -172,50 +172,45 @@ print("x")
     assert sorted(script.logs) == [("INFO", "handler"), ("INFO", "x")]
 
 
-def test_a_handler_that_prints_in_another_thread(tmp_path):
-    """So does one behind a queue."""
-    path = tmp_path / "script.py"
-    path.write_text(
-        START
-        + """
+LISTENER = """
 from logging.handlers import QueueHandler, QueueListener
 from queue import SimpleQueue
-class H(logging.Handler):
-    def emit(self, record):
-        print("handler")
 records = SimpleQueue()
-listener = QueueListener(records, H())
+listener = QueueListener(records, handler)
 logging.getLogger().addHandler(QueueHandler(records))
 listener.start()
 print("x")
 listener.stop()
 """
-    )
+
+
+def test_a_handler_that_prints_in_another_thread(tmp_path):
+    """So does one behind a queue."""
+    path = tmp_path / "script.py"
+    handler = """
+class H(logging.Handler):
+    def emit(self, record):
+        print("handler")
+handler = H()
+"""
+    path.write_text(START + handler + LISTENER)
     assert sorted(Script(str(path)).logs) == [("INFO", "handler"), ("INFO", "x")]
 
 
 def test_a_formatter_that_prints_in_another_thread(tmp_path):
     """Where nothing of `logging` but the handler of this package runs."""
     path = tmp_path / "script.py"
-    path.write_text(
-        START
-        + """
-from logging.handlers import QueueHandler, QueueListener
-from queue import SimpleQueue
+    handler = """
 from kestra import KestraHandler
 class F(logging.Formatter):
     def format(self, record):
         print("formatter")
         return "again " + record.getMessage()
-records, handler = SimpleQueue(), KestraHandler()
+handler = KestraHandler()
 handler.setFormatter(F())
-listener = QueueListener(records, handler)
-logging.getLogger().handlers[:] = [QueueHandler(records)]
-listener.start()
-print("x")
-listener.stop()
+logging.getLogger().handlers.clear()
 """
-    )
+    path.write_text(START + handler + LISTENER)
     assert sorted(Script(str(path)).logs) == [("INFO", "again x"), ("INFO", "formatter")]
 
 

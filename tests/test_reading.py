@@ -519,6 +519,15 @@ def test_a_file_is_downloaded(server, flow, stored, tmp_path):
     assert stat.S_IMODE(to.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
+def test_a_download_replaces_the_file_that_is_there(flow, stored, tmp_path):
+    """On Windows too, where a plain renaming would be refused."""
+    to = tmp_path / "a.bin"
+    to.write_text("before")
+    assert flow.download("id1", URI, to) == to
+    assert to.read_bytes() == CONTENT
+    assert names(tmp_path) == ["a.bin"]
+
+
 def test_a_recorded_file_is_downloaded(engine, tmp_path):
     """As either engine sends it."""
     execution_id, body = engine("file_get_rawpath")

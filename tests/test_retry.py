@@ -60,12 +60,12 @@ def test_an_execution_that_was_found_is_adopted(doubt):
     ("doubt", "finding", "step"),
     [
         (Doubt.NONE, Finding.IMPOSSIBLE, Step.SEND),
-        (Doubt.ANSWERED, Finding.MISSING, Step.SEND),
-        (Doubt.ANSWERED, Finding.IMPOSSIBLE, Step.SEND),
-        (Doubt.ANSWERED, Finding.UNKNOWN, Step.SEARCH),
-        (Doubt.UNANSWERED, Finding.MISSING, Step.SEARCH),
-        (Doubt.UNANSWERED, Finding.UNKNOWN, Step.SEARCH),
-        (Doubt.UNANSWERED, Finding.IMPOSSIBLE, Step.GIVE_UP),
+        (Doubt.RESPONDED, Finding.MISSING, Step.SEND),
+        (Doubt.RESPONDED, Finding.IMPOSSIBLE, Step.SEND),
+        (Doubt.RESPONDED, Finding.UNKNOWN, Step.SEARCH),
+        (Doubt.NO_RESPONSE, Finding.MISSING, Step.SEARCH),
+        (Doubt.NO_RESPONSE, Finding.UNKNOWN, Step.SEARCH),
+        (Doubt.NO_RESPONSE, Finding.IMPOSSIBLE, Step.GIVE_UP),
     ],
 )
 def test_a_request_is_sent_again_only_where_that_is_known_to_be_right(doubt, finding, step):
@@ -75,7 +75,7 @@ def test_a_request_is_sent_again_only_where_that_is_known_to_be_right(doubt, fin
 
 def test_what_a_stand_in_for_the_network_lost_is_sent_again():
     """Where a mock raised in place of a response, and has no search, nothing can exist twice."""
-    assert after_search(Doubt.UNANSWERED, Finding.IMPOSSIBLE, stand_in=True) is Step.SEND
+    assert after_search(Doubt.NO_RESPONSE, Finding.IMPOSSIBLE, stand_in=True) is Step.SEND
 
 
 @pytest.mark.parametrize("doubt", Doubt)
@@ -93,7 +93,7 @@ def test_what_cannot_be_read_twice_is_not_sent_twice(doubt, finding, mocked):
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 501, 520])
 def test_a_failing_server_may_have_carried_out_a_post(status):
     """After 408, 429 and any 5xx the execution may exist."""
-    assert doubt("post", answer(status)) is Doubt.ANSWERED
+    assert doubt("post", answer(status)) is Doubt.RESPONDED
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404, 409, 422])
@@ -116,7 +116,7 @@ def test_a_post_without_an_answer_is_in_doubt_unless_it_was_never_sent():
     never = failure(
         requests.ConnectionError(MaxRetryError(POOL, "/", NewConnectionError(POOL, "")))
     )
-    assert doubt("POST", lost) is Doubt.UNANSWERED
+    assert doubt("POST", lost) is Doubt.NO_RESPONSE
     assert doubt("POST", never) is Doubt.NONE
 
 

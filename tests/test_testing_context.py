@@ -99,7 +99,10 @@ def test_values_that_json_does_not_know():
         text = Path(os.environ[VARIABLE]).read_text("ascii")
     assert json.loads(text) == {"inputs": {"day": "2026-01-31", "name": "crème"}}
     with (
-        pytest.raises(TypeError, match=r"context\.inputs\.file is of type bytes"),
+        pytest.raises(
+            TypeError,
+            match=r"context\.inputs\.file is of type bytes, .* and give its path",
+        ),
         kestra_context({"inputs": {"file": b""}}),
     ):
         pass

@@ -99,7 +99,7 @@ else:
         assert_type(run.state.history, tuple[StateChange, ...])
         assert_type(run.state.end, datetime | None)
 
-# See and steer
+# Following and acting
 assert_type(flow.get_execution("id"), FlowExecution)
 assert_type(flow.get_outputs("id", task_id="render"), dict[str, Any])
 assert_type(flow.get_metrics("id"), list[Metric])

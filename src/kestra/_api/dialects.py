@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    name: str
     # Below an execution. On 2.0 the old places create executions: `executions/{namespace}/{flow}`.
     action_path: str
     has_outputs_apart: bool  # outputs are not part of an execution, but have paths of their own
@@ -28,8 +27,8 @@ class Dialect:
 _FILTER = "filters[{0}][{1}]"  # from 1.x on; unknown to 0.21, which ignores it
 _PLAIN = "{0}"  # up to 1.x; ignored by 2.0
 
-BEFORE_2 = Dialect("before 2.0", "", False, (_FILTER, _PLAIN), "minLevel")
-FROM_2 = Dialect("2.0", "/actions", True, (_FILTER,), "filters[level][GREATER_THAN_OR_EQUAL_TO]")
+BEFORE_2 = Dialect("", False, (_FILTER, _PLAIN), "minLevel")
+FROM_2 = Dialect("/actions", True, (_FILTER,), "filters[level][GREATER_THAN_OR_EQUAL_TO]")
 
 
 def search_queries(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from kestra._values.times import utc_text
 from kestra.exceptions import ExecutionFailed
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Any
 
 TERMINAL_STATES = frozenset(
@@ -16,9 +17,9 @@ TERMINAL_STATES = frozenset(
 )
 OTHER_STATES = frozenset({"CREATED", "SUBMITTED", "RUNNING", "PAUSED", "RESTARTED", "KILLING",
                           "QUEUED", "RETRYING", "BREAKPOINT"})  # fmt: skip
+GOOD_STATES = frozenset({"SUCCESS", "WARNING"})
 CORRELATION = "system.correlationId"  # the label by which an execution is found again
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
-_GOOD = frozenset({"SUCCESS", "WARNING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +117,9 @@ class LogEntry:
     attempt: int | None = None
 
     def __str__(self) -> str:
+        time = "" if self.time is None else f"{utc_text(self.time, 'milliseconds')} "
         task = "" if self.task is None else f"{self.task}: "
-        return f"{utc_text(self.time, 'milliseconds')}{self.level:5} {task}{self.message}"
-
-
-def utc_text(time: datetime | None, timespec: str) -> str:
-    """Return how a line of a log begins: the time and a space, or nothing."""
-    if time is None:
-        return ""
-    return f"{time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec=timespec)}Z "
+        return f"{time}{self.level:5} {task}{self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +184,7 @@ class FlowExecution:
     @property
     def ok(self) -> bool:
         """Whether it has ended, and in SUCCESS or WARNING."""
-        return self.status in _GOOD
+        return self.status in GOOD_STATES
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""

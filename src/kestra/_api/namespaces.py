@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.models import TERMINAL_STATES
+from kestra._api.models import GOOD_STATES, TERMINAL_STATES
 from kestra.exceptions import ExecutionFailed
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from kestra._api.models import State
 
-_GOOD = frozenset({"SUCCESS", "WARNING"})
 _FIRST_BAD_STATUS = 400
 
 
@@ -80,7 +79,7 @@ class Execution:
     @property
     def ok(self) -> bool:
         """Whether it has ended, and in SUCCESS or WARNING."""
-        return self.state.current in _GOOD
+        return self.state.current in GOOD_STATES
 
     @property
     def has_ended(self) -> bool:
@@ -111,7 +110,7 @@ class WebhookResponse:
     @property
     def ok(self) -> bool:
         """Whether the HTTP status is a good one, and the flow has not ended badly as yet."""
-        ended_badly = self.status in TERMINAL_STATES and self.status not in _GOOD
+        ended_badly = self.status in TERMINAL_STATES and self.status not in GOOD_STATES
         return self.http_status < _FIRST_BAD_STATUS and not ended_badly
 
     def raise_for_status(self) -> None:

@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kestra._api.models import LEVELS, LogEntry, Metric, State, StateChange, TaskRun, utc_text
-from kestra._values.times import parse_instant
+from kestra._api.models import LEVELS, LogEntry, Metric, State, StateChange, TaskRun
+from kestra._values.times import parse_instant, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BAD = frozenset({"FAILED", "KILLED", "CANCELLED"})
+_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 
 
 def body_of(response: Any) -> Any:
@@ -127,6 +128,11 @@ def log_entries(response: Any, min_level: str = "TRACE") -> list[LogEntry]:
     ]
 
 
+def in_order(entries: Iterable[LogEntry]) -> list[LogEntry]:
+    """Return entries in the order of logging; where times are the same, the server's counts."""
+    return sorted(entries, key=lambda entry: entry.time or _EARLIEST)
+
+
 def metrics_of(response: Any) -> list[Metric]:
     return [
         Metric(
@@ -165,9 +171,7 @@ def culprit(task_runs: Iterable[TaskRun]) -> TaskRun | None:
 
 def error_text(run: TaskRun | None, errors: Iterable[LogEntry]) -> str | None:
     """Return what failed, in words: the run that did, and what was logged as ERROR."""
-    own = [entry for entry in errors if run is None or entry.task_run_id == run.id]
-    # The sort is stable: where times are the same, the server's order counts.
-    own.sort(key=lambda entry: entry.time or datetime.min.replace(tzinfo=timezone.utc))
+    own = in_order(entry for entry in errors if run is None or entry.task_run_id == run.id)
     message = own[-1].message.strip() if own else ""
     if run is None:
         return message or None
@@ -230,6 +234,8 @@ def _in_order(log: str, *, all_of_it: bool) -> str:
 
 
 def _line(entry: LogEntry) -> str:
-    is_finer = entry.time is not None and entry.time.microsecond % 1000
-    time = utc_text(entry.time, "microseconds" if is_finer else "milliseconds")
-    return f"{time}{entry.level} {entry.message}"
+    text = f"{entry.level} {entry.message}"
+    if entry.time is None:
+        return text
+    finest = "microseconds" if entry.time.microsecond % 1000 else "milliseconds"
+    return f"{utc_text(entry.time, finest)} {text}"

@@ -63,6 +63,10 @@ class Server:
         return self.tenant or (MAIN if self.needs_main else None)
 
     @property
+    def is_before_1(self) -> bool:
+        return self.version is not None and self.version.startswith("0.")
+
+    @property
     def has_outputs_apart(self) -> bool:
         return self.dialect is not None and self.dialect.has_outputs_apart
 

@@ -57,7 +57,9 @@ def read_sources(paths: Any) -> list[Source]:
     sources = [source for path in files for source in _documents(path)]
     if not sources:
         listed = ", ".join(map(os.fspath, given)) or "nothing"
-        raise ValueError(f"paths: there are no flows in {listed}: YAML files hold them")
+        raise ValueError(
+            f"paths: there are no flows in {listed}: give YAML files, or folders with some"
+        )
     return sources
 
 

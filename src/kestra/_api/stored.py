@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from math import isfinite
 from typing import Any
 
 from kestra._values.text import type_name
-from kestra._values.times import iso_duration, parse_instant
+from kestra._values.times import iso_duration, parse_instant, utc_text
 
 LARGEST = 10 * 1024 * 1024  # bytes of a body
 _LARGEST_NUMBER = 10**4_000  # Python refuses to read much longer text as a number
@@ -140,10 +140,9 @@ def _moment(value: datetime, path: str) -> str:
             "value.replace(microsecond=0), or value.isoformat() as text"
         )
     try:
-        in_utc = value.astimezone(timezone.utc).replace(tzinfo=None)
+        return utc_text(value, "milliseconds" if value.microsecond else "seconds")
     except OverflowError:
         raise ValueError(f"{path} must be in the years 1 to 9999 of UTC") from None
-    return f"{in_utc.isoformat(timespec='milliseconds' if in_utc.microsecond else 'seconds')}Z"
 
 
 def _check(value: Any, path: str) -> None:

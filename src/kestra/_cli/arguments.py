@@ -155,10 +155,8 @@ def _add_execute(commands: Commands) -> None:
     add_common(parser, "show one JSON object: id, status, outputs, task runs and more")
 
 
-def _added(
-    commands: Commands, name: str, what: str, text: str, more: str = ""
-) -> argparse.ArgumentParser:
-    description, _, examples = f"{text}\n{more}".partition("\n\n")
+def _added(commands: Commands, name: str, what: str, text: str) -> argparse.ArgumentParser:
+    description, _, examples = text.partition("\n\n")
     parser = commands.add_parser(
         name,
         help=what,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, TaskRun
-from kestra._engine.report import columns, printable
+from kestra._engine.report import columns, counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ def summary(execution: FlowExecution) -> str:
 
 def tasks_done(runs: Sequence[TaskRun]) -> str:
     done = sum(run.state.current in TERMINAL_STATES for run in runs)
-    return f"{done} of {len(runs)} {'task' if len(runs) == 1 else 'tasks'} done"
+    return f"{done} of {counted(len(runs), 'task')} done"
 
 
 def duration(seconds: float) -> str:

@@ -14,37 +14,41 @@ if TYPE_CHECKING:
 
     Parser = argparse.ArgumentParser
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # has no other name
-    Added = Callable[[Commands, str, str, str, str], Parser]
+    Added = Callable[[Commands, str, str, str], Parser]
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _A_LINE = "show one JSON object a line"
 KEY_VARIABLE = "KESTRA_WEBHOOK_KEY"
 
-_KV = "Read and write the key-value store of a namespace.\n"
-_KV_MORE = """\
+_KV = """\
+Read and write the key-value store of a namespace.
+
 examples:
   python -m kestra kv set company.team cursor 2026-01-31 --type date
   python -m kestra kv set company.team limits '{"rows": 100}' --ttl 3600
   python -m kestra kv get company.team cursor
   python -m kestra kv list company.team --json
 """
-_FILES = "Read and write the files of a namespace.\n"
-_FILES_MORE = """\
+_FILES = """\
+Read and write the files of a namespace.
+
 examples:
   python -m kestra files ls company.team etl -r
   python -m kestra files put company.team report.py etl/report.py
   python -m kestra files sync company.team src --to etl --dry-run
   python -m kestra files sync company.team src --to etl --down
 """
-_FLOWS = "Show, validate and deploy the flows of a namespace.\n"
-_FLOWS_MORE = """\
+_FLOWS = """\
+Show, validate and deploy the flows of a namespace.
+
 examples:
   python -m kestra flows validate flows/
   python -m kestra flows deploy company.team flows/ --dry-run
   python -m kestra flows get company.team report > report.yml
 """
-_EXECUTIONS = "Show executions of a namespace, the newest first.\n"
-_EXECUTIONS_MORE = """\
+_EXECUTIONS = """\
+Show executions of a namespace, the newest first.
+
 examples:
   python -m kestra executions company.team --flow report --state FAILED --since 1d
   python -m kestra executions company.team -l team:sales --json | jq -r .id
@@ -52,10 +56,9 @@ examples:
 _WEBHOOK = f"""\
 Call the webhook of a flow, once, and show the response. The key is read from the environment
 variable {KEY_VARIABLE}: other users of this machine can see arguments.
-"""
-_WEBHOOK_MORE = """\
+
 example:
-  python -m kestra webhook company.team orders '{"id": 7}' --wait 60
+  python -m kestra webhook company.team orders '{{"id": 7}}' --wait 60
 """
 
 
@@ -65,7 +68,7 @@ def add_namespace_commands(commands: Commands, added: Added) -> None:
     _add_files(commands, added)
     _add_flows(commands, added)
     what = "show executions of a namespace"
-    parser = added(commands, "executions", what, _EXECUTIONS, _EXECUTIONS_MORE)
+    parser = added(commands, "executions", what, _EXECUTIONS)
     add = parser.add_argument
     add("namespace", metavar="NAMESPACE")
     add("--flow", metavar="FLOW", help="only of this flow")
@@ -79,7 +82,7 @@ def add_namespace_commands(commands: Commands, added: Added) -> None:
         add(f"--{name}", metavar="TIME", type=moment, help=what)
     add("--limit", metavar="N", type=_count, default=50, help="how many (default: %(default)s)")
     add_common(parser, json=_A_LINE)
-    parser = added(commands, "webhook", "call the webhook of a flow", _WEBHOOK, _WEBHOOK_MORE)
+    parser = added(commands, "webhook", "call the webhook of a flow", _WEBHOOK)
     add = parser.add_argument
     add("namespace", metavar="NAMESPACE")
     add("flow", metavar="FLOW", help="the id of the flow")
@@ -89,7 +92,7 @@ def add_namespace_commands(commands: Commands, added: Added) -> None:
 
 
 def _add_kv(commands: Commands, added: Added) -> None:
-    below = _group(added(commands, "kv", "the key-value store of a namespace", _KV, _KV_MORE))
+    below = _group(added(commands, "kv", "the key-value store of a namespace", _KV))
     what = "show one JSON object: key, value, type, revision, dates"
     _sub(below, "kv get", "show the value of a key as JSON", "key", json=what)
     add = _sub(below, "kv set", "put a value", "key", "value", dry_run=True).add_argument
@@ -104,7 +107,7 @@ def _add_kv(commands: Commands, added: Added) -> None:
 
 
 def _add_files(commands: Commands, added: Added) -> None:
-    below = _group(added(commands, "files", "the files of a namespace", _FILES, _FILES_MORE))
+    below = _group(added(commands, "files", "the files of a namespace", _FILES))
     add = _sub(below, "files ls", "list a folder", json=_A_LINE).add_argument
     add("path", metavar="PATH", nargs="?", default="")
     add("-r", "--recursive", action="store_true", help="list all files below it")
@@ -119,7 +122,7 @@ def _add_files(commands: Commands, added: Added) -> None:
 
 
 def _add_flows(commands: Commands, added: Added) -> None:
-    below = _group(added(commands, "flows", "the flows of a namespace", _FLOWS, _FLOWS_MORE))
+    below = _group(added(commands, "flows", "the flows of a namespace", _FLOWS))
     _sub(below, "flows list", "list the flows", json=_A_LINE)
     what = "show one JSON object: id, revision, source and more"
     parser = _sub(below, "flows get", "show the source of a flow", "flow", json=what)

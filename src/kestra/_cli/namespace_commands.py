@@ -19,7 +19,7 @@ from kestra._cli import exits
 from kestra._cli.execution_report import instant
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, room_on, show, show_bytes
-from kestra._engine.report import columns, printable
+from kestra._engine.report import columns, counted, printable
 from kestra._values.times import iso_duration
 from kestra.exceptions import KestraError
 
@@ -156,7 +156,7 @@ class _Commands:
             for each in found:
                 show(printable(str(each)), sys.stdout)
         wrong = sum(not each.is_warning for each in found)
-        self._note(f"{_count(wrong, 'violation')}, {_count(len(found) - wrong, 'warning')}.")
+        self._note(f"{counted(wrong, 'violation')}, {counted(len(found) - wrong, 'warning')}.")
         return exits.BAD if wrong else exits.GOOD
 
     def flows_deploy(self) -> None:
@@ -277,10 +277,6 @@ def _show_readable(value: Any) -> None:
 
 def _plain(value: Any) -> str:
     return iso_duration(value) if isinstance(value, timedelta) else instant(value)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _cell(value: Any) -> str:

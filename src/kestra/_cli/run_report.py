@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from kestra._engine.report import WIDTH, indented, loss_rows
+from kestra._engine.report import WIDTH, counted, indented, loss_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,9 +80,9 @@ class Report:
 
 def _file_rows(files: Sequence[File]) -> Iterator[tuple[str, str]]:
     for file in files[:_MOST_FILES]:
-        yield file.path, _count(file.size, "byte")
+        yield file.path, counted(file.size, "byte")
     if len(files) > _MOST_FILES:
-        yield "", f"and {_count(len(files) - _MOST_FILES, 'more file')}"
+        yield "", f"and {counted(len(files) - _MOST_FILES, 'more file')}"
 
 
 def _section(title: str, rows: Sequence[tuple[str, ...]], room: int | None) -> Iterator[str]:
@@ -107,22 +107,18 @@ def _entries(logs: Sequence[TaskLog]) -> Iterator[tuple[str, str]]:
 def _summary(messages: ScriptMessages, engine: str) -> str:
     kept = ", ".join(
         (
-            _count(len(messages.outputs), "output"),
-            _count(len(messages.metrics), "metric"),
-            _count(len(messages.logs), "log entry", "log entries"),
+            counted(len(messages.outputs), "output"),
+            counted(len(messages.metrics), "metric"),
+            counted(len(messages.logs), "log entry", "log entries"),
         )
     )
-    lost = _count(len(messages.rejected), "loss", "losses") if messages.rejected else "no loss"
+    lost = counted(len(messages.rejected), "loss", "losses") if messages.rejected else "no loss"
     state = f"state {messages.state}, exit status {messages.exit_status}"
     return f"Kestra {engine} would keep {kept}; {lost}; {state}."
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _count(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def _value(metric: TaskMetric) -> Any:

@@ -8,7 +8,6 @@ from kestra._api.parsing import checked_level
 from kestra._api.requests import ExecutionRequest
 from kestra._client.connection import Connection
 from kestra._rules import actions, downloads, executing, following, log, many, reading
-from kestra._rules.reading import naming
 
 if TYPE_CHECKING:
     import os
@@ -169,11 +168,11 @@ class AsyncFlow(Connection):
 
     async def kill(self, execution_id: str) -> None:
         """As `Flow.kill`."""
-        await self._act("delete", execution_id, "kill")
+        await self._of(actions.act, execution_id, "kill")
 
     async def pause(self, execution_id: str) -> None:
         """As `Flow.pause`."""
-        await self._act("post", execution_id, "pause")
+        await self._of(actions.act, execution_id, "pause")
 
     async def resume(self, execution_id: str, inputs: Mapping[str, Any] | None = None) -> None:
         """As `Flow.resume`."""
@@ -212,9 +211,4 @@ class AsyncFlow(Connection):
         self, rule: Callable[..., Coroutine[Any, Any, T]], execution_id: str, *args: Any
     ) -> T:
         """Carry out a rule about an execution, which every error names."""
-        with naming(execution_id):
-            return await rule(self._io(), execution_id, *args)
-
-    async def _act(self, method: str, execution_id: str, action: str) -> None:
-        with naming(execution_id):
-            await actions.act(self._io(), method, execution_id, action)
+        return await reading.about(self._io(), execution_id, rule, *args)

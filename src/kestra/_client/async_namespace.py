@@ -118,11 +118,11 @@ class AsyncNamespace(NamespaceBase):
     async def _perform(
         self, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
     ) -> T:
-        with self._telling_origin():
+        with self._naming_origin():
             return await rule(self._flow._io(), self.name, *args, **kwargs)
 
     async def _found(self, search: listing.Search) -> AsyncGenerator[Execution, None]:
-        with self._telling_origin():
+        with self._naming_origin():
             async for each in listing.executions(self._flow._io(), self.name, search):
                 yield each
 
@@ -163,7 +163,7 @@ class AsyncKeyValueStore(_Part):
 
         Raises:
             KeyError: It is missing, or has expired.
-            ValueError: It cannot be a key.
+            ValueError: It is not a valid key.
         """
         await self._perform(kv.delete, key)
 
@@ -263,7 +263,9 @@ class AsyncNamespaceFlows(_Part):
         override_namespace: bool = False,
     ) -> builtins.list[Change]:
         """As `NamespaceFlows.deploy`."""
-        return await self._perform(flows.deploy, paths, dry_run, delete, override_namespace)
+        return await self._perform(
+            flows.deploy, paths, dry_run=dry_run, delete=delete, override=override_namespace
+        )
 
     async def delete(self, flow: str) -> None:
         """As `NamespaceFlows.delete`."""

@@ -10,7 +10,6 @@ from kestra._client.connection import Connection
 from kestra._http.blocking import make_request, perform, perform_each, publish
 from kestra._http.sessions import Sessions
 from kestra._rules import actions, downloads, executing, following, log, many, reading
-from kestra._rules.reading import naming
 
 if TYPE_CHECKING:
     import os
@@ -87,8 +86,8 @@ class Flow(Connection):
             name: The name of the namespace.
 
         Raises:
-            TypeError: It is not a string.
-            ValueError: It cannot be one.
+            TypeError: The name is not a string.
+            ValueError: It is not valid.
         """
         from kestra import Namespace
 
@@ -199,7 +198,7 @@ class Flow(Connection):
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed.
             TypeError: The timeout, `poll_interval` or `log_settle` is not a number.
-            ValueError: One of them is negative, or the id cannot be one.
+            ValueError: One of them is negative, or the id is not valid.
         """
         options = self._options(timeout, kill_on_timeout, fetch_log, on_log, on_state, follow)
         return perform(self, executing.wait, execution_id, options)
@@ -302,7 +301,7 @@ class Flow(Connection):
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed.
             TypeError: The level is not a string, or the timeout not a number.
-            ValueError: There is no such level, the timeout is negative, or the id cannot be one.
+            ValueError: There is no such level, the timeout is negative, or the id is not valid.
         """
         options = self._options(timeout=timeout, fetch_log=False, grace=False)
         level = checked_level(min_level)
@@ -325,9 +324,9 @@ class Flow(Connection):
             MalformedResponse: The response is not what a Kestra server sends.
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed.
-            ValueError: The id cannot be one.
+            ValueError: The id is not valid.
         """
-        return perform(self, reading.get_execution, execution_id)
+        return self._of(reading.get_execution, execution_id)
 
     def get_outputs(self, execution_id: str, *, task_id: str | None = None) -> dict[str, Any]:
         """Get the outputs of a flow, or of one of its tasks.
@@ -350,7 +349,7 @@ class Flow(Connection):
             MalformedResponse: A response is not what a Kestra server sends.
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed.
-            ValueError: The id cannot be one.
+            ValueError: The id is not valid.
         """
         return self._of(reading.get_outputs, execution_id, task_id)
 
@@ -369,7 +368,7 @@ class Flow(Connection):
             MalformedResponse: The response is not what a Kestra server sends.
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
-            ValueError: The id cannot be one.
+            ValueError: The id is not valid.
         """
         return self._of(reading.get_metrics, execution_id)
 
@@ -392,7 +391,7 @@ class Flow(Connection):
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
             TypeError: The level is not a string.
-            ValueError: There is no such level, or the id cannot be one.
+            ValueError: There is no such level, or the id is not valid.
         """
         return iter(self._of(log.get_log, execution_id, self._options(), min_level))
 
@@ -418,7 +417,7 @@ class Flow(Connection):
             FailedExponentialBackoff: Every attempt failed.
             OSError: The file cannot be written.
             TypeError: The URI is not a string, or the target not a path.
-            ValueError: The URI, the id or the target cannot be one.
+            ValueError: The URI, the id or the target is not valid.
         """
         return self._of(downloads.download, execution_id, uri, to)
 
@@ -437,9 +436,9 @@ class Flow(Connection):
             NotFound: There is no such execution.
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed.
-            ValueError: The id cannot be one.
+            ValueError: The id is not valid.
         """
-        self._act("delete", execution_id, "kill")
+        self._of(actions.act, execution_id, "kill")
 
     def pause(self, execution_id: str) -> None:
         """Pause a running execution: tasks that run go on, and no other starts.
@@ -453,9 +452,9 @@ class Flow(Connection):
             Conflict: It is not running (from 2.0 on).
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
-            ValueError: The id cannot be one.
+            ValueError: The id is not valid.
         """
-        self._act("post", execution_id, "pause")
+        self._of(actions.act, execution_id, "pause")
 
     def resume(self, execution_id: str, inputs: Mapping[str, Any] | None = None) -> None:
         """Resume a paused execution.
@@ -472,7 +471,7 @@ class Flow(Connection):
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
             TypeError: An input is of the wrong type.
-            ValueError: An input cannot be sent, or the id cannot be one.
+            ValueError: An input cannot be sent, or the id is not valid.
         """
         self._of(actions.resume, execution_id, inputs)
 
@@ -497,7 +496,7 @@ class Flow(Connection):
             FailedExponentialBackoff: No response came; it may have been restarted.
             MalformedResponse: With a revision, the response lacks the id.
             TypeError: The revision is not an integer.
-            ValueError: The revision, or the id, cannot be one.
+            ValueError: The revision or the id is not valid.
         """
         return self._of(actions.restart, execution_id, revision)
 
@@ -524,7 +523,7 @@ class Flow(Connection):
             FailedExponentialBackoff: No response came; the new execution may exist.
             MalformedResponse: The response lacks the new id.
             TypeError: The revision is not an integer, or the task run's id not a string.
-            ValueError: The revision, or an id, cannot be one.
+            ValueError: The revision or an id is not valid.
         """
         return self._of(actions.replay, execution_id, task_run_id, revision)
 
@@ -542,18 +541,13 @@ class Flow(Connection):
             APIError: The server refused for another reason.
             FailedExponentialBackoff: Every attempt failed, or it is not known whether one did.
             TypeError: The labels are not a mapping.
-            ValueError: The server would refuse a label, or the id cannot be one.
+            ValueError: The server would refuse a label, or the id is not valid.
         """
         self._of(actions.set_labels, execution_id, labels)
 
     def _of(self, rule: Callable[..., Coroutine[Any, Any, T]], execution_id: str, *args: Any) -> T:
         """Carry out a rule about an execution, which every error names."""
-        with naming(execution_id):
-            return perform(self, rule, execution_id, *args)
-
-    def _act(self, method: str, execution_id: str, action: str) -> None:
-        with naming(execution_id):
-            perform(self, actions.act, method, execution_id, action)
+        return perform(self, reading.about, execution_id, rule, *args)  # type: ignore[no-any-return]
 
     # --- what users of 2.0.0 call, override and patch ---
 

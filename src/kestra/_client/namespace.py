@@ -132,7 +132,7 @@ class KeyValueStore(_Part, MutableMapping[str, Any]):
 
         Raises:
             KeyError: It is missing, or has expired.
-            ValueError: It cannot be a key.
+            ValueError: It is not a valid key.
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
         """
@@ -256,7 +256,7 @@ class NamespaceFiles(_Part):
         Raises:
             NotFound: There is no such file.
             OSError: The local file cannot be written.
-            ValueError: The path or the target cannot be one.
+            ValueError: The path or the target is not valid.
         """
         return self._perform(files.download, path, to)
 
@@ -367,7 +367,7 @@ class NamespaceFlows(_Part):
         Raises:
             NotFound: There is no such flow or revision.
             TypeError: The revision is not an integer.
-            ValueError: The revision or the id cannot be one.
+            ValueError: The revision or the id is not valid.
         """
         return self._perform(flows.get, flow, revision)
 
@@ -383,7 +383,7 @@ class NamespaceFlows(_Part):
 
         Raises:
             NotFound: There is no such flow.
-            ValueError: The id cannot be one.
+            ValueError: The id is not valid.
         """
         return self._perform(flows.revisions, flow)
 
@@ -436,7 +436,9 @@ class NamespaceFlows(_Part):
             TypeError: `paths` is neither a path nor several.
             ValueError: A source cannot be read, or is of another namespace; or two are of one flow.
         """
-        return self._perform(flows.deploy, paths, dry_run, delete, override_namespace)
+        return self._perform(
+            flows.deploy, paths, dry_run=dry_run, delete=delete, override=override_namespace
+        )
 
     def delete(self, flow: str) -> None:
         """Delete a flow. Its executions and revisions stay.
@@ -446,7 +448,7 @@ class NamespaceFlows(_Part):
 
         Raises:
             NotFound: There is no such flow.
-            ValueError: The id cannot be one.
+            ValueError: The id is not valid.
         """
         self._perform(flows.remove, flow)
 
@@ -578,7 +580,7 @@ class Namespace(NamespaceBase):
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
             TypeError: An argument is of the wrong type.
-            ValueError: There is no such state, or a label cannot be one.
+            ValueError: There is no such state, or a label is not valid.
         """
         search = listing.Search(flow, state, labels, since, until, text, trigger, children)
         return self._found(search)
@@ -604,7 +606,7 @@ class Namespace(NamespaceBase):
             APIError: The server refused.
             FailedExponentialBackoff: Every attempt failed.
             TypeError: An argument is of the wrong type.
-            ValueError: There is no such state, or a label cannot be one.
+            ValueError: There is no such state, or a label is not valid.
         """
         return self._perform(listing.last, listing.Search(flow, state, labels))
 
@@ -619,8 +621,8 @@ class Namespace(NamespaceBase):
         Args:
             flow: The id of the flow.
             key: The key of its webhook. No error shows it.
-            body: What to send: a dict or a list, with what `execute` takes as an input of type
-                JSON in it; text; or nothing.
+            body: What to send: a dict or a list, of what `Kestra.outputs` takes as values; text;
+                or nothing.
             wait: Whether to wait for the end of the execution where the webhook itself does not:
                 True, or for how many seconds at most.
 
@@ -634,15 +636,15 @@ class Namespace(NamespaceBase):
             ExecutionTimeout: It has not ended in time.
             APIError: The server refused for another reason.
             FailedExponentialBackoff: No response came; the execution may exist all the same.
-            TypeError: The body cannot be sent, or a webhook would get it as something else.
-            ValueError: The same, or the flow or the key cannot be one.
+            TypeError: The body or `wait` is of the wrong type.
+            ValueError: The body cannot be sent, or `wait`, the flow or the key is not valid.
         """
         return self._perform(webhook.call, flow, key, body, wait, self._flow._options)
 
     def _perform(self, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-        with self._telling_origin():
+        with self._naming_origin():
             return perform(self._flow, rule, self.name, *args, **kwargs)
 
     def _found(self, search: listing.Search) -> Generator[Execution, None, None]:
-        with self._telling_origin():
+        with self._naming_origin():
             yield from perform_each(self._flow, listing.executions, self.name, search)

@@ -78,7 +78,7 @@ class NamespaceBase:
             ExecutionContextNotFound: There is neither a name nor an execution context.
             InvalidExecutionContext: The execution context names no namespace.
             TypeError: The name is not a string, or there is no such argument.
-            ValueError: It cannot be one.
+            ValueError: The name is not valid.
         """
         for argument in unknown:
             raise TypeError(unknown_argument(type(self), argument))
@@ -125,7 +125,7 @@ class NamespaceBase:
         )
 
     @contextmanager
-    def _telling_origin(self) -> Iterator[None]:
+    def _naming_origin(self) -> Iterator[None]:
         """Say in an error where the address of the server came from."""
         try:
             yield

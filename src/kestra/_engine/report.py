@@ -53,6 +53,10 @@ def columns(
             yield (indent + _GAP.join(map(_padded, line, widths))).rstrip()
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def display_width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
     return len(text) if text.isascii() else sum(map(_character_width, text))

@@ -46,7 +46,7 @@ class Deadline:
         pass
 
 
-class Pace:
+class MinimumRate:
     """A download has to keep up 1 kB/s, averaged over each minute."""
 
     def __init__(self, timeout: float) -> None:
@@ -69,7 +69,7 @@ class Pace:
         self._missing -= count
 
 
-class Unhurried:
+class IdleLimit:
     """A stream of events may last as long as the execution; only its silence is limited.
 
     It begins at once, unless something in between buffers it.
@@ -87,34 +87,38 @@ class Unhurried:
 
 
 # What each says: how many seconds the next read may take.
-Bound = Deadline | Pace | Unhurried
-_BOUNDS: dict[str, type[Bound]] = {"download": Pace, "file": Pace, "follow": Unhurried}
+Limit = Deadline | MinimumRate | IdleLimit
+_LIMITS: dict[str, type[Limit]] = {
+    "download": MinimumRate,
+    "file": MinimumRate,
+    "follow": IdleLimit,
+}
 
 
-def bound_of(method: str, url: str) -> type[Bound]:
+def limit_of(method: str, url: str) -> type[Limit]:
     # Only where it reads: the path of a creation ends with the id of the flow.
     last = urlsplit(url).path.rpartition("/")[2] if method.upper() == "GET" else ""
-    return _BOUNDS.get(last, Deadline)
+    return _LIMITS.get(last, Deadline)
 
 
-class _BoundedReads(io.RawIOBase):
+class _LimitedReads(io.RawIOBase):
     """A socket's stream, each read of which may take the time that is left for the response."""
 
-    def __init__(self, stream: io.RawIOBase, sock: socket.socket, bound: Bound) -> None:
+    def __init__(self, stream: io.RawIOBase, sock: socket.socket, limit: Limit) -> None:
         self._stream = stream
         self._sock = sock
-        self._bound = bound
+        self._limit = limit
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        remaining = self._bound.remaining()
+        remaining = self._limit.remaining()
         if remaining <= 0:
             raise TimeoutError("timed out")
         self._sock.settimeout(remaining)
         count = self._stream.readinto(buffer)
-        self._bound.received(count or 0)
+        self._limit.received(count or 0)
         return count
 
     def fileno(self) -> int:
@@ -138,13 +142,13 @@ class Wire(threading.local):
 wire = Wire()
 
 
-class _BoundedConnection(HTTPConnection):
-    """A connection that reads each response within the bound of its request, and never idles long.
+class _LimitedConnection(HTTPConnection):
+    """A connection that reads each response within the limit of its request, and never idles long.
 
     Mixed into every kind of connection that urllib3 has: plain, encrypted, by way of a proxy.
     """
 
-    _bound: type[Bound] = Deadline
+    _limit: type[Limit] = Deadline
     _last_used = 0.0
 
     @property
@@ -154,7 +158,7 @@ class _BoundedConnection(HTTPConnection):
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         self._last_used = time.monotonic()
-        self._bound = bound_of(method, url)
+        self._limit = limit_of(method, url)
         super().request(method, url, *args, **kwargs)
 
     def connect(self) -> None:
@@ -179,37 +183,37 @@ class _BoundedConnection(HTTPConnection):
         timeout = sock.gettimeout()
         # What stands in for a socket, as Mocket does, may have a stream of another kind.
         if timeout is not None and isinstance(response.fp, io.BufferedReader):
-            reads = _BoundedReads(response.fp.detach(), sock, self._bound(timeout))
+            reads = _LimitedReads(response.fp.detach(), sock, self._limit(timeout))
             response.fp = io.BufferedReader(reads)
         return response
 
 
-class BoundedAdapter(HTTPAdapter):
+class LimitedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        _bound_pools(self.poolmanager)
+        _limit_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        _bound_pools(manager)
+        _limit_pools(manager)
         return manager
 
 
-def _bound_pools(manager: PoolManager) -> None:
+def _limit_pools(manager: PoolManager) -> None:
     # Those that it has: one for a SOCKS proxy has pools of its own kind.
     pools = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {
-        scheme: _mixed(_BoundedPool, pool) for scheme, pool in pools.items()
+        scheme: _mixed(_LimitedPool, pool) for scheme, pool in pools.items()
     }
 
 
-class _BoundedPool:
+class _LimitedPool:
     @property
     def ConnectionCls(self) -> Any:  # noqa: N802  # the name that urllib3 has for it
         # What records and replays traffic, as VCR.py does, sets a kind of its own on the pools of
         # urllib3 for a while: that is left as it is.
         kind = super().ConnectionCls  # type: ignore[misc]
-        return _mixed(_BoundedConnection, kind) if kind.__module__.startswith("urllib3.") else kind
+        return _mixed(_LimitedConnection, kind) if kind.__module__.startswith("urllib3.") else kind
 
 
 @cache

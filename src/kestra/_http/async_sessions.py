@@ -18,14 +18,15 @@ from requests.utils import select_proxy
 
 from kestra._api.requests import ExecutionRequest
 from kestra._http import stand_ins
-from kestra._http.adapter import bound_of
+from kestra._http.adapter import limit_of
 from kestra._http.async_transport import new_client
 from kestra._http.sessions import Hop
+from kestra._rules.problems import REDIRECTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
-    from kestra._http.adapter import Bound
+    from kestra._http.adapter import Limit
     from kestra._rules.io import Request
 
 T = TypeVar("T")
@@ -35,7 +36,6 @@ _LIGHT = 1 << 16  # characters, bytes or values that take less than a millisecon
 _SMALL = (bool, int, float, type(None), ExitStack)
 # How `requests` reads the environment, and when credentials are not for another URL.
 _LIKE = requests.Session()
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class AsyncSessions:
@@ -184,7 +184,7 @@ async def send(sessions: AsyncSessions, request: Request, left: float) -> httpx2
     while True:
         response = await _sent(sessions, request, hop, left)
         status = response.status_code
-        target = response.headers.get("Location") if status in _REDIRECTS else None
+        target = response.headers.get("Location") if status in REDIRECTS else None
         if not target or not hop.follow(status, target, _LIKE.should_strip_auth):
             break
         await read(response)  # so that its connection can be used again
@@ -233,26 +233,26 @@ async def _sent(
         raise httpx2.ProxyError(str(error), request=built) from error
     if response is None:
         raise httpx2.ReadTimeout("timed out", request=built)
-    watch.bound.received(1)
+    watch.limit.received(1)
     if isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Bounded(response.stream, watch.bound)
+        response.stream = _Limited(response.stream, watch.limit)
     return response
 
 
 class _Watch:
     """Sees what `httpx2` does for a request, and limits how long the response may take."""
 
-    def __init__(self, request: Request, url: str, limit: float) -> None:
+    def __init__(self, request: Request, url: str, seconds: float) -> None:
         self._request = request
-        self._kind = bound_of(request.method, url)
-        self._limit = limit
+        self._kind = limit_of(request.method, url)
+        self._seconds = seconds
         self.scope = anyio.CancelScope()  # is cancelled when it takes too long
         self.is_connected = False
 
     @cached_property
-    def bound(self) -> Bound:
+    def limit(self) -> Limit:
         """The limit for the response, which begins when the request is sent."""
-        return self._kind(self._limit)
+        return self._kind(self._seconds)
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         is_tunnel = getattr(info.get("request"), "method", b"") == b"CONNECT"
@@ -266,7 +266,7 @@ class _Watch:
                 limits = info["request"].extensions["timeout"]
                 info["request"].extensions["timeout"] = limits | {"read": limits["connect"]}
             else:
-                self.scope.deadline = anyio.current_time() + self.bound.remaining()
+                self.scope.deadline = anyio.current_time() + self.limit.remaining()
 
 
 class _Body(httpx2.AsyncByteStream):
@@ -289,25 +289,25 @@ class _Body(httpx2.AsyncByteStream):
         return piece
 
 
-class _Bounded(httpx2.AsyncByteStream):
+class _Limited(httpx2.AsyncByteStream):
     """A response's body, each piece of which may take the time that is left for it."""
 
-    def __init__(self, stream: httpx2.AsyncByteStream, bound: Bound) -> None:
+    def __init__(self, stream: httpx2.AsyncByteStream, limit: Limit) -> None:
         self._stream = stream
-        self._bound = bound
+        self._limit = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         pieces = self._stream.__aiter__()
         while True:
             piece = None
-            with anyio.CancelScope(deadline=anyio.current_time() + self._bound.remaining()):
+            with anyio.CancelScope(deadline=anyio.current_time() + self._limit.remaining()):
                 try:
                     piece = await anext(pieces)
                 except StopAsyncIteration:
                     return
             if piece is None:
                 raise httpx2.ReadTimeout("timed out")
-            self._bound.received(len(piece))
+            self._limit.received(len(piece))
             yield piece
 
     async def aclose(self) -> None:

@@ -15,7 +15,7 @@ import requests
 import requests.auth
 
 from kestra._api.credentials import NO_CREDENTIALS
-from kestra._http.adapter import BoundedAdapter, wire
+from kestra._http.adapter import LimitedAdapter, wire
 from kestra._rules.problems import MOST_REDIRECTS, keeps_method
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _new_session() -> requests.Session:
     session = requests.Session()
     session.cookies.set_policy(NO_COOKIES)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, BoundedAdapter(pool_maxsize=MOST_CONNECTIONS))
+        session.mount(scheme, LimitedAdapter(pool_maxsize=MOST_CONNECTIONS))
     return session
 
 

@@ -38,9 +38,8 @@ _STATES_AFTER = {
 }
 
 
-async def act(  # noqa: PLR0913  # what makes up a request
+async def act(
     io: IO,
-    method: str,
     execution_id: str,
     action: str,
     *,
@@ -50,6 +49,7 @@ async def act(  # noqa: PLR0913  # what makes up a request
 ) -> Response | None:
     """Send an action, and return the response; `None` where that was lost, and the action done."""
     io.server.url("{execution_id}", execution_id=execution_id)  # refuses what cannot be an id
+    method = "delete" if action == "kill" else "post"
     rewind = rewinder(arguments.get("files", {}))
     end = io.clock.now() + within
     if io.server.dialect is None and not io.server.was_asked:
@@ -97,10 +97,10 @@ async def _was_done(io: IO, execution_id: str, action: str, error: Conflict) -> 
 
 
 async def act_once(
-    io: IO, execution_id: str, action: str, query: dict[str, str], needs_id: bool
+    io: IO, execution_id: str, action: str, query: dict[str, str], *, needs_id: bool
 ) -> str | None:
     """Send an action that may start an execution, at most once; return the id in the response."""
-    response = await act(io, "post", execution_id, action, once=True, params=query)
+    response = await act(io, execution_id, action, once=True, params=query)
     body = None if response is None else body_of(response)
     found = body.get("id") if isinstance(body, dict) else None
     if isinstance(found, str) and found:
@@ -116,12 +116,12 @@ async def resume(io: IO, execution_id: str, inputs: Mapping[str, Any] | None) ->
     with ExitStack() as opened:
         files = await io.call(form, {} if inputs is None else inputs, opened)
         body: dict[str, Any] = {"files": files} if files else {}
-        await act(io, "post", execution_id, "resume", **body)
+        await act(io, execution_id, "resume", **body)
 
 
 async def restart(io: IO, execution_id: str, revision: int | None) -> str:
     query = {} if revision is None else {"revision": checked_revision(revision)}
-    restarted = await act_once(io, execution_id, "restart", query, revision is not None)
+    restarted = await act_once(io, execution_id, "restart", query, needs_id=revision is not None)
     return restarted or execution_id
 
 
@@ -138,4 +138,4 @@ async def replay(io: IO, execution_id: str, task_run_id: str | None, revision: i
 
 async def set_labels(io: IO, execution_id: str, labels: Mapping[str, Any]) -> None:
     pairs = [{"key": k, "value": v} for k, v in checked_labels(labels).items()]
-    await act(io, "post", execution_id, "labels", json=pairs)
+    await act(io, execution_id, "labels", json=pairs)

@@ -109,7 +109,7 @@ class _Sending:
         self._attempts = 0
         self._outcome: Response | Failure | None = None
         self.creation = Creation.of(request) if request.method.upper() == "POST" else None
-        self._sought: Creation | None = None  # where the server can be asked for it
+        self._searchable: Creation | None = None  # where the server can be asked for it
         self._finding = Finding.IMPOSSIBLE
         self._found: Any = None
 
@@ -126,11 +126,11 @@ class _Sending:
             if self._attempts == 1:
                 self._policy = request.settings.policy or default_policy()
                 # Where a test has replaced what sends requests, there is no server to search on.
-                self._sought = None if request.is_replaced else self.creation
+                self._searchable = None if request.is_replaced else self.creation
             if self.creation and isinstance(outcome, Failure) and outcome.unknown_to_mock:
                 # What a mock does not know with a label in its query, it may know without.
                 request.url = without_correlation(request.url)
-                self.creation = self._sought = None
+                self.creation = self._searchable = None
                 if request.repeatable:
                     continue
             if self._is_final(outcome):
@@ -171,7 +171,7 @@ class _Sending:
         is_stand_in = isinstance(outcome, Failure) and outcome.stand_in
         while True:
             policy, seconds = next_attempt(self._policy, outcome)
-            searching = doubt is not Doubt.NONE and self._sought is not None
+            searching = doubt is not Doubt.NONE and self._searchable is not None
             if searching:
                 await pause(self._io, self._request, outcome, seconds)
                 await self._search()
@@ -198,8 +198,8 @@ class _Sending:
                 raise outcome.error
             raise self._failed(outcome, doubt if self._request.once else Doubt.NONE)
         fine = problems.is_fine(self._request, outcome)
-        if fine and self._sought is not None and not _has_id(outcome):
-            doubt = Doubt.ANSWERED
+        if fine and self._searchable is not None and not _has_id(outcome):
+            doubt = Doubt.RESPONDED
         if doubt is not Doubt.NONE:
             await self._search_until_known(outcome, doubt)
             if self._finding is Finding.FOUND:
@@ -219,10 +219,10 @@ class _Sending:
 
     async def _search(self) -> Finding:
         """Ask the server whether the execution exists; where that is impossible, never again."""
-        if self._sought is not None:
-            self._finding, self._found = await search(self._io, self._request, self._sought)
+        if self._searchable is not None:
+            self._finding, self._found = await search(self._io, self._request, self._searchable)
             if self._finding is Finding.IMPOSSIBLE:
-                self._sought = None
+                self._searchable = None
         return self._finding
 
     async def _search_until_known(self, outcome: Response, doubt: Doubt) -> None:
@@ -231,7 +231,7 @@ class _Sending:
         while True:
             finding = await self._search()
             is_open = finding is Finding.UNKNOWN or (
-                finding is Finding.MISSING and doubt is Doubt.UNANSWERED
+                finding is Finding.MISSING and doubt is Doubt.NO_RESPONSE
             )
             if not is_open or is_last or self._io.left(self._request.until) <= 0:
                 return
@@ -252,7 +252,7 @@ class _Sending:
 
         Where the search was in vain, nothing says that there is no execution.
         """
-        is_disproved = doubt is Doubt.ANSWERED and self._finding is Finding.MISSING
+        is_disproved = doubt is Doubt.RESPONDED and self._finding is Finding.MISSING
         may_be_done = doubt is not Doubt.NONE and not is_disproved
         return (self.creation if may_be_done else None), may_be_done
 

@@ -48,8 +48,8 @@ class Doubt(Enum):
     """Whether a request may have been carried out, as far as is known after an attempt."""
 
     NONE = "it was not, or repeating it does no harm"
-    ANSWERED = "the server responded, but with a failure"
-    UNANSWERED = "it was sent, and nothing came back"
+    RESPONDED = "the server responded, but with a failure"
+    NO_RESPONSE = "it was sent, and nothing came back"
 
 
 class Finding(Enum):
@@ -157,12 +157,12 @@ def doubt_after(request: Request, outcome: Response | Failure) -> Doubt:
     if request.method.upper() in _REPEATABLE or _HARMLESS.fullmatch(urlsplit(request.url).path):
         return Doubt.NONE
     if isinstance(outcome, Failure):
-        return Doubt.NONE if outcome.unsent else Doubt.UNANSWERED
+        return Doubt.NONE if outcome.unsent else Doubt.NO_RESPONSE
     status = status_of(outcome)
     is_failure = (status >= 500 or status in RETRIED_STATUSES) and not is_final(outcome)  # noqa: PLR2004  # 5xx
     if status == 404 and DISAPPEARED in body_text(outcome):  # noqa: PLR2004  # Not Found
-        return Doubt.UNANSWERED  # that a search does not show it either proves nothing
-    return Doubt.ANSWERED if is_failure else Doubt.NONE
+        return Doubt.NO_RESPONSE  # that a search does not show it either proves nothing
+    return Doubt.RESPONDED if is_failure else Doubt.NONE
 
 
 def after_search(
@@ -180,7 +180,7 @@ def after_search(
     if finding in {Finding.UNKNOWN, Finding.UNREADABLE}:
         # The server may be restarting. Nothing is known until it responds.
         return Step.SEARCH
-    if doubt is Doubt.ANSWERED:
+    if doubt is Doubt.RESPONDED:
         # A server that responded to a POST with a failure, and does not know the execution, has
         # not created it. One that cannot be asked gets what 2.0.0 sent.
         return send

@@ -36,8 +36,13 @@ async def execute(
     """Create an execution and, if it is to be waited for, wait until it has ended."""
     wait, _ = await create(io, request, options)
     if not waits:
-        return FlowExecution(wait.execution_id, "STARTED", None, None, url=wait.url)
+        return started(wait)
     return await _wait(io, wait)
+
+
+def started(wait: Wait) -> FlowExecution:
+    """Return what is known of an execution that nobody waits for."""
+    return FlowExecution(wait.execution_id, "STARTED", None, None, url=wait.url)
 
 
 async def wait(io: IO, execution_id: str, options: Options) -> FlowExecution:

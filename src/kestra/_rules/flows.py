@@ -70,8 +70,7 @@ def _flow(shown: dict[str, Any]) -> FlowSource:
 async def _sources(io: IO, namespace: str) -> dict[str, str]:
     """Return the exact sources of all flows of a namespace, by their ids, with one request."""
     url = await address(io, "flows/export/by-query")
-    is_old = (io.server.version or "").startswith("0.")
-    query = {"namespace" if is_old else "filters[namespace][EQUALS]": namespace}
+    query = {"namespace" if io.server.is_before_1 else "filters[namespace][EQUALS]": namespace}
     with temporary_file() as archive:
         await fetch(io, url, archive, params=query)
         found = await io.call(_unpacked, archive)
@@ -128,8 +127,8 @@ def _violations(source: Source, entry: dict[str, Any]) -> Iterable[Violation]:
         yield Violation(source.path, str(warning), flow, is_warning=True)
 
 
-async def deploy(  # noqa: PLR0913, PLR0917  # what `NamespaceFlows.deploy` is given
-    io: IO, namespace: str, paths: Any, dry_run: bool, delete: bool, override: bool
+async def deploy(  # noqa: PLR0913  # what `NamespaceFlows.deploy` is given
+    io: IO, namespace: str, paths: Any, *, dry_run: bool, delete: bool, override: bool
 ) -> list[Change]:
     documents = for_namespace(await io.call(read_sources, paths), namespace, override=override)
     there = await _sources(io, namespace)

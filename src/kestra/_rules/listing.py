@@ -1,7 +1,7 @@
 """Executions of a namespace, found by a search: each once, the newest first.
 
 Pages go by the time of creation: the next one begins where the last one ended, so that executions
-which are created meanwhile move nothing. 0.21 knows neither the filters nor the bound, and is
+which are created meanwhile move nothing. 0.21 knows neither the filters nor that limit, and is
 asked by its own parameters; whatever it ignores is checked here.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.dialects import FROM_2
@@ -18,7 +18,8 @@ from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 from kestra._api.namespaces import Execution
 from kestra._api.parsing import at, labels_on, start_of, state_of, whole_state
 from kestra._rules.pages import ready, server_time
-from kestra._rules.problems import json_of, malformed
+from kestra._rules.problems import page_of
+from kestra._values.times import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -33,7 +34,7 @@ _TEXT = (str, "a string")
 _TIME = (datetime | timedelta, "a datetime, or a timedelta before now")
 _ARGUMENTS: dict[str, tuple[Any, str]] = {
     "flow": _TEXT,
-    "state": (str | Iterable, "text or several"),
+    "state": (str | Iterable, "the name of a state, or several"),
     "since": _TIME,
     "until": _TIME,
     "text": _TEXT,
@@ -89,8 +90,8 @@ class Search:
             "[flowId][EQUALS]": self.flow,
             "[state][IN]": ",".join(self.states) or None,
             **labels,
-            "[startDate][GREATER_THAN_OR_EQUAL_TO]": _iso(since),
-            "[startDate][LESS_THAN_OR_EQUAL_TO]": _iso(until),
+            "[startDate][GREATER_THAN_OR_EQUAL_TO]": since and utc_text(since),
+            "[startDate][LESS_THAN_OR_EQUAL_TO]": until and utc_text(until),
             "[q][EQUALS]": self.text,
             "[triggerExecutionId][EQUALS]": self.trigger,
             "[childFilter][EQUALS]": _KINDS[self.children],
@@ -116,11 +117,11 @@ async def executions(
     """Yield the executions that a search finds."""
     await ready(io)
     since, until = _moment(io, search.since), _moment(io, search.until)
-    is_old = (io.server.version or "").startswith("0.")
+    is_old = io.server.is_before_1
     known: set[str] = set()
-    page, bound = 1, until
+    page, newest = 1, until
     while True:
-        query = search.old_query(namespace) if is_old else search.query(namespace, since, bound)
+        query = search.old_query(namespace) if is_old else search.query(namespace, since, newest)
         query |= {"sort": "state.startDate:desc", "size": size, "page": page}
         asked = {name: value for name, value in query.items() if value is not None}
         found = await _page(io, asked)
@@ -141,7 +142,7 @@ async def executions(
         if is_old or not new or last is None:
             page += 1
         else:
-            page, bound = 1, last + _STEP
+            page, newest = 1, last + _STEP
 
 
 async def last(io: IO, namespace: str, search: Search) -> Execution | None:
@@ -154,9 +155,7 @@ async def last(io: IO, namespace: str, search: Search) -> Execution | None:
 async def _page(io: IO, query: dict[str, Any]) -> list[dict[str, Any]]:
     url = io.server.url("executions/search")
     response = await io.request("get", url, params=query)
-    found = json_of(response, dict, "get", url).get("results")
-    if not isinstance(found, list):
-        raise malformed("get", url, response, "lacks the list of results")
+    found, _ = page_of(response, url, "the list of results")
     return [each for each in found if isinstance(each, dict) and each.get("id")]
 
 
@@ -174,13 +173,6 @@ def _moment(io: IO, time: datetime | timedelta | None) -> datetime | None:
         return None if time is None else time.astimezone()  # one without an offset is local
     except (OverflowError, ValueError):
         raise ValueError(f"since and until must be in the years 1 to 9999, not {time!r}") from None
-
-
-def _iso(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    in_utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
-    return f"{in_utc.isoformat(timespec='microseconds')}Z"
 
 
 def _execution(io: IO, shown: dict[str, Any]) -> Execution:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from kestra._api.models import TERMINAL_STATES
@@ -11,6 +10,7 @@ from kestra._api.parsing import (
     checked_level,
     count_entries,
     header_of,
+    in_order,
     is_shown,
     ordered_log,
     state_of,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kestra")
 
-_EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
 _FETCH = 10.0  # seconds that fetching the log may take longer than settling
 _MOST_PAGES = 3  # of a proxy, in the place of a log
 _PAGE_PAUSE = 1.0  # seconds, until it is fetched again
@@ -103,4 +102,4 @@ async def get_log(io: IO, execution_id: str, options: Options, min_level: str) -
                 break
         settling.warn()
         entries = [entry for entry in entries if is_shown(entry.level, level)]
-    return sorted(entries, key=lambda entry: entry.time or _EARLIEST)
+    return in_order(entries)

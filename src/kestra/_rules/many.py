@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.models import TERMINAL_STATES, FlowExecution
+from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import start_of, state_of
 from kestra._api.requests import ExecutionOutcome, ExecutionRequest, request_of
 from kestra._rules import executing
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Hashable, Iterator
     from datetime import datetime
 
+    from kestra._api.models import FlowExecution
     from kestra._rules.io import IO
     from kestra._rules.polling import Job, Then
     from kestra._rules.waiting import Options, Wait
@@ -220,9 +221,7 @@ class _Executor:
         elif self._waits:
             self._polls.add(execution)
         else:
-            wait = execution.wait
-            started = FlowExecution(wait.execution_id, "STARTED", None, None, url=wait.url)
-            self._hand_out(execution, started, None)
+            self._hand_out(execution, executing.started(execution.wait), None)
 
     # --- ending ---
 

@@ -51,7 +51,7 @@ async def ready(io: IO) -> None:
     if not server.was_asked:
         await learn_configuration(io, math.inf)
     if server.version is not None:
-        server.needs_main = not server.version.startswith("0.")
+        server.needs_main = not server.is_before_1
 
 
 async def address(io: IO, template: str, **names: object) -> str:
@@ -98,7 +98,7 @@ async def carry_out(
         except KestraError as error:
             before = ", ".join(str(each) for each in done if each.action != "unchanged")
             where = f" ({change.path})" if change.path else ""
-            text = f"{change.name}{where} is not {change.action}, and none after it"
-            error.args = (f"{error}; {text}; before: {before or 'nothing'}", *error.args[1:])
+            text = f"{change.name}{where} was not {change.action}, nor was what follows it"
+            error.args = (f"{error}; {text}; done before: {before or 'nothing'}", *error.args[1:])
             raise
     return done

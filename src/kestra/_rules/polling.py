@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, field, replace
-from datetime import timedelta, timezone
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from kestra._api.models import TERMINAL_STATES
 from kestra._api.parsing import state_of
 from kestra._rules.problems import harmless, page_of
 from kestra._rules.waiting import is_transient, next_pause
+from kestra._values.times import utc_text
 from kestra.exceptions import APIError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _LONGEST_SEARCH = 10.0  # seconds that a page may take
 _MOST_FAILURES = 3  # searches in a row; the next one comes soon
 # What no search has shown for that long, in seconds, is polled by itself. Servers on Elasticsearch
 # take a second or two to show what is new.
-_UNSEEN = 3.0
+_NOT_SHOWN = 3.0
 
 
 @dataclass(eq=False, slots=True)
@@ -81,8 +82,7 @@ class Search:
     @property
     def fields(self) -> dict[str, Any]:
         # Some databases keep less of a time than the response to the creation shows.
-        start = (self.start - timedelta(seconds=1)).astimezone(timezone.utc)
-        since = start.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        since = utc_text(self.start.replace(microsecond=0) - timedelta(seconds=1), "milliseconds")
         return {
             "namespace": self.namespace,
             "flowId": self.flow,
@@ -174,7 +174,7 @@ class Polls:
         self.running: dict[Running, None] = {}  # in the order of creation
         self._batches: dict[Hashable, Batch] = {}
         self._searches = True  # whether searches are understood, as far as is known
-        self._unanswered = 0
+        self._failed_searches = 0
 
     @property
     def oldest(self) -> Running | None:
@@ -234,22 +234,22 @@ class Polls:
         if pages is None or not pages.understood:
             self._search_failed(batch, error)
             return
-        self._unanswered = 0
+        self._failed_searches = 0
         now = self._io.clock.now()
         for execution in list(batch.members):
             execution_id = execution.wait.execution_id
             shown = pages.shown.get(execution_id)
             if shown is not None:
                 self._show(execution, shown, execution.finish_found)
-            elif execution_id in pages.ids and now - execution.shown >= _UNSEEN:
+            elif execution_id in pages.ids and now - execution.shown >= _NOT_SHOWN:
                 self._leave(execution)
                 self._join(execution, execution, now)
         self._plan(batch)
 
     def _search_failed(self, batch: Batch, error: Exception | None) -> None:
         if is_transient(error):
-            self._unanswered += 1
-            if self._unanswered < _MOST_FAILURES:
+            self._failed_searches += 1
+            if self._failed_searches < _MOST_FAILURES:
                 self._plan(batch)
             else:
                 self._poll_singly(batch)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from kestra._rules.io import Request, Response
 
 MOST_REDIRECTS = 10
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BY_STATUS: dict[int, type[APIError]] = {
     400: InvalidInput,
     401: AuthenticationError,
@@ -293,7 +293,7 @@ def _redacted(request: Request, text: Any, more: Iterable[str] = ()) -> str:
 
 
 def _redirect_target(response: Response) -> str | None:
-    location = header_of(response, "Location") if status_of(response) in _REDIRECTS else None
+    location = header_of(response, "Location") if status_of(response) in REDIRECTS else None
     if location is None:
         return None
     return urlsplit(without_userinfo(location)[0])._replace(query="", fragment="").geturl()

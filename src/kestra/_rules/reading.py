@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kestra._api import parsing
 from kestra._api.dialects import search_queries
@@ -16,11 +16,13 @@ from kestra._values.signals import is_interruption
 from kestra.exceptions import KestraError, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from kestra._rules.io import IO, Response
 
 logger = logging.getLogger("kestra")
+
+T = TypeVar("T")
 
 _PAGE = 100
 _ERRORS_AGAIN = 0.5  # seconds between two polls for what was logged as ERROR
@@ -31,6 +33,17 @@ def naming(execution_id: str) -> Iterator[None]:
     """Let every error of this block say which execution it is about."""
     try:
         yield
+    except KestraError as error:
+        error.execution_id = execution_id
+        raise
+
+
+async def about(
+    io: IO, execution_id: str, rule: Callable[..., Coroutine[Any, Any, T]], *args: Any
+) -> T:
+    """Carry out a rule about an execution, which every error names."""
+    try:
+        return await rule(io, execution_id, *args)
     except KestraError as error:
         error.execution_id = execution_id
         raise
@@ -57,11 +70,7 @@ async def poll(
 
 
 async def get_execution(io: IO, execution_id: str) -> FlowExecution:
-    try:
-        return await result(io, execution_id, await poll(io, execution_id))
-    except KestraError as error:
-        error.execution_id = execution_id
-        raise
+    return await result(io, execution_id, await poll(io, execution_id))
 
 
 async def result(  # noqa: PLR0913  # each is independent, and all but three keyword-only

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.parsing import has_milliseconds, log_entries, run_ends_of, whole_state
 from kestra._api.servers import MAIN
 from kestra._rules.pages import BRIEFLY, learn_configuration
-from kestra._rules.problems import json_of, malformed
+from kestra._rules.problems import malformed, page_of
 from kestra._rules.reading import stored_entries
 from kestra._values.signals import is_interruption
+from kestra._values.times import utc_text
 from kestra.exceptions import APIError, KestraError
 
 if TYPE_CHECKING:
@@ -132,8 +133,8 @@ class _Counts:
             end = datetime.fromtimestamp(window * _WINDOW, timezone.utc)
             start = end - timedelta(minutes=10)
             asked = {
-                "filters[startDate][GREATER_THAN_OR_EQUAL_TO]": _instant(start),
-                "filters[endDate][LESS_THAN_OR_EQUAL_TO]": _instant(end),
+                "filters[startDate][GREATER_THAN_OR_EQUAL_TO]": utc_text(start),
+                "filters[endDate][LESS_THAN_OR_EQUAL_TO]": utc_text(end),
                 "size": 1,
             }
             total, _ = await self._search(asked)
@@ -143,9 +144,8 @@ class _Counts:
     async def _search(self, asked: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         url = self.io.server.url("logs/search")
         response = await self.io.request("get", url, params=asked, **BRIEFLY)
-        body = json_of(response, dict, "get", url)
-        results, total = body.get("results"), body.get("total")
-        if not isinstance(total, int) or not isinstance(results, list):
+        results, total = page_of(response, url, "the log entries")
+        if not isinstance(total, int):
             raise malformed("get", url, response, "lacks the total of the log entries")
         return total, [each for each in results if isinstance(each, dict)]
 
@@ -295,7 +295,3 @@ class Settling:
             return False
         end, run_id = self._last
         return entry.task_run_id == run_id and timedelta(0) <= end - entry.time <= _NEAR
-
-
-def _instant(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -157,7 +157,7 @@ class Wait:
         text += "" if state is None else f"; its last state is {state}"
         if self.options.kill_on_timeout:
             try:
-                await act(io, "delete", execution_id, "kill", within=_LONGEST_KILL)
+                await act(io, execution_id, "kill", within=_LONGEST_KILL)
             except (APIError, FailedExponentialBackoff) as error:
                 logger.warning("Execution %s could not be killed: %s", execution_id, error)
                 text += "; it could not be killed"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kestra._rules.io import IO, Response
     from kestra._rules.waiting import Options
 
+_AS_FILE = "upload it to the namespace as a file"
 _PATH = "executions/webhook/{namespace}/{flow}/{key}"
 
 
@@ -50,7 +51,7 @@ async def call(  # noqa: PLR0913, PLR0917  # what `Namespace.webhook` is given
         response = await io.request("post", url, once=True, **sent)
     except Exception as error:
         given = error.response if isinstance(error, APIError) else None
-        if given is None or not _is_answer(given):
+        if given is None or not _is_from_flow(given):
             _hide(error, url)
             raise
         response = given
@@ -76,7 +77,7 @@ def _content(body: Any) -> dict[str, Any]:
             "or send base64.b64encode(body).decode()"
         )
     else:
-        kind, text = "application/json", json_text(body, "body")
+        kind, text = "application/json", json_text(body, "body", as_file=_AS_FILE)
         if text[0] not in "{[":
             raise TypeError(
                 "body must be a dict, a list or text: a webhook gets other JSON as text, so send "
@@ -105,7 +106,7 @@ def _check(key: Any) -> None:
         ) from None
 
 
-def _is_answer(response: Response) -> bool:
+def _is_from_flow(response: Response) -> bool:
     """Return True if the flow has chosen this status, or has failed; servers' own errors differ."""
     body = body_of(response)
     return isinstance(body, dict) and not ("message" in body and "_embedded" in body)

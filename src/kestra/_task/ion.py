@@ -99,7 +99,7 @@ def _numbered(source: BufferedReader | TextIOWrapper, path: str | PathLike[str])
         reason = str(error).strip() if simpleion.c_ext else type(error).__name__
         raise IonError(
             f"cannot read row {number + 1} of '{path}' ({reason}): "
-            "the file may be cut short, corrupt, or no Ion at all"
+            "the file may be cut short, corrupt, or not Ion at all"
         ) from None
 
 

@@ -66,7 +66,7 @@ class Captured:
         self._enterprise = enterprise
         self._pieces: list[tuple[Stream, bytes]] = []
         self._parsed = 0, self._parse([])
-        self._looked_at = 0  # so many losses
+        self._losses_read = 0
         self._is_attached = False
         self._streams = [_Tee(partial(self._keep, stream)) for stream in ("stdout", "stderr")]
 
@@ -80,7 +80,7 @@ class Captured:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         __tracebackhide__ = True
         self.detach()
-        losses = self.unseen_losses()
+        losses = self.unread_losses()
         if losses and kind is None:
             raise AssertionError(losses)
 
@@ -108,7 +108,7 @@ class Captured:
     def rejected(self) -> list[Rejected]:
         """The lines of which something is lost; a test that reads them does not fail of them."""
         rejected = self._messages().rejected
-        self._looked_at = len(rejected)
+        self._losses_read = len(rejected)
         return rejected
 
     @property
@@ -116,10 +116,10 @@ class Captured:
         """The state of the task, as far as its output decides: `SUCCESS`, `WARNING` or `CRASH`."""
         return self._messages().state
 
-    def unseen_losses(self) -> str:
+    def unread_losses(self) -> str:
         """Return what is lost, and why, unless `rejected` was read since; else ""."""
         rejected = self._messages().rejected
-        if len(rejected) <= self._looked_at:
+        if len(rejected) <= self._losses_read:
             return ""
         table = report.losses(rejected, self._engine)
         return f"{table}\n(A test that expects this reads .rejected before the end.)"

@@ -96,7 +96,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         result = yield
     finally:
         _detach(item)
-    losses = item in _captured and _captured[item].unseen_losses()
+    losses = item in _captured and _captured[item].unread_losses()
     if losses:
         pytest.fail(losses, pytrace=False)  # a traceback would show this module only
     return result

@@ -56,5 +56,6 @@ def context_file(context: Mapping[str, Any]) -> Iterator[str]:
         raise TypeError(f"context is of type {type(context).__name__}: it must be a dict")
     with TemporaryDirectory(prefix="kestra-") as folder:
         path = Path(folder, CONTEXT_FILE)
-        path.write_text(json_text(context, "context"), "ascii")
+        as_file = "write it to a file and give its path"
+        path.write_text(json_text(context, "context", as_file=as_file), "ascii")
         yield str(path)

@@ -91,10 +91,11 @@ def _encoder(open_containers: dict[int, object] | None) -> Callable[[object, int
 _encode = _encoder(None) if make_encoder is not None else None  # not constructed for every call
 
 
-def json_text(value: object, path: str, depth: int = 1) -> str:
+def json_text(value: object, path: str, depth: int = 1, as_file: str = _IN_OUTPUT_FILES) -> str:
     """`value` as JSON text in ASCII; a `TypeError` or a `ValueError` says why it cannot be sent.
 
-    Its `path`, `outputs`, is for that error; `depth` objects and lists are open around it.
+    Its `path`, `outputs`, is for that error, and so is how to send it `as_file` instead; `depth`
+    objects and lists are open around it.
     """
     if _encode is not None:
         # A circle ends at the recursion limit: where a script has raised that, with a crash.
@@ -108,7 +109,9 @@ def json_text(value: object, path: str, depth: int = 1) -> str:
             is_short = len(text) <= MAX_DIGITS and "\\ud" not in text
             if (is_flat and is_short) or _is_known(value, text, depth, is_flat, is_short):
                 return text
-    return Walk(path, depth).text(value)
+    walk = Walk(path, depth)
+    walk.as_file = as_file
+    return walk.text(value)
 
 
 def _is_flat(value: object, levels: int = 1) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def parse_instant(text: object) -> datetime | None:
         return datetime.fromisoformat(f"{day}T{minutes}{seconds or ':00'}.{fraction}{offset}")
     except ValueError:
         return None
+
+
+def utc_text(moment: datetime, timespec: str = "microseconds") -> str:
+    """A datetime with an offset as ISO 8601 text in UTC, with `Z`."""
+    return moment.astimezone(timezone.utc).isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
 
 
 def instant_text(moment: Any) -> str:

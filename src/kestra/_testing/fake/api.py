@@ -20,7 +20,7 @@ _RELEASES = {"0.21": "0.21.0", "1.3": "1.3.31", "2.0": "2.0.0"}
 _RESOURCES = ("configs", "executions", "flows", "kv", "logs", "metrics", "namespaces", "outputs")
 
 
-def answer(engine: Engine, request: Request) -> Reply:
+def respond(engine: Engine, request: Request) -> Reply:
     """Return the reply of a server; a `TimeoutError` if none comes while the client waits."""
     reply = _reply(engine, request)
     date = format_datetime(engine.clock.utcnow(), usegmt=True)

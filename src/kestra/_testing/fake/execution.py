@@ -96,7 +96,7 @@ class Execution:
     metrics: list[TaskMetric] = field(default_factory=list, init=False)
     error: Exception | None = field(default=None, init=False)
     resumed: dict[str, Any] | None = field(default=None, init=False)
-    was_seen_ended: bool = field(default=False, init=False)
+    was_shown_ended: bool = field(default=False, init=False)
     is_called: bool = field(default=False, init=False)  # the function, now or before
     is_busy: bool = field(default=False, init=False)  # the function is being called
     _course: list[Step] = field(default_factory=list, init=False)

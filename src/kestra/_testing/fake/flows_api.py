@@ -21,7 +21,7 @@ from kestra._testing.fake.messages import (
     not_found,
     not_given,
 )
-from kestra._testing.fake.shown import iso
+from kestra._values.times import utc_text
 
 if TYPE_CHECKING:
     from kestra._api.sources import Source
@@ -248,7 +248,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
         "id": name[1],
         "namespace": name[0],
         "revision": len(stored) + 1,
-        "updated": iso(engine.clock.utcnow()),
+        "updated": utc_text(engine.clock.utcnow()),
         "disabled": disabled,
         "deleted": False,
         "source": text,

@@ -13,8 +13,8 @@ from kestra._api.stored import LARGEST
 from kestra._testing.fake import search
 from kestra._testing.fake.inputs import read_as
 from kestra._testing.fake.messages import Refused, Reply, as_json, check_uri, not_allowed, not_found
-from kestra._testing.fake.shown import iso, shown_at
-from kestra._values.times import iso_duration, parse_instant
+from kestra._testing.fake.shown import shown_at
+from kestra._values.times import iso_duration, parse_instant, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,7 +197,7 @@ def _moment(text: str, offset: str | None) -> tuple[str, str]:
     moment = parse_instant(text)
     if moment is None:
         raise Refused(500, f"Internal server error: Text '{text}' could not be parsed")
-    return "DATETIME", iso(moment, "milliseconds").replace(".000Z", "Z")
+    return "DATETIME", utc_text(moment, "milliseconds").replace(".000Z", "Z")
 
 
 def _number(text: str, *, is_whole: bool) -> int | float | str:

@@ -136,7 +136,7 @@ def flow_outputs(engine: Engine, _: Request, execution_id: str) -> Reply:
     outputs = shown.flow_outputs(execution)
     if not (engine.is_new and outputs):
         raise not_found()
-    execution.was_seen_ended = True
+    execution.was_shown_ended = True
     return as_json(outputs)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kestra._api.models import LEVELS, OTHER_STATES, TERMINAL_STATES
 from kestra._testing.fake.messages import Refused, UnexpectedError, as_json, invalid
-from kestra._testing.fake.shown import LOOP, iso
-from kestra._values.times import parse_instant
+from kestra._testing.fake.shown import LOOP
+from kestra._values.times import parse_instant, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -244,7 +244,7 @@ def _condition(field: str, operation: str, wanted: str, label: str | None) -> _C
         moment = parse_instant(wanted)
         if moment is None:
             raise Refused(500, f"Internal server error: Text '{wanted}' could not be parsed")
-        return (field, operation, iso(moment))
+        return (field, operation, utc_text(moment))
     if operation == "REGEX" and not _is_pattern(wanted):
         raise Refused(500, "Internal server error: SQL […]")
     if field == "q":
@@ -279,8 +279,8 @@ def _fields(engine: Engine, execution: Execution) -> _Fields:
         "namespace": execution.namespace,
         "flowId": execution.flow,
         "state": execution.state,
-        "startDate": iso(engine.clock.date(began)),
-        "endDate": iso(engine.clock.date(last)) if execution.has_ended else None,
+        "startDate": utc_text(engine.clock.date(began)),
+        "endDate": utc_text(engine.clock.date(last)) if execution.has_ended else None,
         "duration": f"{last - execution.created:020.6f}",
         "q": f"{execution.id} {execution.namespace} {execution.flow}".lower(),
         "childFilter": "MAIN",

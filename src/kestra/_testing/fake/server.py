@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from kestra._http.stand_ins import clock, use_clock
-from kestra._testing.fake.api import answer
+from kestra._testing.fake.api import respond
 from kestra._testing.fake.engine import Engine
 from kestra._testing.fake.execution import FlowDefinition, steps_of
 from kestra._testing.fake.inputs import declared
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kestra._testing.fake.execution import Execution, Function, Loop
     from kestra._testing.fake.messages import Request
 
-_ANSWER_TIME = 0.02  # seconds that every request takes
+_RESPONSE_TIME = 0.02  # seconds that every request takes
 _POLLS = 20_000  # of an execution that waits for somebody, until it is clear that nobody comes
 _CREATION = re.compile(
     r"POST .*/executions/[^/]+/(?!(?:pause|resume|restart|replay|labels)$)[^/]+$"
@@ -117,7 +117,7 @@ class FakeKestra:
             present = VirtualClock()
             self._active.callback(use_clock(present))
         self._engine.clock = present
-        interception = Interception(self._engine, self._answer, self._mistake)
+        interception = Interception(self._engine, self._respond, self._mistake)
         self._active.enter_context(catching())
         self._active.enter_context(interception.active())
         return self
@@ -128,9 +128,9 @@ class FakeKestra:
             return
         if self.mistakes:
             raise self.mistakes[0]
-        unseen = [each for each in self.executions if not each.was_seen_ended]
-        if self._strict and unseen:
-            listed = ", ".join(f"{each.id} of {each.namespace}.{each.flow}" for each in unseen)
+        not_shown = [each for each in self.executions if not each.was_shown_ended]
+        if self._strict and not_shown:
+            listed = ", ".join(f"{each.id} of {each.namespace}.{each.flow}" for each in not_shown)
             raise AssertionError(f"FakeKestra(strict=True): nothing waited for the end of {listed}")
         left = sum(fault.times for fault in self._faults)
         if self._strict and left:
@@ -194,7 +194,7 @@ class FakeKestra:
                 the inputs that are declared, each from the body's value of the same name.
 
         Raises:
-            ValueError: An input has no such type, there is no such state, or a loop cannot be.
+            ValueError: An input has no such type, there is no such state, or a wrong loop.
         """
         version, loops = self._engine.version, dict(loops or {})
         if wrong := loops.keys() - set(tasks[:-1]):
@@ -259,7 +259,7 @@ class FakeKestra:
             retry_after: Seconds that the response asks the client to wait.
 
         Raises:
-            ValueError: No request begins like that, or `times` is none.
+            ValueError: No request begins like that, or `times` is less than 1.
         """
         self._faults.append(Fault(times, on, after_create, status, retry_after=retry_after))
 
@@ -286,8 +286,8 @@ class FakeKestra:
 
     # --- for the client ---
 
-    def _answer(self, request: Request) -> Reply:
-        self._engine.clock.sleep(_ANSWER_TIME)
+    def _respond(self, request: Request) -> Reply:
+        self._engine.clock.sleep(_RESPONSE_TIME)
         try:
             return self._reply(request)
         except TimeoutError as error:
@@ -308,7 +308,7 @@ class FakeKestra:
             return self._go_wrong(fault, request)
         self._check_progress()
         self._engine.log_delay = self.log_delay
-        reply = answer(self._engine, request)
+        reply = respond(self._engine, request)
         if fault is None:
             return reply
         if reply.status == HTTPStatus.OK:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import TERMINAL_STATES
 from kestra._testing.fake.inputs import SentFile
+from kestra._values.times import utc_text
 
 if TYPE_CHECKING:
     from kestra._testing.fake.engine import Engine
@@ -26,7 +27,7 @@ def execution_json(
 
     Where it is read, 2.0 is brief: without `deleted`, and what its task runs are parts of.
     """
-    execution.was_seen_ended = execution.was_seen_ended or execution.has_ended
+    execution.was_shown_ended = execution.was_shown_ended or execution.has_ended
     is_brief = is_brief and engine.is_new
     shown: dict[str, Any] = {
         "id": execution.id,
@@ -50,7 +51,7 @@ def execution_json(
     if execution.loop_run:
         shown |= {"kind": LOOP, "loopRun": execution.loop_run}
     if execution.schedule_date:
-        shown["scheduleDate"] = iso(execution.schedule_date)
+        shown["scheduleDate"] = utc_text(execution.schedule_date)
     runs = _task_runs(engine, execution)
     if runs or execution.parent:
         hidden = {"executionId", "namespace", "flowId", "outputs"} if is_brief else set()
@@ -138,7 +139,7 @@ def log_json(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
         {
             **_last_task(execution),
             "attemptNumber": sum(since < at for since in restarts),
-            "timestamp": iso(engine.clock.date(at)),
+            "timestamp": utc_text(engine.clock.date(at)),
             "level": level,
             "thread": "worker_1",
             "message": message,
@@ -156,7 +157,7 @@ def metrics_json(engine: Engine, execution: Execution) -> list[dict[str, Any]]:
             "type": metric.type,
             "name": metric.name,
             "value": (metric.value or 0.0) * (1000 if metric.type == "timer" else 1),
-            "timestamp": iso(engine.clock.date(execution.history[-1][1])),
+            "timestamp": utc_text(engine.clock.date(execution.history[-1][1])),
             "tags": metric.tags,
         }
         for metric in execution.metrics
@@ -178,18 +179,14 @@ def _state(engine: Engine, history: _History) -> dict[str, Any]:
 
 def shown_at(engine: Engine, moment: float) -> str:
     """Return a time of the fake's clock; 0.21 has milliseconds."""
-    return iso(engine.clock.date(moment), "milliseconds" if engine.is_old else "microseconds")
-
-
-def iso(moment: datetime, timespec: str = "microseconds") -> str:
-    return moment.astimezone(timezone.utc).isoformat(timespec=timespec)[:-6] + "Z"
+    return utc_text(engine.clock.date(moment), "milliseconds" if engine.is_old else "microseconds")
 
 
 def json_ready(value: Any) -> Any:
     if isinstance(value, SentFile):
         return value.uri
     if isinstance(value, datetime):
-        return iso(value)
+        return utc_text(value)
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, timedelta):

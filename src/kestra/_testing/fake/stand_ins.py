@@ -15,7 +15,7 @@ import responses
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from kestra._http.adapter import BoundedAdapter, wire
+from kestra._http.adapter import LimitedAdapter, wire
 from kestra._http.stand_ins import Clock, use_exchange
 from kestra._testing.fake.messages import Request
 
@@ -69,10 +69,10 @@ class VirtualClock(Clock):
 
 @dataclass
 class Interception:
-    """The way to a fake: requests to its address get its answers."""
+    """The way to a fake: requests to its address get its responses."""
 
     engine: Engine
-    answer: Callable[[Request], Reply]
+    respond: Callable[[Request], Reply]
     mistake: Callable[[str], AssertionError]  # notes one of the test; the error is to be raised
 
     @contextmanager
@@ -83,7 +83,7 @@ class Interception:
         with (
             self._mock("requests.adapters.HTTPAdapter.send", self._send_to_others),
             self._mock(
-                "kestra._http.adapter.BoundedAdapter.send",
+                "kestra._http.adapter.LimitedAdapter.send",
                 # To other servers: by whatever is there for that at the time.
                 lambda *arguments, **kwargs: HTTPAdapter.send(*arguments, **kwargs),  # noqa: PLW0108
             ),
@@ -117,7 +117,7 @@ class Interception:
         body = request.body or b""
         asked = self._read(request, body.encode() if isinstance(body, str) else body, timeout)
         try:
-            reply = self.answer(asked)
+            reply = self.respond(asked)
         except TimeoutError:
             text = f"Read timed out. (read timeout={timeout})"
             late = ReadTimeoutError(None, asked.path, text)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ class Interception:
         return Request(str(request.method), path, url.query, request.headers, body, timeout)
 
     async def _exchange(self, request: httpx2.Request, send: Any) -> httpx2.Response:
-        """Answer what `AsyncFlow` sends to the server; send on what is for others."""
+        """Respond to what `AsyncFlow` sends to the server; send on what is for others."""
         import httpx2
 
         if not self._is_mine(request)[0]:
@@ -146,19 +146,19 @@ class Interception:
             return response
         timeout = request.extensions["timeout"]["read"]
         asked = self._read(request, await request.aread(), timeout)
-        answer: httpx2.Response | Exception
+        outcome: httpx2.Response | Exception
         try:
-            reply = self.answer(asked)
-            answer = httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
+            reply = self.respond(asked)
+            outcome = httpx2.Response(reply.status, headers=reply.headers, content=reply.body)
         except TimeoutError:
-            answer = httpx2.ReadTimeout("timed out", request=request)
+            outcome = httpx2.ReadTimeout("timed out", request=request)
         except ConnectionResetError:
-            answer = httpx2.ReadError("reset by peer", request=request)
+            outcome = httpx2.ReadError("reset by peer", request=request)
         # This is what the client takes for a network.
         await request.extensions["trace"]("fake.send_request_headers.started", {})
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def _elsewhere(self, client: str, host: object) -> AssertionError:
         """Refuse to send a client's request to another machine, where it might start a flow."""
@@ -170,7 +170,7 @@ class Interception:
     def _send_to_others(self, adapter: HTTPAdapter, request: PreparedRequest, **kwargs: Any) -> Any:
         is_mocked = self._network.__module__ != HTTPAdapter.__module__
         host = urlsplit(str(request.url)).hostname
-        if isinstance(adapter, BoundedAdapter) and not (is_mocked or host in _LOOPBACK):
+        if isinstance(adapter, LimitedAdapter) and not (is_mocked or host in _LOOPBACK):
             wire.used = None
             raise self._elsewhere("Flow", host)
         return self._network(adapter, request, **kwargs)

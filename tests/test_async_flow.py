@@ -496,7 +496,7 @@ DEEP = reduce(lambda inner, _: [inner], range(5_000), [])
 )
 def test_a_value_without_an_end_is_refused_as_flow_refuses_it(server, use, value):
     """With the same words, before anything is sent."""
-    with pytest.raises(ValueError, match="contains itself|nested") as blocking, Flow() as flow:
+    with pytest.raises(ValueError, match=r"contains itself|nested") as blocking, Flow() as flow:
         use(flow, value)
     with pytest.raises(ValueError, match=re.escape(str(blocking.value))):
         run(lambda flow: use(flow, value), server.url)

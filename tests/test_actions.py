@@ -277,6 +277,46 @@ def test_what_does_no_harm_twice_is_repeated(server, flow, accepting, slept, act
     assert slept == [1]
 
 
+@pytest.fixture(params=[("2.0.0", "/actions", 409), ("1.3.31", "", 409), ("1.3.31", "", 422)])
+def refusing(request, routes):
+    """A server that refuses to pause and to resume, as one that has done so already."""
+    version, place, status = request.param
+    routes["GET /api/v1/configs"] = as_json({"version": version})
+    for action in ("pause", "resume"):
+        routes[f"POST {API}{place}/{action}"] = as_json({"message": "not now"}, status)
+    return routes
+
+
+@pytest.mark.parametrize(
+    ("action", "state"),
+    [("pause", "PAUSED"), ("resume", "RESTARTED"), ("resume", "SUCCESS")],
+)
+def test_a_refusal_after_a_504_may_mean_that_it_was_done(server, flow, refusing, action, state):
+    """The state of the execution tells."""
+    server.upset("POST", answer(504))
+    refusing[f"GET {API}"] = as_json({"id": "id1", "state": {"current": state}})
+    ACTIONS[action](flow, "id1")
+    assert server.count("POST") == 2
+
+
+@pytest.mark.parametrize(("action", "state"), [("pause", "RUNNING"), ("resume", "PAUSED")])
+def test_a_refusal_after_a_504_is_one_in_another_state(server, flow, refusing, action, state):
+    """Nothing was done."""
+    server.upset("POST", answer(504))
+    refusing[f"GET {API}"] = as_json({"id": "id1", "state": {"current": state}})
+    with pytest.raises((Conflict, InvalidInput), match="not now"):
+        ACTIONS[action](flow, "id1")
+    assert server.count("POST") == 2
+
+
+def test_a_refusal_at_once_is_one(server, flow, refusing):
+    """Nobody has asked for it before, whatever the state."""
+    refusing[f"GET {API}"] = as_json({"id": "id1", "state": {"current": "PAUSED"}})
+    with pytest.raises((Conflict, InvalidInput), match="not now"):
+        flow.pause("id1")
+    assert server.count(f"GET {API}") == 0
+
+
 def test_an_answer_to_a_replay_without_an_id_is_an_error(server, flow, routes):
     """There is nothing to return."""
     routes[f"POST {API}/replay"] = as_json({})

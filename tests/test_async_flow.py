@@ -5,12 +5,14 @@ import gc
 import inspect
 import io
 import pickle
+import re
 import subprocess
 import sys
 import threading
 import time
 from contextlib import aclosing
 from datetime import date
+from functools import reduce
 
 import httpx2
 import pytest
@@ -471,6 +473,36 @@ def test_a_file_is_read_in_a_thread(server):
     assert sent == file.getvalue()
 
 
+class Unusual(dict):
+    """A mapping that is to be asked for its items only."""
+
+    def keys(self):
+        raise AssertionError
+
+
+ENDLESS = {"a": []}
+ENDLESS["a"].append(ENDLESS)
+DEEP = reduce(lambda inner, _: [inner], range(5_000), [])
+
+
+@pytest.mark.parametrize("value", [ENDLESS, DEEP])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda flow, value: flow.execute("ns", "flow", {"x": value}),
+        lambda flow, value: flow.resume("execution0", {"x": value}),
+        lambda flow, value: flow.namespace("ns").kv.set("key", value),
+    ],
+)
+def test_a_value_without_an_end_is_refused_as_flow_refuses_it(server, use, value):
+    """With the same words, before anything is sent."""
+    with pytest.raises(ValueError, match=r"contains itself|nested") as blocking, Flow() as flow:
+        use(flow, value)
+    with pytest.raises(ValueError, match=re.escape(str(blocking.value))):
+        run(lambda flow: use(flow, value), server.url)
+    assert not server.methods()["POST"]
+
+
 @pytest.mark.parametrize("is_large", [False, True])
 def test_what_is_large_is_encoded_and_decoded_in_a_thread(server, monkeypatch, is_large):
     """What is small is not worth one."""
@@ -503,6 +535,9 @@ def test_what_is_large_is_encoded_and_decoded_in_a_thread(server, monkeypatch, i
         ({"a": dict.fromkeys(range(100_000))}, False),
         (io.BytesIO(), False),
         ({"a": object()}, False),
+        (ENDLESS, False),
+        (DEEP, False),
+        ({"a": Unusual()}, False),
     ],
 )
 def test_what_is_light(value, light):

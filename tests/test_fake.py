@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock_time
 from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -465,7 +466,7 @@ def test_restart(any_fake, flow):
         flow.restart("nope")
     run(flow)
     assert flow.restart("execution1") == "execution1"
-    with pytest.raises(Conflict, match="must be terminated"):
+    with pytest.raises(Conflict, match="terminated"):
         flow.restart("execution1")
     assert flow.wait("execution1").status == "FAILED"
     with pytest.raises(NotFound):
@@ -613,11 +614,121 @@ def test_a_request_that_is_not_imitated(path):
         requests.get(HOST + path, timeout=1)
 
 
-@pytest.mark.parametrize("query", ["timeRange=PT1H", "filters[timeRange][EQUALS]=PT1H"])
-def test_a_search_that_is_not_imitated(query):
+@pytest.mark.parametrize("version", VERSIONS[1:])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET executions/namespaces",
+        "POST executions/kill/by-ids",
+        "GET flows/search",
+        "GET flows/source",
+        "DELETE flows/delete/by-query",
+        "GET namespaces/n/kv/inheritance",
+        "GET namespaces/n/files?path=/a&revision=2",
+    ],
+)
+def test_a_path_that_could_be_that_of_a_name(version, line):
+    """The servers have something else there than an execution, a namespace, a flow or a key."""
+    method, path = line.split()
+    with pytest.raises(AssertionError, match="imitated"), FakeKestra(version=version):
+        requests.request(method, f"{HOST}/api/v1/main/{path}", timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("version", "query"),
+    [
+        ("1.3", "executions/search?timeRange=PT1H"),
+        ("1.3", "executions/search?filters[timeRange][EQUALS]=PT1H"),
+        ("1.3", "logs/search?minLevel=WARN"),
+        ("2.0", "executions/search?filters[labels][NOT_CONTAINS]=x"),
+    ],
+)
+def test_a_search_that_is_not_imitated(version, query):
     """It is an error, and finds nothing by chance."""
-    with pytest.raises(AssertionError), FakeKestra(version="1.3"):
-        requests.get(f"{HOST}/api/v1/main/executions/search?{query}", timeout=1)
+    with pytest.raises(AssertionError), FakeKestra(version=version):
+        requests.get(f"{HOST}/api/v1/main/{query}", timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("filters[namespace][ENDS_WITH]=team", 1),
+        ("filters[namespace][ENDS_WITH]=company", 0),
+        ("filters[q][EQUALS]=etl", 1),
+        ("filters[q][NOT_EQUALS]=etl", 0),
+        ("filters[q][NOT_EQUALS]=nope", 1),
+        ("filters[startDate][NOT_EQUALS]=2001-01-01T00:00:00Z", 1),
+        ("filters[labels][EQUALS][a]=1&filters[labels][NOT_EQUALS][b]=2", 1),
+        ("filters[flowId][NOT_IN]=etl,x", 0),
+    ],
+)
+def test_operations_of_a_search(fake, flow, query, found):
+    """Each does what it says."""
+    fake.flow("company.team", "etl", labels={"a": "1"})
+    run(flow)
+    assert got(f"executions/search?{query}")[1]["total"] == found
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_a_level_that_there_is_not(version):
+    """It is refused, as a state is."""
+    with FakeKestra(version=version):
+        operation = "EQUALS" if version == "1.3" else "GREATER_THAN_OR_EQUAL_TO"
+        url = f"{HOST}/api/v1/main/logs/search?filters[level][{operation}]=warn"
+        assert requests.get(url, timeout=1).status_code == 422
+
+
+NOT_UTF8 = b"--B\r\nContent-Disposition: form-data; name=s\r\n\r\n\xff\r\n--B--"
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+@pytest.mark.parametrize(
+    ("line", "body", "kind", "status"),
+    [
+        ("POST executions/execution1{}/labels", b"nope", "application/json", None),
+        ("POST executions/execution1{}/labels", b'[{"key": 1, "value": true}]', "", 200),
+        ("POST executions/execution1{}/labels", b"[]", "text/plain", 415),
+        ("POST executions/execution1{}/resume", b"{}", "application/json", 415),
+        ("POST executions/execution1{}/replay-with-inputs", b"{}", "application/json", 415),
+        ("DELETE namespaces/n/kv", b"nope", "application/json", None),
+        ("DELETE namespaces/n/kv", b"[]", "application/json", 200),
+        ("POST flows/disable/by-ids", b"nope", "application/json", None),
+        ("POST flows/disable/by-ids", b"[{}]", "application/json", 200),
+        ("POST flows", b"\xff", "application/x-yaml", 422),
+        ("POST flows", b"{id: a, namespace: b, tasks: 3}", "application/x-yaml", 422),
+        ("POST flows", b"{id: a, namespace: b, tasks: [c]}", "application/x-yaml", 422),
+        ("POST executions/company.team/etl", NOT_UTF8, "multipart/form-data; boundary=B", 200),
+    ],
+)
+def test_a_malformed_body(version, line, body, kind, status):
+    """It gets the response of a server, or is a mistake of the test; never an error of Python."""
+    method, path = line.format("/actions" if version == "2.0" else "").split()
+    headers = {"Content-Type": kind} if kind else {}
+    with FakeKestra(version=version) as fake, Flow() as flow:
+        fake.flow("company.team", "etl")
+        run(flow)
+        url = f"{HOST}/api/v1/main/{path}"
+        send = partial(requests.request, method, url, data=body, headers=headers, timeout=9)
+        if status is None:
+            with pytest.raises(AssertionError, match="not JSON"):
+                send()
+            fake.mistakes.clear()
+        else:
+            assert send().status_code == status
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_paused_execution_is_restarted(version):
+    """It begins again, and nobody has to resume it; what runs is left alone."""
+    with FakeKestra(version=version) as fake, Flow() as flow:
+        fake.flow("company.team", "etl", states=["PAUSED"])
+        run(Flow(wait_for_completion=False))
+        with pytest.raises(Conflict, match="terminated"):
+            flow.restart("execution1")
+        fake.sleep(9)
+        assert flow.get_execution("execution1").status == "PAUSED"
+        assert flow.restart("execution1") == "execution1"
+        assert flow.wait("execution1", timeout=60).status == "SUCCESS"
 
 
 def test_strict_about_executions(flow):

@@ -97,7 +97,7 @@ OTHER_FILES = re.compile(
     r"nsf_(revisions|get_rev|rev_|move_rev|get_noslash|get_slash|get_emoji|stats_root|search_|s_(many|z"
     r"|a|star|space|plus|get)|mkdir|zip$|zip_(search|bad|corrupt)|flow_upload|stats_big)"
 )
-OTHER_FLOWS = re.compile(r"flow_(create_missingprop|create_2mb|m3|delete_query|exec_dis)")
+OTHER_FLOWS = re.compile(r"flow_(create_missingprop|create_2mb|m3|delete_query|exec_dis|search_)")
 FILES = [case for case in RECORDED if case.startswith("nsf_") and not OTHER_FILES.match(case)]
 FLOWS = [case for case in RECORDED if case.startswith("flow_") and not OTHER_FLOWS.match(case)]
 YAML = {"method": "POST", "path": "/api/v1/main/flows", "content_type": "application/x-yaml"}

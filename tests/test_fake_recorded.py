@@ -395,6 +395,32 @@ def execution_summary(shown):
 
 
 @pytest.mark.parametrize(
+    ("version", "kind", "value", "message"),
+    [
+        ("2.0", "DATE", "x", "Cannot convert value 'x' to LocalDate"),
+        ("2.0", "INT", "x", "Cannot convert value 'x' to Integer"),
+        ("1.3", "INT", "abc", 'For input string: "abc"'),
+        ("1.3", "EMAIL", "x", "The input must be a valid email"),
+        ("1.3", "MULTISELECT", '["Z"]', "value `Z` doesn't match the values `[A, B, C]`"),
+        ("1.3", "DATETIME", "2024-01-02", "Text '2024-01-02' could not be parsed"),
+        ("1.3", "DURATION", "90", "Text cannot be parsed to a Duration"),
+        ("0.21", "INT", "1.5", 'For input string: "1.5"'),
+        ("0.21", "MULTISELECT", '["Z"]', "it must match the values `[A, B, C]`"),
+        ("0.21", "DATETIME", "2024-01-02", "Expected `DATETIME` but received `2024-01-02` with"),
+    ],
+)
+def test_the_words_for_bad_values_are_those_that_were_recorded(version, kind, value, message):
+    values = {"values": ["A", "B", "C"]} if kind.endswith("SELECT") else {}
+    with FakeKestra(version=version) as fake:
+        fake.flow("lab", "typed", inputs={"in": {"type": kind, **values}})
+        root = "/api/v1" if version == "0.21" else "/api/v1/main"
+        url, files = f"{HOST}{root}/executions/lab/typed", {"in": (None, value)}
+        answer = requests.post(url, files=files, timeout=9)
+    assert answer.status_code == 422
+    assert message in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
     ("case", "engine", "request_", "response"),
     NEWER_EXCHANGES,
     ids=[f"{case}-{engine}" for case, engine, *_ in NEWER_EXCHANGES],

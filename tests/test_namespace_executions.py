@@ -384,3 +384,11 @@ def test_a_webhook_that_answers_with_the_end_is_not_waited_for():
     ns, server = namespace(recorded("hook_wait", "2.0"))
     assert ns.webhook("h", "k1", wait=True).outputs["n"] == 5
     assert len(server.sent) == 1
+
+
+@pytest.mark.parametrize("same", [[], [{"id": "a", "namespace": "elsewhere"}]])
+def test_a_server_that_shows_the_same_page_again_and_again(same):
+    """A mock, or a cache on the way: the search ends, with what there is."""
+    ns, server = namespace(*[(200, {"results": same, "total": 1})] * 300)
+    assert ns.last("report") is None
+    assert len(server.sent) < 300

@@ -14,6 +14,7 @@ from kestra.exceptions import (
     Conflict,
     FailedExponentialBackoff,
     InvalidInput,
+    MalformedResponse,
     NotFound,
     ServerError,
 )
@@ -462,3 +463,39 @@ def test_without_pyyaml_the_error_says_what_to_install(monkeypatch, files):
     ns, _ = namespace()
     with pytest.raises(ImportError, match=r"pip install 'kestra\[namespace\]'"):
         ns.flows.deploy(files(a="id: a"))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda ns, path: ns.flows.deploy(path),
+        lambda ns, path: ns.flows.export(path / "to"),
+        lambda ns, path: ns.files.sync(path),
+        lambda ns, path: ns.files.sync(path, direction="down"),
+    ],
+)
+def test_a_page_in_the_place_of_a_zip_is_refused(tmp_path, use):
+    """That of a proxy, say, which wants a login: nothing is changed."""
+    (tmp_path / "f1.yml").write_text(flow())
+    ns, server = namespace((200, b"<html>Log in</html>"))
+    with pytest.raises(MalformedResponse, match="is not a zip file"):
+        use(ns, tmp_path)
+    assert [each.method for each in server.sent] == ["GET"]
+
+
+@pytest.mark.parametrize("shown", [[None], ["a"], [{}, 1]])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda ns, _: ns.flows.list(),
+        lambda ns, _: ns.flows.revisions("f1"),
+        lambda ns, path: ns.flows.validate(path),
+        lambda ns, _: ns.files.list(),
+    ],
+)
+def test_a_list_of_something_else_is_refused(tmp_path, use, shown):
+    """What is no JSON object is no flow, no violation and no file."""
+    (tmp_path / "f1.yml").write_text(flow())
+    ns, _ = namespace((200, shown))
+    with pytest.raises(MalformedResponse, match="not a list of JSON objects"):
+        use(ns, tmp_path)

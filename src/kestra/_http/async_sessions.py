@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _PIECE = 1 << 20
 _LIGHT = 1 << 16  # characters, bytes or values that take less than a millisecond
+_DEEP = 100  # levels, at most: what is nested deeper may have no end
 _SMALL = (bool, int, float, type(None), ExitStack)
 # How `requests` reads the environment, and when credentials are not for another URL.
 _LIKE = requests.Session()
@@ -151,20 +152,20 @@ def is_light(value: Any) -> bool:
     return _weighed(value, _LIGHT) >= 0
 
 
-def _weighed(value: Any, left: int) -> int:
-    """Return what is left of a limit; less than zero if that is too little."""
+def _weighed(value: Any, left: int, depth: int = 0) -> int:
+    """Return what is left of a limit; less than zero if that is too little, or it is deep."""
     if isinstance(value, str | bytes):
         return left - len(value)
     if isinstance(value, httpx2.Response):
         return left - len(value.content)
     if isinstance(value, ExecutionRequest):
         value = (value.inputs, value.labels)
-    if isinstance(value, dict):
+    if type(value) is dict:
         value = (value.keys(), value.values())
-    if isinstance(value, list | tuple | KeysView | ValuesView):
-        left -= len(value)
+    if type(value) in {list, tuple} or isinstance(value, KeysView | ValuesView):
+        left -= len(value) if depth < _DEEP else left + 1
         for each in value:
-            left = _weighed(each, left) if left >= 0 else left
+            left = _weighed(each, left, depth + 1) if left >= 0 else left
         return left
     is_small = isinstance(value, _SMALL) or type(value).__module__ in {"datetime", "uuid"}
     return left - 1 if is_small else -1

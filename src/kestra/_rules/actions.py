@@ -19,7 +19,7 @@ from kestra._rules.pages import BRIEFLY, learn_configuration
 from kestra._rules.problems import malformed
 from kestra._rules.reading import poll
 from kestra._values.signals import is_interruption
-from kestra.exceptions import APIError, Conflict, KestraError
+from kestra.exceptions import APIError, KestraError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # The statuses of a path that a server does not have; an Enterprise catch-all responds with 403.
 _NO_SUCH_PATH = frozenset({403, 404, 405, 415})
 _NO_ROUTE = "Page Not Found"
+# The statuses for an execution that is in another state: up to 1.x, 422 for a pause.
+_OUT_OF_PLACE = frozenset({409, 422})
 # Which states show that an action was carried out whose response was lost.
 _STATES_AFTER = {
     "kill": {"KILLING", "KILLED"} | TERMINAL_STATES,
@@ -66,7 +68,7 @@ async def act(
         except APIError as error:
             if error.status not in _NO_SUCH_PATH:
                 io.server.dialect = dialect
-                if isinstance(error, Conflict) and await _was_done(io, execution_id, action, error):
+                if await _was_done(io, execution_id, action, error):
                     return None
                 raise
             refusals.append(error)
@@ -81,13 +83,13 @@ async def act(
     raise refusals[-1] if _NO_ROUTE in str(refusals[0]) else refusals[0]
 
 
-async def _was_done(io: IO, execution_id: str, action: str, error: Conflict) -> bool:
-    """Return True if a conflict only says that an earlier attempt was carried out.
+async def _was_done(io: IO, execution_id: str, action: str, error: APIError) -> bool:
+    """Return True if a refusal only says that an earlier attempt was carried out.
 
     A server of 2.0 responds when the action has been carried out, or with 504 after 30 seconds;
-    repeated, it is a conflict with what it has done itself.
+    repeated, it is a conflict with what it has done itself. Of an older one, a proxy says 504.
     """
-    if error.attempts == 1:
+    if error.attempts == 1 or error.status not in _OUT_OF_PLACE:
         return False
     try:
         state = state_of(await poll(io, execution_id, **BRIEFLY))

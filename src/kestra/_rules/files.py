@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
@@ -12,7 +13,8 @@ from kestra._api.dialects import FROM_2
 from kestra._api.namespaces import FileInfo
 from kestra._api.stored import utf8
 from kestra._rules.downloads import checked_target, fetch, replace
-from kestra._rules.pages import address, fetched, ready
+from kestra._rules.pages import address, fetched, objects, ready
+from kestra._rules.problems import malformed
 from kestra.exceptions import APIError, Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -154,7 +156,7 @@ async def listed(io: IO, namespace: str, path: Where, *, recursive: bool) -> lis
         paths = sorted(str(each).removeprefix("/") for each in found)
         return [FileInfo(each) for each in paths if each.startswith(start)]
     url = await address(io, f"{_FILES}/directory", namespace=namespace)
-    entries = await fetched(io, list, url, params={"path": f"/{folder}"})
+    entries = await objects(io, url, params={"path": f"/{folder}"})
     infos = [_info(f"{start}{each.get('fileName')}", each) for each in entries]
     return sorted(infos, key=lambda each: each.path)
 
@@ -207,12 +209,23 @@ async def exported(io: IO, namespace: str) -> AsyncGenerator[Path, None]:
     url = await address(io, f"{_FILES}/export", namespace=namespace)
     with temporary_file() as archive:
         try:
-            await fetch(io, url, archive)
+            await fetch_zip(io, url, archive)
         except NotFound as error:
             if error.message in _NO_ROUTE:
                 raise
             await io.call(archive.write_bytes, b"")
         yield archive
+
+
+async def fetch_zip(io: IO, url: str, to: Path, **arguments: Any) -> None:
+    """Save a zip, or nothing where the server has nothing; a page of a proxy is an error."""
+    await fetch(io, url, to, **arguments)
+    if not await io.call(_is_zip, to):
+        raise malformed("get", url, None, "is not a zip file")
+
+
+def _is_zip(path: Path) -> bool:
+    return not path.stat().st_size or zipfile.is_zipfile(path)
 
 
 @contextmanager

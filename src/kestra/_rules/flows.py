@@ -12,10 +12,9 @@ from kestra._api.forms import checked_revision
 from kestra._api.namespaces import Change, FlowSource, Violation
 from kestra._api.parsing import body_of
 from kestra._api.sources import Source, difference, document, for_namespace, read_sources
-from kestra._rules.downloads import fetch
-from kestra._rules.files import temporary_file
-from kestra._rules.pages import address, carry_out, fetched
-from kestra._rules.problems import json_of
+from kestra._rules.files import fetch_zip, temporary_file
+from kestra._rules.pages import address, carry_out, fetched, objects
+from kestra._rules.problems import objects_of
 from kestra._values.times import parse_instant
 from kestra.exceptions import (
     Conflict,
@@ -47,13 +46,13 @@ async def get(io: IO, namespace: str, flow: str, revision: int | None = None) ->
 
 async def listed(io: IO, namespace: str) -> list[FlowSource]:
     url = await address(io, "flows/{namespace}", namespace=namespace)
-    found = [_flow(each) for each in await fetched(io, list, url)]
+    found = [_flow(each) for each in await objects(io, url)]
     return sorted(found, key=lambda flow: flow.id)
 
 
 async def revisions(io: IO, namespace: str, flow: str) -> list[FlowSource]:
     url = await address(io, f"{_FLOW}/revisions", namespace=namespace, flow=flow)
-    return [_flow(each) for each in await fetched(io, list, url)]
+    return [_flow(each) for each in await objects(io, url)]
 
 
 def _flow(shown: dict[str, Any]) -> FlowSource:
@@ -72,7 +71,7 @@ async def _sources(io: IO, namespace: str) -> dict[str, str]:
     url = await address(io, "flows/export/by-query")
     query = {"namespace" if io.server.is_before_1 else "filters[namespace][EQUALS]": namespace}
     with temporary_file() as archive:
-        await fetch(io, url, archive, params=query)
+        await fetch_zip(io, url, archive, params=query)
         found = await io.call(_unpacked, archive)
     start = f"{namespace}-"  # in the name of the file of a source that cannot be read here
     return {
@@ -108,7 +107,7 @@ async def validate(io: IO, _namespace: str, paths: Any) -> list[Violation]:
     found: list[Violation] = []
     for source in documents:
         response = await io.request("post", url, data=source.text.encode(), headers=_YAML)
-        for entry in json_of(response, list, "post", url):
+        for entry in objects_of(response, "post", url):
             found += _violations(source, entry)
     return found
 

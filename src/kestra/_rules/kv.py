@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.namespaces import KeyInfo
 from kestra._api.parsing import body_of
 from kestra._api.stored import checked_key, put_request, value_of
-from kestra._rules.pages import address, fetched, ready, results, server_time
+from kestra._rules.pages import address, fetched, objects, ready, results, server_time
 from kestra._values.times import parse_instant
 from kestra.exceptions import APIError, NotFound
 
@@ -120,5 +120,5 @@ async def _listed(io: IO, namespace: str, text: str) -> AsyncGenerator[dict[str,
             raise
     else:
         return
-    for entry in await fetched(io, list, io.server.url(_VALUES, namespace=namespace)):
+    for entry in await objects(io, io.server.url(_VALUES, namespace=namespace)):
         yield {"namespace": namespace, **entry}  # before 1.x

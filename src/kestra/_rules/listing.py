@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from kestra._rules.io import IO
 
+_MOST_REPEATED = 100  # pages in a row that show nothing new: all pages are the same
 _PAGE = 100
 # A store may keep times less exactly than the server shows them.
 _STEP = timedelta(milliseconds=1)
@@ -119,7 +120,7 @@ async def executions(
     since, until = _moment(io, search.since), _moment(io, search.until)
     is_old = io.server.is_before_1
     known: set[str] = set()
-    page, newest = 1, until
+    page, newest, repeated = 1, until, 0
     while True:
         query = search.old_query(namespace) if is_old else search.query(namespace, since, newest)
         query |= {"sort": "state.startDate:desc", "size": size, "page": page}
@@ -137,7 +138,9 @@ async def executions(
             if _is_within(each, since, until) and search.finds(namespace, each):
                 yield _execution(io, each)
         last = start_of(found[-1]) if found else None
-        if len(found) < size or (is_old and since and last and last < since):
+        repeated = 0 if new else repeated + 1
+        is_over = len(found) < size or repeated > _MOST_REPEATED
+        if is_over or (is_old and since and last and last < since):
             return
         if is_old or not new or last is None:
             page += 1

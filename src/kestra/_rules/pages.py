@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.parsing import body_of
-from kestra._rules.problems import json_of, page_of
+from kestra._rules.problems import json_of, objects_of, page_of
 from kestra._values.signals import is_interruption
 from kestra.exceptions import KestraError
 
@@ -85,6 +85,11 @@ def server_time(io: IO) -> datetime:
 async def fetched(io: IO, kind: type, url: str, **arguments: Any) -> Any:
     """Return the JSON object (`dict`) or list that the server has there."""
     return json_of(await io.request("get", url, **arguments), kind, "get", url)
+
+
+async def objects(io: IO, url: str, **arguments: Any) -> list[dict[str, Any]]:
+    """Return the list of JSON objects that the server has there."""
+    return objects_of(await io.request("get", url, **arguments), "get", url)
 
 
 async def carry_out(

@@ -159,7 +159,7 @@ def invalid(request: Request, error: Exception) -> Exception:
 
 
 def malformed(
-    method: str, url: str, response: Response, what: str, creation: Creation | None = None
+    method: str, url: str, response: Response | None, what: str, creation: Creation | None = None
 ) -> MalformedResponse:
     """Return the error for a response; `what` says what is wrong with it: "lacks the id"."""
     path = urlsplit(url).path
@@ -186,6 +186,14 @@ def json_of(response: Response, kind: type, method: str, url: str) -> Any:
     if not isinstance(body, kind):
         what = "is not a JSON list" if kind is list else "is not a JSON object"
         raise malformed(method, url, response, what)
+    return body
+
+
+def objects_of(response: Response, method: str, url: str) -> list[dict[str, Any]]:
+    """Return the list of JSON objects of a response; raise if it is something else."""
+    body: list[dict[str, Any]] = json_of(response, list, method, url)
+    if not all(isinstance(each, dict) for each in body):
+        raise malformed(method, url, response, "is not a list of JSON objects")
     return body
 
 
@@ -299,7 +307,7 @@ def _redirect_target(response: Response) -> str | None:
     return urlsplit(without_userinfo(location)[0])._replace(query="", fragment="").geturl()
 
 
-def _kept(response: Response) -> Any:
+def _kept(response: Response | None) -> Any:
     """Return the response for an error; what a mock has made is none."""
     return response if hasattr(response, "headers") and hasattr(response, "request") else None
 

@@ -40,7 +40,7 @@ def _reply(engine: Engine, request: Request) -> Reply:
                 return route(engine, request, *names)
     except Refused as refused:
         return refused.reply
-    raise UnexpectedError(f"{request.method} {request.path} is not imitated")
+    return _other(engine, request)
 
 
 def _path(engine: Engine, path: str) -> str:
@@ -68,8 +68,18 @@ def _nothing(_: Engine, _request: Request, *_path: str) -> Reply:
     raise not_found()
 
 
+def _other(_: Engine, request: Request, *_path: str) -> Reply:
+    raise UnexpectedError(f"{request.method} {request.path} is not imitated")
+
+
 _ROUTES: tuple[tuple[str, Callable[..., Reply]], ...] = (
     (r"GET configs", _configs),
+    # What would pass for the name of an execution, of a namespace, of a flow, or of a key.
+    (r"GET executions/(?:namespaces|distinct-field-values)", _other),
+    (r"POST executions/[^/]+/by-(?:ids|query)", _other),
+    (r"GET flows/(?:deprecated|distinct-namespaces|search|source)", _other),
+    (r"DELETE flows/delete/.*", _other),
+    (r"GET namespaces/[^/]+/kv/inheritance", _other),
     (r"GET executions/search", results_api.search_executions),
     (r"GET executions/([^/]+)", results_api.status),
     (r"GET executions/([^/]+)/file", results_api.file),

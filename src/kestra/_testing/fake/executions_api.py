@@ -139,6 +139,7 @@ def _pause(engine: Engine, _: Request, execution: Execution) -> None:
 
 
 def _resume(engine: Engine, request: Request, execution: Execution) -> None:
+    request.check_kind("multipart/form-data")
     if execution.state != "PAUSED":
         text = f"Execution '{execution.id}' is not paused, can't resume it"
         raise Refused(409, f"Illegal state: {text}")
@@ -155,10 +156,10 @@ def _resume(engine: Engine, request: Request, execution: Execution) -> None:
 
 def _restart(engine: Engine, request: Request, execution: Execution) -> Execution:
     """Run an execution again that has failed; until 1.x, with a revision, as a new one."""
-    if not execution.has_ended:
-        text = f"Execution must be terminated, current state is '{execution.state}'"
-        raise Refused(409, f"Illegal state: {text}")
-    if execution.state != "FAILED":
+    if not (execution.has_ended or execution.state == "PAUSED" or engine.is_new):
+        text = "Execution must be terminated to be restarted, current state is"
+        raise Refused(409, f"Illegal state: {text} '{execution.state}' !")
+    if execution.state not in {"FAILED", "PAUSED"}:
         raise _out_of_place(engine, "restart", execution, _NOTHING)
     revision = _known_revision(engine, request, execution)
     if revision is not None:
@@ -184,6 +185,7 @@ def _replay(engine: Engine, request: Request, execution: Execution) -> Execution
     changes = {"attempts": execution.attempts + 1, "revision": revision or execution.revision}
     new = execution.copy(engine.new_id(), engine.clock.now(), **changes)
     if request.path.endswith("-with-inputs"):
+        request.check_kind("multipart/form-data")
         new.inputs = engine.read(new, execution.definition.inputs, request.parts())
     new.labels["system.replay"] = "true"
     new.start(execution.definition.states)
@@ -192,7 +194,8 @@ def _replay(engine: Engine, request: Request, execution: Execution) -> Execution
 
 
 def _set_labels(engine: Engine, request: Request, execution: Execution) -> None:
-    labels = _labels_of_body(engine, json.loads(request.body))
+    request.check_kind("application/json")
+    labels = _labels_of_body(engine, request.json())
     if not execution.has_ended:
         raise Refused(400, "The execution is not terminated", None)
     execution.labels.update(labels)
@@ -215,6 +218,7 @@ def _known_revision(engine: Engine, request: Request, execution: Execution) -> i
 def _out_of_place(engine: Engine, action: str, execution: Execution, old: str) -> Refused:
     if engine.is_new:
         text = f"Cannot {action} execution: current state is '{execution.state}'"
+        text += ", expected terminated or paused." if action == "restart" else ""
         return Refused(409, f"Conflict: {text}")
     return Refused(422, f"Illegal argument: {old}")
 
@@ -271,7 +275,7 @@ def _labels_of_body(engine: Engine, body: Any) -> dict[str, str]:
     ]
     if faults:
         raise invalid(*faults)
-    labels = {each["key"]: each["value"] for each in listed}
+    labels = {as_text(each["key"]): as_text(each["value"]) for each in listed}
     _check_system(labels, allowed="" if engine.is_new else CORRELATION)
     return labels
 

@@ -34,6 +34,8 @@ class StoredFile:
 
 
 def get(engine: Engine, request: Request, namespace: str) -> Reply:
+    if request.value("revision") is not None:
+        raise UnexpectedError("revisions of files are not imitated")
     path, known = _path(request.value("path")), engine.files[namespace]
     _check_access(path)
     if path not in known:
@@ -89,7 +91,7 @@ def delete(engine: Engine, request: Request, namespace: str) -> Reply:
 
 def stats(engine: Engine, request: Request, namespace: str) -> Reply:
     path, known = _path(request.value("path")), engine.files[namespace]
-    if not _at_or_below(known, path):
+    if not _at_or_below(known, path.rstrip("/")):
         raise not_found(f"File '{path}' was not found in namespace '{namespace}'.")
     return as_json(_entry(engine, known, path))
 

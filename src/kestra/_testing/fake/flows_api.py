@@ -74,7 +74,7 @@ def create(engine: Engine, request: Request) -> Reply:
             text = f"Flow '{source.id}' already exists in namespace '{source.namespace}'."
             raise Refused(409, f"Conflict: {text}")
         raise invalid(("flow.id", "Flow id already exists"))
-    return _store(engine, name, request.body.decode())
+    return _store(engine, name, request.text())
 
 
 def update(engine: Engine, request: Request, namespace: str, flow: str) -> Reply:
@@ -85,7 +85,7 @@ def update(engine: Engine, request: Request, namespace: str, flow: str) -> Reply
         raise invalid(("flow.namespace", "Illegal namespace update"))
     if source.id != flow:
         raise invalid(("flow.id", "Illegal flow id update"))
-    text = request.body.decode()
+    text = request.text()
     if latest["source"] == text:
         return as_json(latest)
     return _store(engine, (namespace, flow), text)
@@ -99,7 +99,7 @@ def delete(engine: Engine, _: Request, namespace: str, flow: str) -> Reply:
 
 def switch(engine: Engine, request: Request, how: str) -> Reply:
     """Enable or disable flows, by another revision of their sources."""
-    names = [(each["namespace"], each["id"]) for each in json.loads(request.body)]
+    names = [(each.get("namespace"), each.get("id")) for each in request.json()]
     there = [name for name in names if name in _names(engine)]
     to = "true" if how == "disable" else "false"
     for name in there:
@@ -116,7 +116,7 @@ def _switched(source: str, to: str) -> str:
 def validate(engine: Engine, request: Request) -> Reply:
     """Say what is wrong with sources: whether they can be read, and have their parts."""
     _check_kind(engine, request)
-    texts = re.split(r"\n+---(?=\s)", request.body.decode())
+    texts = re.split(r"\n+---(?=\s)", request.text())
     return as_json([_validated(engine, index, text) for index, text in enumerate(texts)])
 
 
@@ -189,7 +189,7 @@ def _read(engine: Engine, request: Request) -> Source:
         except ValueError:
             text = "Internal server error: Unrecognized token: was expecting JSON"
             raise Refused(500, text) from None
-    documents = re.split(r"(?m)^---\s", request.body.decode())
+    documents = re.split(r"(?m)^---\s", request.text())
     first = next((each for each in documents if document(each) is not None), "")
     try:
         source, faults = _parsed(engine, first, "genericflow")
@@ -212,12 +212,15 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
         raise _UnreadableError(
             f'Unrecognized field "{unknown[0]}" (class {name}), not marked as ignorable'
         )
-    types = {"BOOLEAN": content.get("inputs"), _FOREACH: content.get("tasks")}
+    tasks = content.get("tasks") or []
+    if not (isinstance(tasks, list) and all(isinstance(each, dict) for each in tasks)):
+        raise _UnreadableError("Cannot deserialize value of `tasks`, a list of objects")
+    types = {"BOOLEAN": content.get("inputs"), _FOREACH: tasks}
     for gone, below in types.items():
         if engine.is_new and _has_type(below, gone):
             raise _UnreadableError(f"Invalid type: {gone}")
     faults = []
-    if not content.get("tasks"):
+    if not tasks:
         faults.append(("tasks", "must not be empty"))
     for name, pattern in _PATTERNS.items():
         if not re.fullmatch(pattern, str(getattr(source, name))):

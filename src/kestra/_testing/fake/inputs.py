@@ -73,7 +73,7 @@ def by_id(parts: Iterable[Part], place: str, version: str) -> dict[str, str | Se
     size = 0
     for name, filename, content in parts:
         if filename is None:
-            sent[name] = content.decode()
+            sent[name] = content.decode(errors="replace")
             size += len(content)
             continue
         # For 0.21 the filename counts; later on the name of the part, unless that is `files`.
@@ -109,16 +109,32 @@ def _value(declaration: Input, sent: str | SentFile | None, version: str) -> Any
         for each in items:
             read_as(declaration.itemType, as_text(each))
     except ValueError:
-        cause = f"Cannot convert value '{text}' to {kind}"
+        cause = _cause(kind, text, version)
         if version == "1.3" and kind in _PARSED:  # it does not say which input
-            raise Refused(422, f"Invalid entity:  errors:\n```\n{cause}\n```") from None
+            raise Refused(422, f"Invalid entity: {cause}") from None
         raise _refused(declaration, text, cause, version) from None
     chosen = [value] if kind == "SELECT" and version == "2.0" else items
     values = declaration.values if kind.endswith("SELECT") else ()
-    if values and any(each not in values for each in chosen):
+    if values and (wrong := [each for each in chosen if each not in values]):
         cause = f"it must match the values `[{', '.join(values)}]`"
+        if kind == "MULTISELECT" and version != "0.21":
+            cause = cause.replace("it must match", f"value `{wrong[0]}` doesn't match")
         raise _refused(declaration, text, cause, version)
     return value
+
+
+def _cause(kind: str, text: str, version: str) -> str:
+    """Return the words of a server for a text that is not of a type."""
+    if kind == "EMAIL":
+        return "The input must be a valid email"
+    if version == "2.0":
+        return f"Cannot convert value '{text}' to {_JAVA.get(kind, kind)}"
+    if kind not in _PARSED:
+        return f'For input string: "{text}"'
+    is_duration = kind == "DURATION"
+    what = "cannot be parsed to a Duration" if is_duration else f"'{text}' could not be parsed"
+    old = f"java.lang.Exception: Expected `{kind}` but received `{text}` with"
+    return f"{old if version == '0.21' else ''} errors:\n```\nText {what}\n```"
 
 
 def as_text(value: Any) -> str:
@@ -202,6 +218,8 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
+_JAVA = {"INT": "Integer", "FLOAT": "Float", "DATE": "LocalDate", "DATETIME": "Instant"}
+_JAVA |= {"TIME": "LocalTime", "DURATION": "Duration"}
 _PARSED = {"DATETIME", "DATE", "TIME", "DURATION", "JSON", "ARRAY", "MULTISELECT"}
 _TYPES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "STRING": (_ANY, str),

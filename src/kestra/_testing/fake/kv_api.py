@@ -115,7 +115,8 @@ def delete(engine: Engine, _: Request, namespace: str, key: str) -> Reply:
 
 def delete_many(engine: Engine, request: Request, namespace: str) -> Reply:
     """Delete values, and say which were there."""
-    asked = dict.fromkeys(json.loads(request.body or b"{}").get("keys", ()))
+    body = request.json() if request.body else {}
+    asked = dict.fromkeys(body.get("keys", ()) if isinstance(body, dict) else ())
     known = engine.kv[namespace]
     deleted = [key for key in asked if key in known and known[key].is_there]
     for key in deleted:

@@ -44,6 +44,12 @@ class Request:
         """The type of the body."""
         return self.headers.get("content-type", "").partition(";")[0]
 
+    def json(self) -> Any:
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise UnexpectedError(f"{self.path}: a body that is not JSON is not imitated") from None
+
     def text(self) -> str:
         """Return the body, by its `charset`."""
         head = message_from_string(f"Content-Type: {self.headers.get('content-type', '')}")

@@ -12,7 +12,7 @@ from kestra._testing.fake.shown import LOOP
 from kestra._values.times import parse_instant, utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from kestra._testing.fake.engine import Engine
     from kestra._testing.fake.execution import Execution
@@ -25,16 +25,15 @@ _Condition = tuple[str, str, str]  # field, operation, and what is wanted
 
 _EQUAL = {"EQUALS", "NOT_EQUALS"}
 _LISTED = _EQUAL | {"IN", "NOT_IN"}
-_TEXT = _LISTED | {"STARTS_WITH", "CONTAINS", "PREFIX", "REGEX"}
+_TEXT = _LISTED | {"STARTS_WITH", "ENDS_WITH", "CONTAINS", "PREFIX", "REGEX"}
 _BOUNDS = {"GREATER_THAN_OR_EQUAL_TO", "LESS_THAN_OR_EQUAL_TO"}
-_DATES = _BOUNDS | {"EQUALS", "GREATER_THAN", "LESS_THAN"}
-_IS = {"EQUALS", "IN"}
+_DATES = _BOUNDS | _EQUAL | {"GREATER_THAN", "LESS_THAN"}
 # Operations by field, as far as they are imitated; others on these fields are refused.
-_BOTH = {"namespace": _TEXT, "flowId": _TEXT, "q": _EQUAL, "kind": _IS}
+_BOTH = {"namespace": _TEXT, "flowId": _TEXT, "q": _EQUAL, "kind": _LISTED}
 _BOTH |= {"startDate": _DATES, "endDate": _DATES}
 _EXECUTIONS = _BOTH | {"state": _LISTED, "labels": _EQUAL | {"CONTAINS"}}
-_EXECUTIONS |= {"childFilter": _EQUAL, "scope": _EQUAL, "triggerExecutionId": _IS}
-_LOGS = _BOTH | dict.fromkeys(("executionId", "taskId", "taskRunId", "attemptNumber"), _IS)
+_EXECUTIONS |= {"childFilter": _EQUAL, "scope": _EQUAL, "triggerExecutionId": _TEXT}
+_LOGS = _BOTH | dict.fromkeys(("executionId", "taskId", "taskRunId", "attemptNumber"), _TEXT)
 _KEYS = {"namespace": _TEXT, "q": _EQUAL}
 # All that a server can search for somewhere: 1.3 these, 2.0 more.
 _SOMEWHERE = {
@@ -62,6 +61,9 @@ _PLAIN = {
     "childFilter": "EQUALS",
     "triggerExecutionId": "EQUALS",
 }
+# Operations that only 2.0 has; they are not imitated.
+_ONLY_NEW = {"NOT_CONTAINS", "IS_NULL", "IS_NOT_NULL"}
+_PLAIN_OF_LOGS = {"q", "namespace", "flowId", "triggerId", "minLevel", "startDate", "endDate"}
 _STATES = "io.kestra.core.models.flows.State.Type"
 _INVALID = "Invalid query filters: Provided query filters are invalid"
 _SORTED_BY = {
@@ -83,7 +85,9 @@ _OPERATIONS: dict[str, Callable[[str, str], bool]] = {
     "NOT_IN": lambda actual, wanted: actual not in wanted.split(","),
     "PREFIX": lambda actual, wanted: f"{actual}.".startswith(f"{wanted}."),
     "STARTS_WITH": str.startswith,
+    "ENDS_WITH": str.endswith,
     "CONTAINS": operator.contains,
+    "NOT_CONTAINS": lambda actual, wanted: wanted not in actual,
     "REGEX": lambda actual, wanted: re.fullmatch(wanted, actual) is not None,
     "GREATER_THAN": operator.gt,
     "GREATER_THAN_OR_EQUAL_TO": operator.ge,
@@ -98,7 +102,7 @@ def executions(engine: Engine, query: Query) -> list[Execution]:
     As on the servers, what a version does not know is ignored: 0.21 the `filters`, 2.0 the plain
     parameters. Iterations of a loop are found only where their kind is asked for.
     """
-    known = _EXECUTIONS | ({"parentId": _IS} if engine.is_new else {})
+    known = _EXECUTIONS | ({"parentId": _TEXT} if engine.is_new else {})
     found = engine.all()
     if not any(name.startswith("filters[kind]") for name in query):
         found = [each for each in found if each.loop_run is None]
@@ -108,6 +112,8 @@ def executions(engine: Engine, query: Query) -> list[Execution]:
 
 def entries(engine: Engine, logged: Iterable[dict[str, Any]], query: Query) -> list[dict[str, Any]]:
     """Return the log entries that a search finds, in its order; 0.21 ignores the filters."""
+    if engine.version == "1.3" and (plain := _PLAIN_OF_LOGS & query.keys()):
+        raise UnexpectedError(f"{min(plain)}: this parameter of a search for logs is not imitated")
     levels = _EQUAL if engine.version == "1.3" else _BOUNDS | {"IN", "NOT_IN"}
     rows = [(each, _entry_fields(each)) for each in logged]
     return _found(engine, query, "LOG", _LOGS | {"level": levels}, rows)
@@ -211,7 +217,7 @@ def _unknown(engine: Engine, resource: str, field: str) -> Exception:
     if field == "timeRange" or (field == "taskId" and engine.is_new):
         return UnexpectedError(f"filters[{field}] is not imitated")
     if field in _SOMEWHERE or (engine.is_new and field in _SOMEWHERE_NEW):
-        text = f"Field {_constant(field)} is not supported for resource {resource}"
+        text = f"Field {_constant(field, engine.is_new)} is not supported for resource {resource}"
         return Refused(400, f"{_INVALID}: {text}")
     return Refused(422, f"Illegal argument: Unsupported field '{field}'")
 
@@ -219,12 +225,14 @@ def _unknown(engine: Engine, resource: str, field: str) -> Exception:
 def _check(
     engine: Engine, field: str, operation: str, label: str | None, supported: set[str]
 ) -> None:
-    if operation not in _OPERATIONS:
+    if operation in _ONLY_NEW and engine.is_new:
+        raise UnexpectedError(f"filters[{field}][{operation}] is not imitated")
+    if operation in _ONLY_NEW or operation not in _OPERATIONS:
         text = f"No enum constant io.kestra.core.models.QueryFilter.Op.{operation}"
         raise Refused(422, f"Illegal argument: {text}")
     if operation not in supported:
         listed = ", ".join(sorted(supported))
-        text = f"Operation {operation} is not supported for field {_constant(field)}"
+        text = f"Operation {operation} is not supported for field {_constant(field, engine.is_new)}"
         raise Refused(400, f"{_INVALID}: {text}. Supported operations are {listed}")
     if field == "labels" and operation != "CONTAINS" and not label:
         if not engine.is_new:
@@ -234,8 +242,9 @@ def _check(
         raise Refused(400, f"{_INVALID}: {text}")
 
 
-def _constant(field: str) -> str:
-    return "QUERY" if field == "q" else re.sub("([A-Z])", r"_\1", field).upper()
+def _constant(field: str, is_new: bool) -> str:
+    named = {"q": "QUERY", "level": "LEVEL" if is_new else "MIN_LEVEL"}
+    return named.get(field) or re.sub("([A-Z])", r"_\1", field).upper()
 
 
 def _condition(field: str, operation: str, wanted: str, label: str | None) -> _Condition:
@@ -248,18 +257,22 @@ def _condition(field: str, operation: str, wanted: str, label: str | None) -> _C
     if operation == "REGEX" and not _is_pattern(wanted):
         raise Refused(500, "Internal server error: SQL […]")
     if field == "q":
-        return (field, "CONTAINS", wanted.lower())
+        return (field, "CONTAINS" if operation == "EQUALS" else "NOT_CONTAINS", wanted.lower())
     if field == "level":
-        levels = [str(LEVELS.index(x)) if x in LEVELS else x for x in wanted.split(",")]
-        return (field, operation, ",".join(levels))
+        levels = _constants(wanted, LEVELS, "org.slf4j.event.Level")
+        return (field, operation, ",".join(str(LEVELS.index(each)) for each in levels))
     if field == "state":
-        for each in wanted.split(","):
-            if each not in TERMINAL_STATES | OTHER_STATES:
-                raise Refused(
-                    422,
-                    f"Illegal argument: No enum constant {_STATES}.{each}",
-                )
+        _constants(wanted, TERMINAL_STATES | OTHER_STATES, _STATES)
     return (field if label is None else f"{field}[{label}]", operation, wanted)
+
+
+def _constants(wanted: str, known: Collection[str], name: str) -> list[str]:
+    """Return names of a list; one that is not known is refused."""
+    listed = wanted.split(",")
+    for each in listed:
+        if each not in known:
+            raise Refused(422, f"Illegal argument: No enum constant {name}.{each}")
+    return listed
 
 
 def _is_pattern(text: str) -> bool:

@@ -10,7 +10,7 @@ import requests
 from namespaces import ENGINES, RECORDED, STORES
 
 from kestra import Flow, Namespace
-from kestra.exceptions import Conflict, ExecutionFailed, InvalidInput, NotFound
+from kestra.exceptions import AuthenticationError, Conflict, ExecutionFailed, InvalidInput, NotFound
 from kestra.testing import FakeKestra
 
 HOST = "http://localhost:8080"
@@ -347,6 +347,54 @@ def test_files_are_written_and_read(ns, tmp_path):
         ns.files.write("folder", "x")
 
 
+@pytest.mark.parametrize("name", ["ü[1]#?&+%.txt", "100%41.txt", "☃/𝄞.txt", "{a|b}^`.txt"])
+def test_a_file_with_any_name_is_written_moved_and_deleted(ns, name):
+    ns.files.write(name, "1")
+    ns.files.move(name, f"etl/{name}")
+    assert ns.files.read(f"etl/{name}") == b"1"
+    ns.files.move(f"etl/{name}", name)
+    assert [str(each) for each in ns.files.list(recursive=True)] == [name]
+    ns.files.delete(name)
+    assert not ns.files.exists(name)
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "left"),
+    [
+        ("/a%23b", 200, ["/a", "/new"]),
+        ("/a#b", 200, ["/a#b", "/new"]),
+        ("/a[b", 422, ["/a", "/a#b"]),
+    ],
+)
+def test_a_move_reads_paths_as_uris(source, status, left):
+    url = f"{HOST}/api/v1/main/namespaces/company.team/files"
+    with FakeKestra(version="2.0"):
+        ns = Namespace("company.team")
+        for name in ("a", "a#b"):
+            ns.files.write(name, "")
+        query = {"from": source, "to": "/new"}
+        assert requests.put(url, params=query, timeout=9).status_code == status
+        assert requests.get(f"{url}/search?q=/", timeout=9).json() == left
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.3", 200), ("2.0", 409)])
+def test_a_folder_is_no_place_for_a_file(version, status):
+    """1.3 accepts it, and the folder stays a folder; nothing is moved onto it either."""
+    url = f"{HOST}/api/v1/main/namespaces/company.team/files"
+    with FakeKestra(version=version):
+        ns = Namespace("company.team")
+        for name in ("a/b/c", "d"):
+            ns.files.write(name, "1")
+        content = {"fileContent": ("x", b"x")}
+        query = {"path": "/a/b"}
+        answer = requests.post(url, params=query, files=content, timeout=9)
+        assert answer.status_code == status
+        assert requests.get(url, params=query, timeout=9).status_code == 404
+        query = {"from": "/d", "to": "/a/b"}
+        assert requests.put(url, params=query, timeout=9).status_code == 500
+        assert [str(each) for each in ns.files.list(recursive=True)] == ["a/b/c", "d"]
+
+
 def test_a_folder_is_synchronized_in_both_directions(ns, tmp_path):
     local = tmp_path / "src"
     (local / "sub").mkdir(parents=True)
@@ -475,6 +523,17 @@ def test_a_webhook_starts_an_execution(fake, ns):
     fake.flow("company.team", "off", webhook="k1", disabled=True)
     with pytest.raises(Conflict):
         ns.webhook("off", "k1")
+
+
+def test_a_webhook_needs_its_key_and_no_credentials(version):
+    with FakeKestra(version=version, api_token="t0ken") as fake:
+        fake.flow("company.team", "orders", webhook="k1")
+        ns = Namespace("company.team")
+        assert ns.webhook("orders", "k1").http_status == 200
+        with pytest.raises(NotFound):
+            ns.webhook("orders", "k2")
+        with pytest.raises(AuthenticationError):
+            ns.flows.list()
 
 
 def test_a_webhook_checks_the_inputs_of_its_flow(fake, ns, version):

@@ -228,6 +228,14 @@ def test_a_file_is_moved(engine):
     assert server.sent[2].query == {"from": "/a/b/c.txt", "to": "/m/c.txt"}
 
 
+def test_a_move_sends_paths_as_uris():
+    """As such a server reads them here: of a path with `#` as it is, it would move another file."""
+    ns, server = namespace(recorded("nsf_stats_file", "2.0"), MISSING, OK)
+    ns.files.move("a#1?.txt", "m/[ü]100%.txt")
+    assert server.sent[0].query == {"path": "/a#1?.txt"}
+    assert server.sent[2].query == {"from": "/a%231%3F.txt", "to": "/m/%5B%C3%BC%5D100%25.txt"}
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_move_whose_response_was_lost_is_done(engine):
     """Repeated, it fails at its own target; the first attempt has left nothing at the source."""

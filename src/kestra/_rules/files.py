@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from kestra._api.dialects import FROM_2
 from kestra._api.namespaces import FileInfo
@@ -178,8 +179,10 @@ async def move(io: IO, namespace: str, path: Where, to: Where) -> None:
     if await _stats(io, namespace, to) is not None:
         raise FileExistsError(f"to must be a path where nothing is as yet: {to!r}")
     url = io.server.url(_FILES, namespace=namespace)
+    # Here alone a server reads paths as URIs: of `/a#b` it would move `/a`.
+    query = {"from": quote(f"/{path}"), "to": quote(f"/{to}")}
     try:
-        await io.request("put", url, params={"from": f"/{path}", "to": f"/{to}"})
+        await io.request("put", url, params=query)
     except APIError as error:
         # An earlier attempt may have done it, whose response was lost.
         if error.attempts == 1 or await _stats(io, namespace, path) is not None:

@@ -451,8 +451,10 @@ def test_flows_are_deployed_executed_and_deleted(fake, ns, tmp_path):
         Flow().execute("company.team", "report")
 
 
-def test_a_flow_without_a_function_does_nothing(ns, tmp_path):
-    (tmp_path / "report.yml").write_text(REPORT)
+@pytest.mark.parametrize("more", ["", "description: 2026-13-01\n", "labels: {a: !tag b}\n"])
+def test_a_flow_without_a_function_does_nothing(ns, tmp_path, more):
+    """Values of any kind are text to it."""
+    (tmp_path / "report.yml").write_text(REPORT + more)
     ns.flows.deploy(tmp_path)
     assert Flow().execute("company.team", "report").ok
     assert ns.last("report").status == "SUCCESS"
@@ -465,6 +467,8 @@ def test_a_flow_without_a_function_does_nothing(ns, tmp_path):
         (REPORT.partition("tasks")[0], "tasks: must not be empty", None),
         (REPORT.replace("company.team", "H7"), "namespace: must match", None),
         (REPORT.replace("id: report", "id: bad id!"), "id: must match", None),
+        (f"{REPORT}description: {{{{ x }}}}\n", "YAML parsing error", 5),
+        (f"{REPORT.partition('tasks')[0]}tasks: none\n", "Cannot deserialize value", None),
     ],
 )
 def test_what_is_wrong_with_a_source(ns, tmp_path, source, said, line):
@@ -482,9 +486,11 @@ def test_a_source_that_the_server_refuses(ns, tmp_path):
 
 
 @pytest.mark.usefixtures("fake")
-@pytest.mark.parametrize("place", ["# c\n---\n{}", "---\n{}", "{}---\nid: x\n"])
+@pytest.mark.parametrize(
+    "place", ["# c\n---\n{}", "%YAML 1.2\n---\n{}", "---\n{}", "{}---\nid: x\n"]
+)
 def test_the_first_document_of_a_source_counts(version, place):
-    """Comments before it are none."""
+    """Comments and directives before it are none."""
     source = place.replace("{}", REPORT)
     root = "/api/v1" if version == "0.21" else "/api/v1/main"
     answer = send({**YAML, "path": f"{root}/flows", "body": source})

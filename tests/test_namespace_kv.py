@@ -128,7 +128,11 @@ CIRCLE.append(CIRCLE)
     ("value", "error", "said"),
     [
         (None, ValueError, "kv['x'] must not be None"),
-        (math.nan, ValueError, "kv['x'] is nan"),
+        (
+            math.nan,
+            ValueError,
+            "kv['x'] is nan, which JSON cannot hold: put text, or None in a list",
+        ),
         ({"a": [math.inf]}, ValueError, "kv['x']['a'][0] is inf"),
         ("PT5S", ValueError, "kv['x'] is a text that the store takes for a duration"),
         ("P1DT2H", ValueError, "put a timedelta"),

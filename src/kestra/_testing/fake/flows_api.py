@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.sources import document
+from kestra._api.sources import SEPARATOR, document
 from kestra._testing.fake.execution import FlowDefinition
 from kestra._testing.fake.messages import (
     Refused,
@@ -189,7 +189,7 @@ def _read(engine: Engine, request: Request) -> Source:
         except ValueError:
             text = "Internal server error: Unrecognized token: was expecting JSON"
             raise Refused(500, text) from None
-    documents = re.split(r"(?m)^---\s", request.body.decode())
+    documents = SEPARATOR.split(request.body.decode())
     first = next((each for each in documents if document(each) is not None), "")
     try:
         source, faults = _parsed(engine, first, "genericflow")
@@ -216,8 +216,10 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
     for gone, below in types.items():
         if engine.is_new and _has_type(below, gone):
             raise _UnreadableError(f"Invalid type: {gone}")
-    faults = []
-    if not content.get("tasks"):
+    faults, tasks = [], content.get("tasks")
+    if tasks and not (isinstance(tasks, list) and all(isinstance(each, dict) for each in tasks)):
+        raise _UnreadableError("Cannot deserialize value of type `java.util.ArrayList`")
+    if not tasks:
         faults.append(("tasks", "must not be empty"))
     for name, pattern in _PATTERNS.items():
         if not re.fullmatch(pattern, str(getattr(source, name))):
@@ -243,7 +245,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
         raise Refused(500, f"Internal server error: {text} of {_MOST}.")
     stored = engine.sources[name]
     content = _content(text)
-    disabled = bool(content.get("disabled"))
+    disabled = _is_on(content, "disabled")
     revision = {
         "id": name[1],
         "namespace": name[0],
@@ -254,7 +256,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
         "source": text,
     }
     stored.append(revision)
-    if content.get("draft"):
+    if _is_on(content, "draft"):
         engine.flows[name] = None
     else:
         known = engine.flows.get(name)
@@ -266,8 +268,16 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
     return as_json(revision)
 
 
+def _is_on(content: dict[str, Any], name: str) -> bool:
+    return str(content.get(name)).lower() == "true"
+
+
 def _content(text: str) -> dict[str, Any]:
     import yaml
 
-    content = next(yaml.safe_load_all(text.removeprefix("\ufeff")), None)
+    documents = yaml.load_all(text.removeprefix("\ufeff"), yaml.BaseLoader)  # all is text
+    try:
+        content = next(documents, None)
+    except yaml.constructor.ConstructorError as error:  # such as `{{ x }}` as a value
+        raise _UnreadableError(f"YAML parsing error: {error}") from None
     return content if isinstance(content, dict) else {}

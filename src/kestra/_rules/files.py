@@ -12,7 +12,7 @@ from urllib.parse import quote
 from kestra._api.dialects import FROM_2
 from kestra._api.namespaces import FileInfo
 from kestra._api.stored import utf8
-from kestra._rules.downloads import checked_target, fetch, replace
+from kestra._rules.downloads import checked_target, fetch_zip, replace
 from kestra._rules.pages import address, fetched, ready
 from kestra.exceptions import APIError, Conflict, NotFound
 
@@ -210,7 +210,7 @@ async def exported(io: IO, namespace: str) -> AsyncGenerator[Path, None]:
     url = await address(io, f"{_FILES}/export", namespace=namespace)
     with temporary_file() as archive:
         try:
-            await fetch(io, url, archive)
+            await fetch_zip(io, url, archive)
         except NotFound as error:
             if error.message in _NO_ROUTE:
                 raise

@@ -12,7 +12,7 @@ from kestra._api.forms import checked_revision
 from kestra._api.namespaces import Change, FlowSource, Violation
 from kestra._api.parsing import body_of
 from kestra._api.sources import Source, difference, document, for_namespace, read_sources
-from kestra._rules.downloads import fetch
+from kestra._rules.downloads import fetch_zip
 from kestra._rules.files import temporary_file
 from kestra._rules.pages import address, carry_out, fetched
 from kestra._rules.problems import json_of
@@ -73,7 +73,7 @@ async def _sources(io: IO, namespace: str) -> dict[str, str]:
     is_old = (io.server.version or "").startswith("0.")
     query = {"namespace" if is_old else "filters[namespace][EQUALS]": namespace}
     with temporary_file() as archive:
-        await fetch(io, url, archive, params=query)
+        await fetch_zip(io, url, archive, params=query)
         found = await io.call(_unpacked, archive)
     start = f"{namespace}-"  # in the name of the file of a source that cannot be read here
     return {

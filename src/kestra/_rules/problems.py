@@ -159,7 +159,7 @@ def invalid(request: Request, error: Exception) -> Exception:
 
 
 def malformed(
-    method: str, url: str, response: Response, what: str, creation: Creation | None = None
+    method: str, url: str, response: Response | None, what: str, creation: Creation | None = None
 ) -> MalformedResponse:
     """Return the error for a response; `what` says what is wrong with it: "lacks the id"."""
     path = urlsplit(url).path
@@ -299,7 +299,7 @@ def _redirect_target(response: Response) -> str | None:
     return urlsplit(without_userinfo(location)[0])._replace(query="", fragment="").geturl()
 
 
-def _kept(response: Response) -> Any:
+def _kept(response: Response | None) -> Any:
     """Return the response for an error; what a mock has made is none."""
     return response if hasattr(response, "headers") and hasattr(response, "request") else None
 

@@ -99,15 +99,24 @@ async def upload(io: IO, namespace: str, local: Where, to: Where) -> None:
 async def _put(io: IO, namespace: str, path: str, content: bytes | Path) -> None:
     """Write a file, but not over a folder, as 1.3 would."""
     await ready(io)
-    wrong = IsADirectoryError(f"path must not be that of a folder of the namespace: {path!r}")
     if io.server.dialect is not FROM_2:
-        found = await _stats(io, namespace, path)
-        if found is not None and found.is_folder:
-            raise wrong
+        await action(io, namespace, path)
     try:
         await send(io, namespace, path, content)
     except Conflict as error:
-        raise wrong from error
+        raise _folder_in_place(path) from error
+
+
+async def action(io: IO, namespace: str, path: str) -> str:
+    """Return what writing a file would be: `created`, or `updated`."""
+    found = await _stats(io, namespace, checked_path(path))
+    if found is not None and found.is_folder:
+        raise _folder_in_place(path)
+    return "created" if found is None else "updated"
+
+
+def _folder_in_place(path: str) -> IsADirectoryError:
+    return IsADirectoryError(f"path must not be that of a folder of the namespace: {path!r}")
 
 
 async def send(io: IO, namespace: str, path: str, content: bytes | Path) -> None:

@@ -542,6 +542,17 @@ def test_a_webhook_needs_its_key_and_no_credentials(version):
             ns.flows.list()
 
 
+@pytest.mark.parametrize("wait", ["true", "false"])
+def test_a_source_may_have_a_webhook(fake, ns, tmp_path, wait):
+    fake.flow("company.team", "report", lambda inputs: {"id": inputs["trigger"]["body"]["id"]})
+    trigger = f"{{id: w, type: x.Webhook, key: k1, wait: {wait}, returnOutputs: true}}"
+    (tmp_path / "f.yml").write_text(f"{REPORT}triggers:\n  - {trigger}\n")
+    ns.flows.deploy(tmp_path)
+    assert ns.webhook("report", "k1", {"id": 7}).outputs == ({"id": 7} if wait == "true" else None)
+    with pytest.raises(NotFound):
+        ns.webhook("report", "k2")
+
+
 def test_a_webhook_checks_the_inputs_of_its_flow(fake, ns, version):
     """They come from its body; the response to a wrong or missing one is empty."""
     fake.flow("company.team", "orders", inputs={"n": "INT"}, webhook="k1")

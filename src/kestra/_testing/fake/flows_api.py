@@ -18,6 +18,7 @@ from kestra._testing.fake.messages import (
     as_json,
     as_zip,
     invalid,
+    is_on,
     not_found,
     not_given,
 )
@@ -216,10 +217,11 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
     for gone, below in types.items():
         if engine.is_new and _has_type(below, gone):
             raise _UnreadableError(f"Invalid type: {gone}")
-    faults, tasks = [], content.get("tasks")
-    if tasks and not (isinstance(tasks, list) and all(isinstance(each, dict) for each in tasks)):
-        raise _UnreadableError("Cannot deserialize value of type `java.util.ArrayList`")
-    if not tasks:
+    for each in (content.get("tasks"), content.get("triggers")):
+        if each and not (isinstance(each, list) and all(isinstance(x, dict) for x in each)):
+            raise _UnreadableError("Cannot deserialize value of type `java.util.ArrayList`")
+    faults = []
+    if not content.get("tasks"):
         faults.append(("tasks", "must not be empty"))
     for name, pattern in _PATTERNS.items():
         if not re.fullmatch(pattern, str(getattr(source, name))):
@@ -245,7 +247,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
         raise Refused(500, f"Internal server error: {text} of {_MOST}.")
     stored = engine.sources[name]
     content = _content(text)
-    disabled = _is_on(content, "disabled")
+    disabled = is_on(content, "disabled")
     revision = {
         "id": name[1],
         "namespace": name[0],
@@ -256,7 +258,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
         "source": text,
     }
     stored.append(revision)
-    if _is_on(content, "draft"):
+    if is_on(content, "draft"):
         engine.flows[name] = None
     else:
         known = engine.flows.get(name)
@@ -264,12 +266,15 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
             tasks = tuple(str(each.get("id")) for each in content["tasks"])
             known = FlowDefinition(*name, lambda _: None, tasks=tasks)
         numbers = tuple(each["revision"] for each in stored)
-        engine.flows[name] = replace(known, disabled=disabled, revisions=numbers)
+        webhook = _webhook(content) or known.webhook
+        engine.flows[name] = replace(known, disabled=disabled, revisions=numbers, webhook=webhook)
     return as_json(revision)
 
 
-def _is_on(content: dict[str, Any], name: str) -> bool:
-    return str(content.get(name)).lower() == "true"
+def _webhook(content: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the webhook among the triggers of a flow."""
+    triggers = content.get("triggers") or []
+    return next((each for each in triggers if str(each.get("type")).endswith(".Webhook")), None)
 
 
 def _content(text: str) -> dict[str, Any]:

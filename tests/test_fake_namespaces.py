@@ -347,7 +347,9 @@ def test_files_are_written_and_read(ns, tmp_path):
         ns.files.write("folder", "x")
 
 
-@pytest.mark.parametrize("name", ["ü[1]#?&+%.txt", "100%41.txt", "☃/𝄞.txt", "{a|b}^`.txt"])
+@pytest.mark.parametrize(
+    "name", ["ü[1]#?&+%.txt", "100%41.txt", "☃/𝄞.txt", "{a|b}^`.txt", "売上\u3000表"]
+)
 def test_a_file_with_any_name_is_written_moved_and_deleted(ns, name):
     ns.files.write(name, "1")
     ns.files.move(name, f"etl/{name}")

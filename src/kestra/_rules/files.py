@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timezone
@@ -28,6 +29,7 @@ _FILES = "namespaces/{namespace}/files"
 # What a server says where it has no such route, instead of a sentence about a file.
 _NO_ROUTE = frozenset({None, "", "Not Found", "Page Not Found"})
 _LONGEST_NAME = 255
+_CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 FLOWS = "_flows"  # the folder with the sources of flows
 
 
@@ -55,7 +57,7 @@ def checked_folder(path: Any, name: str = "path") -> str:
             " " in text
         ),
         "must have no backslash, which a server takes for a slash": "\\" in text,
-        "must have printable characters only": not text.isprintable(),
+        "must have no control characters": bool(_CONTROL.search(text)),
         "must have no empty part, and no '.' or '..'": (
             bool(text) and not {"", ".", ".."}.isdisjoint(parts)
         ),

@@ -56,6 +56,26 @@ def test_many_at_once(fake):
     asyncio.run(main())
 
 
+def test_a_large_body_arrives_at_the_fake(fake, tmp_path):
+    """One that is read from files, piece by piece: of a namespace file, and of an input."""
+    large = b"x" * 2_000_000
+    (tmp_path / "large").write_bytes(large)
+    fake.flow("company.team", "size", lambda inputs: {"size": len(inputs["file"])})
+
+    async def main():
+        async with AsyncFlow() as flow:
+            ns = flow.namespace("company.team")
+            await ns.files.write("a", large)
+            await ns.files.upload(tmp_path / "large", "b")
+            assert await ns.files.read("a") == await ns.files.read("b") == large
+            inputs = {"file": tmp_path / "large"}
+            result = await flow.execute("company.team", "size", inputs)
+            assert result.outputs["size"] == len(large)
+
+    fake.fail(1, on="POST")
+    asyncio.run(main())
+
+
 def test_files(fake, tmp_path):
     local = tmp_path / "src"
     local.mkdir()

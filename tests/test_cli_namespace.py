@@ -129,6 +129,18 @@ def test_files_are_sent_listed_and_fetched(run, ns, tmp_path):
     assert run("files", "put", "company.team", tmp_path / "missing", "x")[0] == 2
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_dry_run_refuses_what_the_run_would(run, ns, tmp_path, options):
+    """A file over a folder, and a folder as a file."""
+    (tmp_path / "a").write_text("x")
+    ns.files.write("etl/a", "1")
+    status, _, err = run("files", "put", "company.team", tmp_path / "a", "etl", *options)
+    assert (status, err) == (
+        2, "error: path must not be that of a folder of the namespace: 'etl'\n")  # fmt: skip
+    assert run("files", "put", "company.team", tmp_path, "etl/b", *options)[0] == 2
+    assert [str(each) for each in ns.files.list(recursive=True)] == ["etl/a"]
+
+
 def test_a_file_goes_to_standard_output_as_it_is(fake, ns, monkeypatch):
     ns.files.write("a", b"\xff\r\n")
     stream = io.TextIOWrapper(io.BytesIO())

@@ -10,7 +10,7 @@ import requests
 from namespaces import ENGINES, RECORDED, STORES
 
 from kestra import Flow, Namespace
-from kestra.exceptions import Conflict, ExecutionFailed, InvalidInput, NotFound
+from kestra.exceptions import AuthenticationError, Conflict, ExecutionFailed, InvalidInput, NotFound
 from kestra.testing import FakeKestra
 
 HOST = "http://localhost:8080"
@@ -347,6 +347,56 @@ def test_files_are_written_and_read(ns, tmp_path):
         ns.files.write("folder", "x")
 
 
+@pytest.mark.parametrize(
+    "name", ["ü[1]#?&+%.txt", "100%41.txt", "☃/𝄞.txt", "{a|b}^`.txt", "売上\u3000表"]
+)
+def test_a_file_with_any_name_is_written_moved_and_deleted(ns, name):
+    ns.files.write(name, "1")
+    ns.files.move(name, f"etl/{name}")
+    assert ns.files.read(f"etl/{name}") == b"1"
+    ns.files.move(f"etl/{name}", name)
+    assert [str(each) for each in ns.files.list(recursive=True)] == [name]
+    ns.files.delete(name)
+    assert not ns.files.exists(name)
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "left"),
+    [
+        ("/a%23b", 200, ["/a", "/new"]),
+        ("/a#b", 200, ["/a#b", "/new"]),
+        ("/a[b", 422, ["/a", "/a#b"]),
+    ],
+)
+def test_a_move_reads_paths_as_uris(source, status, left):
+    url = f"{HOST}/api/v1/main/namespaces/company.team/files"
+    with FakeKestra(version="2.0"):
+        ns = Namespace("company.team")
+        for name in ("a", "a#b"):
+            ns.files.write(name, "")
+        query = {"from": source, "to": "/new"}
+        assert requests.put(url, params=query, timeout=9).status_code == status
+        assert requests.get(f"{url}/search?q=/", timeout=9).json() == left
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.3", 200), ("2.0", 409)])
+def test_a_folder_is_no_place_for_a_file(version, status):
+    """1.3 accepts it, and the folder stays a folder; nothing is moved onto it either."""
+    url = f"{HOST}/api/v1/main/namespaces/company.team/files"
+    with FakeKestra(version=version):
+        ns = Namespace("company.team")
+        for name in ("a/b/c", "d"):
+            ns.files.write(name, "1")
+        content = {"fileContent": ("x", b"x")}
+        query = {"path": "/a/b"}
+        answer = requests.post(url, params=query, files=content, timeout=9)
+        assert answer.status_code == status
+        assert requests.get(url, params=query, timeout=9).status_code == 404
+        query = {"from": "/d", "to": "/a/b"}
+        assert requests.put(url, params=query, timeout=9).status_code == 500
+        assert [str(each) for each in ns.files.list(recursive=True)] == ["a/b/c", "d"]
+
+
 def test_a_folder_is_synchronized_in_both_directions(ns, tmp_path):
     local = tmp_path / "src"
     (local / "sub").mkdir(parents=True)
@@ -403,8 +453,10 @@ def test_flows_are_deployed_executed_and_deleted(fake, ns, tmp_path):
         Flow().execute("company.team", "report")
 
 
-def test_a_flow_without_a_function_does_nothing(ns, tmp_path):
-    (tmp_path / "report.yml").write_text(REPORT)
+@pytest.mark.parametrize("more", ["", "description: 2026-13-01\n", "labels: {a: !tag b}\n"])
+def test_a_flow_without_a_function_does_nothing(ns, tmp_path, more):
+    """Values of any kind are text to it."""
+    (tmp_path / "report.yml").write_text(REPORT + more)
     ns.flows.deploy(tmp_path)
     assert Flow().execute("company.team", "report").ok
     assert ns.last("report").status == "SUCCESS"
@@ -417,6 +469,8 @@ def test_a_flow_without_a_function_does_nothing(ns, tmp_path):
         (REPORT.partition("tasks")[0], "tasks: must not be empty", None),
         (REPORT.replace("company.team", "H7"), "namespace: must match", None),
         (REPORT.replace("id: report", "id: bad id!"), "id: must match", None),
+        (f"{REPORT}description: {{{{ x }}}}\n", "YAML parsing error", 5),
+        (f"{REPORT.partition('tasks')[0]}tasks: none\n", "Cannot deserialize value", None),
     ],
 )
 def test_what_is_wrong_with_a_source(ns, tmp_path, source, said, line):
@@ -434,9 +488,11 @@ def test_a_source_that_the_server_refuses(ns, tmp_path):
 
 
 @pytest.mark.usefixtures("fake")
-@pytest.mark.parametrize("place", ["# c\n---\n{}", "---\n{}", "{}---\nid: x\n"])
+@pytest.mark.parametrize(
+    "place", ["# c\n---\n{}", "%YAML 1.2\n---\n{}", "---\n{}", "{}---\nid: x\n"]
+)
 def test_the_first_document_of_a_source_counts(version, place):
-    """Comments before it are none."""
+    """Comments and directives before it are none."""
     source = place.replace("{}", REPORT)
     root = "/api/v1" if version == "0.21" else "/api/v1/main"
     answer = send({**YAML, "path": f"{root}/flows", "body": source})
@@ -475,6 +531,28 @@ def test_a_webhook_starts_an_execution(fake, ns):
     fake.flow("company.team", "off", webhook="k1", disabled=True)
     with pytest.raises(Conflict):
         ns.webhook("off", "k1")
+
+
+def test_a_webhook_needs_its_key_and_no_credentials(version):
+    with FakeKestra(version=version, api_token="t0ken") as fake:
+        fake.flow("company.team", "orders", webhook="k1")
+        ns = Namespace("company.team")
+        assert ns.webhook("orders", "k1").http_status == 200
+        with pytest.raises(NotFound):
+            ns.webhook("orders", "k2")
+        with pytest.raises(AuthenticationError):
+            ns.flows.list()
+
+
+@pytest.mark.parametrize("wait", ["true", "false"])
+def test_a_source_may_have_a_webhook(fake, ns, tmp_path, wait):
+    fake.flow("company.team", "report", lambda inputs: {"id": inputs["trigger"]["body"]["id"]})
+    trigger = f"{{id: w, type: x.Webhook, key: k1, wait: {wait}, returnOutputs: true}}"
+    (tmp_path / "f.yml").write_text(f"{REPORT}triggers:\n  - {trigger}\n")
+    ns.flows.deploy(tmp_path)
+    assert ns.webhook("report", "k1", {"id": 7}).outputs == ({"id": 7} if wait == "true" else None)
+    with pytest.raises(NotFound):
+        ns.webhook("report", "k2")
 
 
 def test_a_webhook_checks_the_inputs_of_its_flow(fake, ns, version):

@@ -10,6 +10,7 @@ from kestra.exceptions import (
     ConnectionFailed,
     ExecutionContextNotFound,
     InvalidExecutionContext,
+    MalformedResponse,
 )
 
 CONTEXT = {
@@ -119,6 +120,21 @@ def test_an_error_says_where_the_address_came_from(in_task, monkeypatch):
         Namespace(proxies={"https": "http://127.0.0.1:9"}, retries=1) as ns,
     ):
         ns.kv["x"]
+
+
+def test_a_wrong_address_says_where_it_came_from(in_task):
+    """Nobody has given the argument that is named."""
+    in_task({"flow": {"namespace": "a.b"}, "kestra": {"url": "kestra:8080"}})
+    said = (
+        r"^hostname must begin with .*; the address is from kestra\.url of the execution context$"
+    )
+    with pytest.raises(ValueError, match=said):
+        Namespace().kv["x"]
+    ns, _ = namespace((200, b"<html>Log in</html>"))
+    with pytest.raises(MalformedResponse, match=r"; the address is from the default$"):
+        ns.kv["x"]
+    with pytest.raises(ValueError, match=r"250 characters long: 'a/b'$"):
+        ns.kv["a/b"]
 
 
 def test_the_tenant_is_learned_before_a_404_has_two_meanings():

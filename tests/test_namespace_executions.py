@@ -181,6 +181,7 @@ def test_children_of_an_execution(engine):
     ("arguments", "error", "said"),
     [
         ({"state": "NOPE"}, ValueError, "state must be one or more of .*, not 'NOPE'"),
+        ({"state": []}, ValueError, "state must name at least one, or be None for all"),
         ({"flow": 7}, TypeError, "flow must be a string, not int"),
         ({"state": 5}, TypeError, "state must be the name of a state, or several, not int"),
         ({"since": "P1D"}, TypeError, "since must be a datetime, or a timedelta"),

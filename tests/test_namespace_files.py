@@ -12,7 +12,13 @@ from namespaces import ENGINES, RECORDED, namespace, recorded
 from urllib3.exceptions import ProtocolError
 
 from kestra import Change, FileInfo
-from kestra.exceptions import FailedExponentialBackoff, InvalidInput, NotFound, ServerError
+from kestra.exceptions import (
+    FailedExponentialBackoff,
+    InvalidInput,
+    MalformedResponse,
+    NotFound,
+    ServerError,
+)
 
 LOST = requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError()))
 MISSING = recorded("nsf_stats_missing", "2.0")
@@ -44,7 +50,8 @@ def uploaded(sent):
         ("a/./y.txt", "no empty part"),
         ("//a//z.txt", "no empty part"),
         ("n" * 256, "no part of more than 255 characters"),
-        ("a\nb", "printable"),
+        ("a\nb", "no control characters"),
+        ("a\ud800", "no control characters"),
         ("/_flows/x.yaml", r"use namespace\.flows\.deploy"),
         ("", "must name a file"),
         ("/", "must name a file"),
@@ -65,7 +72,8 @@ def test_a_path_that_would_be_changed_is_refused(path, said):
     assert not server.sent
 
 
-@pytest.mark.parametrize("path", ["ü[1]#?&+%.txt", "☃/𝄞.txt", "é.txt", ".hid/x", "keep.zip"])
+@pytest.mark.parametrize("path", ["ü[1]#?&+%.txt", "☃/𝄞.txt", "é.txt", ".hid/x", "keep.zip",
+                                  "売上\u3000表", "5.12\u202fPM", "a\u200bb"])  # fmt: skip
 def test_other_names_are_kept(path):
     ns, server = namespace(MISSING, OK)
     ns.files.write(f"/{path}", "1")
@@ -228,6 +236,14 @@ def test_a_file_is_moved(engine):
     assert server.sent[2].query == {"from": "/a/b/c.txt", "to": "/m/c.txt"}
 
 
+def test_a_move_sends_paths_as_uris():
+    """As such a server reads them here: of a path with `#` as it is, it would move another file."""
+    ns, server = namespace(recorded("nsf_stats_file", "2.0"), MISSING, OK)
+    ns.files.move("a#1?.txt", "m/[ü]100%.txt")
+    assert server.sent[0].query == {"path": "/a#1?.txt"}
+    assert server.sent[2].query == {"from": "/a%231%3F.txt", "to": "/m/%5B%C3%BC%5D100%25.txt"}
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_move_whose_response_was_lost_is_done(engine):
     """Repeated, it fails at its own target; the first attempt has left nothing at the source."""
@@ -328,6 +344,20 @@ def test_sync_sends_what_differs_and_nothing_else(write):
     assert server.sent[0].line == "GET namespaces/company.team/files/export"
     assert [(each.query["path"], uploaded(each)[1]) for each in server.sent[1:]] == [
         ("/etl/a.py", b"new"), ("/etl/sub/b.py", b"b")]  # fmt: skip
+
+
+def test_an_export_that_is_no_zip_is_a_typed_error(write, tmp_path):
+    """It is the page of a login, perhaps."""
+    ns, server = namespace(*[(200, b"<html>Log in</html>")] * 3)
+    flow = write({"f.yml": "id: f\nnamespace: company.team\n"})
+    for call in (
+        lambda: ns.files.sync(flow),
+        lambda: ns.flows.deploy(flow),
+        lambda: ns.flows.export(tmp_path),
+    ):
+        with pytest.raises(MalformedResponse, match=r"^GET .*: the response is not a zip archive"):
+            call()
+    assert {each.method for each in server.sent} == {"GET"}
 
 
 def test_sync_deletes_only_where_asked(write):

@@ -130,6 +130,12 @@ def test_a_file_with_one_document_is_its_whole_text(files):
     assert source.text == text
 
 
+def test_a_separator_at_the_end_is_left_out(files):
+    """With it, the text of a file with one document would be two."""
+    (source,) = read_sources(files(one="# why\n" + flow("a") + "---\n"))
+    assert source.text == "# why\n" + flow("a")
+
+
 def test_a_separator_in_a_string_separates_nothing(files):
     text = "id: a\nnamespace: b\ndescription: |\n  x\n  ---\n  y\n"
     (source,) = read_sources(files(one=text))
@@ -198,10 +204,20 @@ def test_violations_have_their_file_flow_and_line(engine, files):
     assert str(found[0]) == f"{folder / 'a.yml'}: a: tasks: must not be empty"
     assert [each.flow for each in found[1:4]] == ["ü x"] * 3
     assert {each.message.partition(":")[0] for each in found[1:4]} >= {"id"}
-    assert (found[4].flow, found[4].line) == (None, 8)
+    assert (found[4].flow, found[4].line) == (None, 9)  # 7 lines before it, and "(at line 2)"
     assert found[4].message.startswith("Illegal Flow source: YAML parsing error")
     assert len(found) == 5
     assert not any(each.is_warning for each in found)
+
+
+@pytest.mark.parametrize("head", ["# why\n---\n", "%YAML 1.2\n---\n", "\n---\n"])
+def test_what_comes_before_a_document_is_not_validated(head, files):
+    """The server would take it for a document, without a flow; lines are those of the file."""
+    answer = recorded("flow_validate_yaml", "2.0")
+    ns, server = namespace(answer)
+    (found,) = ns.flows.validate(files(a=head + flow("a")))
+    assert server.sent[0].body.decode() == flow("a")
+    assert found.line == 2 + head.count("\n")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -478,7 +494,7 @@ def test_a_page_in_the_place_of_a_zip_is_refused(tmp_path, use):
     """That of a proxy, say, which wants a login: nothing is changed."""
     (tmp_path / "f1.yml").write_text(flow())
     ns, server = namespace((200, b"<html>Log in</html>"))
-    with pytest.raises(MalformedResponse, match="is not a zip file"):
+    with pytest.raises(MalformedResponse, match="is not a zip archive"):
         use(ns, tmp_path)
     assert [each.method for each in server.sent] == ["GET"]
 

@@ -10,7 +10,7 @@ from namespaces import ENGINES, RECORDED, namespace, recorded
 
 from kestra import KeyInfo, Namespace
 from kestra._api.stored import body, value_of
-from kestra.exceptions import FailedExponentialBackoff, InvalidInput, NotFound
+from kestra.exceptions import APIError, FailedExponentialBackoff, InvalidInput, NotFound
 from kestra.testing import FakeKestra
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
@@ -128,7 +128,11 @@ CIRCLE.append(CIRCLE)
     ("value", "error", "said"),
     [
         (None, ValueError, "kv['x'] must not be None"),
-        (math.nan, ValueError, "kv['x'] is nan"),
+        (
+            math.nan,
+            ValueError,
+            "kv['x'] is nan, which JSON cannot hold: put text, or None in a list",
+        ),
         ({"a": [math.inf]}, ValueError, "kv['x']['a'][0] is inf"),
         ("PT5S", ValueError, "kv['x'] is a text that the store takes for a duration"),
         ("P1DT2H", ValueError, "put a timedelta"),
@@ -359,10 +363,16 @@ def test_clear_deletes_many_keys_with_one_request(engine):
     assert server.sent[2].body == b'{"keys": ["k1000"]}'
 
 
-def test_clear_goes_one_by_one_where_there_is_no_route():
-    ns, server = namespace(page("a", "b", total=2), (404, None), (200, True), (200, True))
+@pytest.mark.parametrize("status", [404, 405])
+def test_clear_goes_one_by_one_where_there_is_no_route(status):
+    """Where its path has other routes, the server says that the method is not allowed."""
+    ns, server = namespace(page("a", "b", total=2), (status, None), (200, True), (200, True))
     ns.kv.clear()
     assert server.sent[-1].line == "DELETE namespaces/company.team/kv/b"
+    ns, server = namespace(page("a", total=1), (400, {"message": "no"}))
+    with pytest.raises(APIError, match="no"):
+        ns.kv.clear()
+    assert len(server.sent) == 2
 
 
 def test_update_is_one_request_a_key():

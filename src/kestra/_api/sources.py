@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = frozenset({".yml", ".yaml"})
 # By YAML's own rule, no text begins a line like this but a document, and directives before it.
-_SEPARATOR = re.compile(
+SEPARATOR = re.compile(
     r"^(?:%[^\n]*\n)*---(?=[ \t\r\n]|\Z)[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)?", re.MULTILINE
 )
 _MARKS = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor or a tag before a value
@@ -45,8 +45,11 @@ class Source:
         return f"{self.path}:{self.line + 1}" if self.line else self.path
 
 
-def read_sources(paths: Any) -> list[Source]:
-    """Return the documents of files, and of the YAML files below folders."""
+def read_sources(paths: Any, *, whole: bool = True) -> list[Source]:
+    """Return the documents of files, and of the YAML files below folders.
+
+    That of a file with one is its whole text, if that can be read, unless `whole` is off.
+    """
     given: list[Any] = [paths]
     if isinstance(paths, Iterable) and not isinstance(paths, str | bytes | os.PathLike):
         given = list(paths)
@@ -54,7 +57,7 @@ def read_sources(paths: Any) -> list[Source]:
         if not isinstance(each, str | os.PathLike):
             raise TypeError(f"paths must be a path or several, not {type(each).__name__}")
     files = [path for each in given for path in _files(Path(each))]
-    sources = [source for path in files for source in _documents(path)]
+    sources = [source for path in files for source in _documents(path, whole)]
     if not sources:
         listed = ", ".join(map(os.fspath, given)) or "nothing"
         raise ValueError(
@@ -75,13 +78,12 @@ def _files(path: Path) -> list[Path]:
     ]
 
 
-def _documents(path: Path) -> list[Source]:
-    """Return the documents of a file; that of a file with one is its whole text."""
+def _documents(path: Path, whole: bool) -> list[Source]:
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-    matches = list(_SEPARATOR.finditer(text))
+    matches = list(SEPARATOR.finditer(text))
     starts = [0, *(match.end() for match in matches)]
     ends = [*(match.start() for match in matches), len(text)]
     found = [
@@ -89,8 +91,8 @@ def _documents(path: Path) -> list[Source]:
         for start, end in zip(starts, ends, strict=True)
     ]
     documents = [each for each in found if each is not None]
-    whole = document(text, str(path)) if len(documents) == 1 else None
-    return documents if whole is None else [whole]
+    all_of_it = document(text, str(path)) if whole and len(documents) == 1 else None
+    return documents if all_of_it is None or all_of_it.fault else [all_of_it]
 
 
 def document(text: str, path: str = "", line: int = 0) -> Source | None:

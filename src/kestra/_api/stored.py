@@ -159,7 +159,9 @@ def _check(value: Any, path: str) -> None:
             _check(item, f"{path}[{index}]")
     elif isinstance(value, float):
         if not isfinite(value):
-            raise ValueError(f"{path} is {value}, which JSON cannot hold: put None, or a text")
+            raise ValueError(
+                f"{path} is {value}, which JSON cannot hold: put text, or None in a list or a dict"
+            )
     elif isinstance(value, int) and abs(value) >= _LARGEST_NUMBER:
         raise ValueError(f"{path} is a number of more than 4,000 digits: put it as text")
     elif not isinstance(value, str | int | None):

@@ -20,6 +20,7 @@ from kestra._cli.execution_report import instant
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, room_on, show, show_bytes
 from kestra._engine.report import columns, counted, printable
+from kestra._rules.files import action
 from kestra._values.times import iso_duration
 from kestra.exceptions import KestraError
 
@@ -114,13 +115,14 @@ class _Commands:
             show_bytes(self._ns.files.read(self._options.path))
 
     def files_put(self) -> None:
-        files, local, path = self._ns.files, Path(self._options.local), self._options.path
+        local, path = Path(self._options.local), self._options.path
         if self._options.dry_run:
-            size = local.stat().st_size
-            what = "updated" if files.exists(path) else "created"
-            self._note(f"{path} would be {what}: {size:,} bytes.")
+            with local.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+            what = self._ns._perform(action, path)  # noqa: SLF001  # no more than it would send
+            self._note(f"{path} would be {what}: {counted(size, 'byte')}.")
         else:
-            files.upload(local, path)
+            self._ns.files.upload(local, path)
             self._note(f"{path} is written.")
 
     def files_sync(self) -> None:

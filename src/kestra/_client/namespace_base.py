@@ -17,6 +17,7 @@ from kestra.exceptions import (
     ExecutionContextNotFound,
     FailedExponentialBackoff,
     InvalidExecutionContext,
+    KestraError,
 )
 
 if TYPE_CHECKING:
@@ -129,8 +130,10 @@ class NamespaceBase:
         """Say in an error where the address of the server came from."""
         try:
             yield
-        except (FailedExponentialBackoff, AuthenticationError) as error:
-            error.args = (f"{error}; the address is from {self._origin}", *error.args[1:])
+        except (FailedExponentialBackoff, AuthenticationError, ValueError) as error:
+            # Of the arguments that are refused, one is the address.
+            if isinstance(error, KestraError) or str(error).startswith("hostname "):
+                error.args = (f"{error}; the address is from {self._origin}", *error.args[1:])
             raise
 
 

@@ -218,8 +218,14 @@ async def _sent(
         timeout=httpx2.Timeout(limit, connect=connect, pool=None),
         extensions={"trace": watch},
     )
-    if not isinstance(body, str | bytes | None):
-        built.stream = _Body(sessions, body)
+    if not isinstance(body, str | bytes | None):  # one that a test can read, too
+        built = httpx2.Request(
+            built.method,
+            built.url,
+            headers=built.headers,
+            stream=_Body(sessions, body),
+            extensions=built.extensions,
+        )
     for name in headers.keys() - kept:
         built.headers.pop(name, None)
     is_own = client is not sessions.given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -66,3 +67,14 @@ async def fetch(io: IO, url: str, to: Path, **arguments: Any) -> None:
             raise problems.failed(request, failure, attempts)
         policy = spent
         await pause(io, request, failure, seconds)
+
+
+async def fetch_zip(io: IO, url: str, to: Path, **arguments: Any) -> None:
+    """Save a zip to a file, which is empty where the server has nothing."""
+    await fetch(io, url, to, **arguments)
+    if not await io.call(_is_zip_or_empty, to):
+        raise problems.malformed("get", url, None, "is not a zip archive")
+
+
+def _is_zip_or_empty(path: Path) -> bool:
+    return not path.stat().st_size or zipfile.is_zipfile(path)

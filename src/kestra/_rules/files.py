@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-import zipfile
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from kestra._api.dialects import FROM_2
 from kestra._api.namespaces import FileInfo
 from kestra._api.stored import utf8
-from kestra._rules.downloads import checked_target, fetch, replace
+from kestra._rules.downloads import checked_target, fetch_zip, replace
 from kestra._rules.pages import address, fetched, objects, ready
-from kestra._rules.problems import malformed
 from kestra.exceptions import APIError, Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _FILES = "namespaces/{namespace}/files"
 # What a server says where it has no such route, instead of a sentence about a file.
 _NO_ROUTE = frozenset({None, "", "Not Found", "Page Not Found"})
 _LONGEST_NAME = 255
+_CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 FLOWS = "_flows"  # the folder with the sources of flows
 
 
@@ -56,7 +57,7 @@ def checked_folder(path: Any, name: str = "path") -> str:
             " " in text
         ),
         "must have no backslash, which a server takes for a slash": "\\" in text,
-        "must have printable characters only": not text.isprintable(),
+        "must have no control characters": bool(_CONTROL.search(text)),
         "must have no empty part, and no '.' or '..'": (
             bool(text) and not {"", ".", ".."}.isdisjoint(parts)
         ),
@@ -100,15 +101,24 @@ async def upload(io: IO, namespace: str, local: Where, to: Where) -> None:
 async def _put(io: IO, namespace: str, path: str, content: bytes | Path) -> None:
     """Write a file, but not over a folder, as 1.3 would."""
     await ready(io)
-    wrong = IsADirectoryError(f"path must not be that of a folder of the namespace: {path!r}")
     if io.server.dialect is not FROM_2:
-        found = await _stats(io, namespace, path)
-        if found is not None and found.is_folder:
-            raise wrong
+        await action(io, namespace, path)
     try:
         await send(io, namespace, path, content)
     except Conflict as error:
-        raise wrong from error
+        raise _folder_in_place(path) from error
+
+
+async def action(io: IO, namespace: str, path: str) -> str:
+    """Return what writing a file would be: `created`, or `updated`."""
+    found = await _stats(io, namespace, checked_path(path))
+    if found is not None and found.is_folder:
+        raise _folder_in_place(path)
+    return "created" if found is None else "updated"
+
+
+def _folder_in_place(path: str) -> IsADirectoryError:
+    return IsADirectoryError(f"path must not be that of a folder of the namespace: {path!r}")
 
 
 async def send(io: IO, namespace: str, path: str, content: bytes | Path) -> None:
@@ -180,8 +190,10 @@ async def move(io: IO, namespace: str, path: Where, to: Where) -> None:
     if await _stats(io, namespace, to) is not None:
         raise FileExistsError(f"to must be a path where nothing is as yet: {to!r}")
     url = io.server.url(_FILES, namespace=namespace)
+    # Here alone a server reads paths as URIs: of `/a#b` it would move `/a`.
+    query = {"from": quote(f"/{path}"), "to": quote(f"/{to}")}
     try:
-        await io.request("put", url, params={"from": f"/{path}", "to": f"/{to}"})
+        await io.request("put", url, params=query)
     except APIError as error:
         # An earlier attempt may have done it, whose response was lost.
         if error.attempts == 1 or await _stats(io, namespace, path) is not None:
@@ -215,17 +227,6 @@ async def exported(io: IO, namespace: str) -> AsyncGenerator[Path, None]:
                 raise
             await io.call(archive.write_bytes, b"")
         yield archive
-
-
-async def fetch_zip(io: IO, url: str, to: Path, **arguments: Any) -> None:
-    """Save a zip, or nothing where the server has nothing; a page of a proxy is an error."""
-    await fetch(io, url, to, **arguments)
-    if not await io.call(_is_zip, to):
-        raise malformed("get", url, None, "is not a zip file")
-
-
-def _is_zip(path: Path) -> bool:
-    return not path.stat().st_size or zipfile.is_zipfile(path)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from kestra._api.forms import checked_revision
 from kestra._api.namespaces import Change, FlowSource, Violation
 from kestra._api.parsing import body_of
 from kestra._api.sources import Source, difference, document, for_namespace, read_sources
-from kestra._rules.files import fetch_zip, temporary_file
+from kestra._rules.downloads import fetch_zip
+from kestra._rules.files import temporary_file
 from kestra._rules.pages import address, carry_out, fetched, objects
 from kestra._rules.problems import objects_of
 from kestra._values.times import parse_instant
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _FLOW = "flows/{namespace}/{flow}"
 _YAML = {"Content-Type": "application/x-yaml"}
-_LINE = re.compile(r"\(at line (\d+)\)|\bline:? (\d+)")
+_LINE = re.compile(r"\bline:? (\d+)")  # the last one is that of the error
 _FAULT = "Validation error: "
 
 
@@ -102,7 +103,8 @@ def _write(found: dict[str, str], to: Path) -> list[Path]:
 
 
 async def validate(io: IO, _namespace: str, paths: Any) -> list[Violation]:
-    documents = await io.call(read_sources, paths)
+    # Comments before a document would be another one here, without a flow.
+    documents = await io.call(read_sources, paths, whole=False)
     url = await address(io, "flows/validate")
     found: list[Violation] = []
     for source in documents:
@@ -118,8 +120,8 @@ def _violations(source: Source, entry: dict[str, Any]) -> Iterable[Violation]:
     # Of a source that can be read, each line is a violation; else they are one message.
     for message in said.split("\n") if entry.get("flow") else [said]:
         if message:
-            match = _LINE.search(message)
-            line = source.line + int(match[1] or match[2]) if match else None
+            lines = _LINE.findall(message)
+            line = source.line + int(lines[-1]) if lines else None
             yield Violation(source.path, message, flow, line)
     deprecated = (f"{path} is deprecated" for path in entry.get("deprecationPaths") or ())
     for warning in (*(entry.get("warnings") or ()), *deprecated):

@@ -9,7 +9,7 @@ from kestra._api.parsing import body_of
 from kestra._api.stored import checked_key, put_request, value_of
 from kestra._rules.pages import address, fetched, objects, ready, results, server_time
 from kestra._values.times import parse_instant
-from kestra.exceptions import APIError, NotFound
+from kestra.exceptions import APIError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -61,7 +61,9 @@ async def clear(io: IO, namespace: str) -> None:
         some = found[start : start + _MOST_DELETED]
         try:
             await io.request("delete", url, json={"keys": some})
-        except NotFound:  # a server that has no such route
+        except APIError as error:
+            if error.status not in _NO_ROUTE:
+                raise
             for key in some:
                 await io.request("delete", io.server.url(_VALUE, namespace=namespace, key=key))
 

@@ -65,6 +65,8 @@ class Search:
             if not isinstance(value := getattr(self, name), kind | None):
                 raise TypeError(f"{name} must be {what}, not {type(value).__name__}")
         self.states = (self.state,) if isinstance(self.state, str) else tuple(self.state or ())
+        if self.state is not None and not self.states:  # else all would be found
+            raise ValueError("state must name at least one, or be None for all")
         self.wanted = checked_labels({} if self.labels is None else self.labels, sets=False)
         for each in self.states:
             if each not in _STATES:

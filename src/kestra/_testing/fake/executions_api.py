@@ -12,7 +12,7 @@ from kestra._api.models import CORRELATION
 from kestra._testing.fake import messages
 from kestra._testing.fake.engine import NO_FLOW
 from kestra._testing.fake.inputs import as_text
-from kestra._testing.fake.messages import Refused, Reply, as_json, invalid, not_found
+from kestra._testing.fake.messages import Refused, Reply, as_json, invalid, is_on, not_found
 from kestra._testing.fake.shown import execution_json, json_ready
 from kestra._values.times import parse_instant
 
@@ -68,14 +68,14 @@ def webhook(engine: Engine, request: Request, namespace: str, flow: str, key: st
         return Reply(422 if engine.is_new else 409)
     execution.labels["system.from"] = "trigger"
     execution.inputs = {**execution.inputs, "trigger": trigger}
-    waits, status = known.webhook.get("wait"), 200
+    waits, status = is_on(known.webhook, "wait"), 200
     if waits:
         _await_end(engine, execution, request)
         code = int(known.webhook.get("responseCode", 200))
         status = code if execution.state in _GOOD else 500
     shown = execution_json(engine, execution)
     outputs = json_ready(execution.outputs)
-    if waits and known.webhook.get("returnOutputs"):
+    if waits and is_on(known.webhook, "returnOutputs"):
         return as_json(outputs, status)
     variables = {"id": "webhook", "type": "io.kestra.plugin.core.trigger.Webhook"}
     shown["trigger"] = {**variables, "variables": trigger}

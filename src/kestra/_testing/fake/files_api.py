@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from kestra._testing.fake.messages import (
     Refused,
@@ -12,6 +14,7 @@ from kestra._testing.fake.messages import (
     as_file,
     as_json,
     as_zip,
+    check_uri,
     not_found,
 )
 
@@ -62,6 +65,8 @@ def put(engine: Engine, request: Request, namespace: str) -> Reply:
     if path == "/" or (_below(known, path) and engine.is_new):
         text = f"Cannot create file '{path}' in namespace '{namespace}': a directory already exists"
         raise Refused(409, f"Conflict: {text} at this path.")
+    if _below(known, path):  # the folder stays what it is
+        return Reply()
     now = engine.clock.now()
     created = known[path].created if path in known else now
     known[path] = StoredFile(content, created, now)
@@ -70,9 +75,9 @@ def put(engine: Engine, request: Request, namespace: str) -> Reply:
 
 def move(engine: Engine, request: Request, namespace: str) -> Reply:
     """Move a file or a folder; one that is not there is ignored."""
-    source, target = _path(request.value("from")), _path(request.value("to"))
+    source, target = _path_of_uri(request.value("from")), _path_of_uri(request.value("to"))
     known = engine.files[namespace]
-    if target in known:
+    if _at_or_below(known, target):
         text = f"File '{target}' already exists in namespace '{namespace}'."
         raise Refused(500, f"Internal server error: {text}")
     for path in _at_or_below(known, source):
@@ -134,6 +139,11 @@ def _path(text: str | None) -> str:
         text = f"A file or folder name exceeds the maximum length of {_LONGEST_NAME} characters."
         raise Refused(422, f"Illegal argument: {text}")
     return path.replace(" ", "+")
+
+
+def _path_of_uri(text: str | None) -> str:
+    check_uri(text or "")
+    return _path(unquote(re.split("[?#]", text or "")[0]))
 
 
 def _check_access(path: str) -> None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.sources import document
+from kestra._api.sources import SEPARATOR, document
 from kestra._testing.fake.execution import FlowDefinition
 from kestra._testing.fake.messages import (
     Refused,
@@ -18,6 +18,7 @@ from kestra._testing.fake.messages import (
     as_json,
     as_zip,
     invalid,
+    is_on,
     not_found,
     not_given,
 )
@@ -189,7 +190,7 @@ def _read(engine: Engine, request: Request) -> Source:
         except ValueError:
             text = "Internal server error: Unrecognized token: was expecting JSON"
             raise Refused(500, text) from None
-    documents = re.split(r"(?m)^---\s", request.text())
+    documents = SEPARATOR.split(request.text())
     first = next((each for each in documents if document(each) is not None), "")
     try:
         source, faults = _parsed(engine, first, "genericflow")
@@ -219,6 +220,9 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
     for gone, below in types.items():
         if engine.is_new and _has_type(below, gone):
             raise _UnreadableError(f"Invalid type: {gone}")
+    for each in (content.get("tasks"), content.get("triggers")):
+        if each and not (isinstance(each, list) and all(isinstance(x, dict) for x in each)):
+            raise _UnreadableError("Cannot deserialize value of type `java.util.ArrayList`")
     faults = []
     if not tasks:
         faults.append(("tasks", "must not be empty"))
@@ -246,7 +250,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
         raise Refused(500, f"Internal server error: {text} of {_MOST}.")
     stored = engine.sources[name]
     content = _content(text)
-    disabled = bool(content.get("disabled"))
+    disabled = is_on(content, "disabled")
     revision = {
         "id": name[1],
         "namespace": name[0],
@@ -257,7 +261,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
         "source": text,
     }
     stored.append(revision)
-    if content.get("draft"):
+    if is_on(content, "draft"):
         engine.flows[name] = None
     else:
         known = engine.flows.get(name)
@@ -265,12 +269,23 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
             tasks = tuple(str(each.get("id")) for each in content["tasks"])
             known = FlowDefinition(*name, lambda _: None, tasks=tasks)
         numbers = tuple(each["revision"] for each in stored)
-        engine.flows[name] = replace(known, disabled=disabled, revisions=numbers)
+        webhook = _webhook(content) or known.webhook
+        engine.flows[name] = replace(known, disabled=disabled, revisions=numbers, webhook=webhook)
     return as_json(revision)
+
+
+def _webhook(content: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the webhook among the triggers of a flow."""
+    triggers = content.get("triggers") or []
+    return next((each for each in triggers if str(each.get("type")).endswith(".Webhook")), None)
 
 
 def _content(text: str) -> dict[str, Any]:
     import yaml
 
-    content = next(yaml.safe_load_all(text.removeprefix("\ufeff")), None)
+    documents = yaml.load_all(text.removeprefix("\ufeff"), yaml.BaseLoader)  # all is text
+    try:
+        content = next(documents, None)
+    except yaml.constructor.ConstructorError as error:  # such as `{{ x }}` as a value
+        raise _UnreadableError(f"YAML parsing error: {error}") from None
     return content if isinstance(content, dict) else {}

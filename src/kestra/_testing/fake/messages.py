@@ -86,6 +86,11 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def is_on(content: Mapping[str, Any], name: str) -> bool:
+    """Return True if a property is on, as a value or as text."""
+    return str(content.get(name)).lower() == "true"
+
+
 def as_json(value: Any, status: int = 200) -> Reply:
     return Reply(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 

@@ -254,6 +254,77 @@ log()
         assert messages.logs[-1].message.endswith(" h\u00e9llo 1199")
 
 
+TEES_THAT_LOG = {
+    "before": "log.debug(text.strip())\n        return self.stream.write(text)",
+    "after": "self.stream.write(text)\n        log.debug('copy: %s', text.strip())",
+    "masked": "self.stream.write(text.replace('s3cret', '*'))\n        log.debug(text.strip())",
+    "twice": "log.debug(text.strip())\n        self.stream.write(text)\n        log.debug(text)",
+    "in another thread": (
+        "thread = threading.Thread(target=log.debug, args=(text.strip(),))\n"
+        "        thread.start()\n        thread.join()\n        return self.stream.write(text)"
+    ),
+}
+
+
+@pytest.mark.parametrize("write", TEES_THAT_LOG)
+def test_a_tee_that_logs_as_well(write):
+    """A frame that a stand-in both writes and logs arrives once: an engine would add it up."""
+    code = f"""
+import threading
+log = Kestra.logger()
+
+class Tee:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        {TEES_THAT_LOG[write]}
+    def flush(self):
+        self.stream.flush()
+
+sys.stdout = Tee(sys.stdout)
+for _ in range(3):
+    Kestra.counter("rows", 2, {{"table": "s3cret"}})
+log.info("mine")
+"""
+    messages = kept(run(code))
+    assert [metric.value for metric in messages.metrics] == [6]
+    assert [entry.level for entry in messages.logs].count("INFO") == 1
+
+
+def test_a_tee_that_logs_in_a_test():
+    """So it is where a test captures what is printed."""
+    log = Kestra.logger()
+
+    class Tee:
+        stream: io.TextIOBase
+
+        def write(self, text):
+            log.debug("copy: %s", text.strip())
+            return self.stream.write(text)
+
+    tee = Tee()
+    with testing.capture() as messages:
+        tee.stream, before = sys.stdout, sys.stdout
+        sys.stdout = tee
+        try:
+            Kestra.counter("rows", 2)
+        finally:
+            sys.stdout = before
+    assert messages.metrics["rows"] == 2
+
+
+def test_text_with_a_frame_that_was_never_sent():
+    """What a script prints about a frame is an entry, and not that frame."""
+    code = f"""{TO_LOG["logger"]}
+sys.stdout = ToLog()
+print("not sent: " + Kestra.format({{"outputs": {{"a": 1}}}}))
+"""
+    messages = kept(run(code))
+    assert messages.outputs == {}
+    (entry,) = messages.logs
+    assert "not sent: ::" in entry.message
+
+
 def test_an_entry_that_names_the_frame_of_an_entry():
     """One that the script has made itself has not come back: it goes the same way."""
     code = f"""

@@ -413,7 +413,7 @@ Kestra.outputs({"a": "s3cret"})
 
 
 def test_a_mocked_write():
-    """`mock.patch("sys.stdout.write")` sees the frame, and the next one is delivered as ever."""
+    """`mock.patch("sys.stdout.write")` sees the calls of a `print`, and the next frame arrives."""
     code = """
 from unittest import mock
 with mock.patch("sys.stdout.write") as write:
@@ -423,16 +423,25 @@ texts = [call.args[0] for call in write.call_args_list]
 Kestra.outputs({"texts": texts})
 """
     assert kept(run(code)).outputs["texts"] == [
-        f"{FRAME}\n",
-        '::{"metrics": [{"name": "n", "type": "counter", "value": 1, "tags": {}}]}::\n',
+        FRAME,
+        "\n",
+        '::{"metrics": [{"name": "n", "type": "counter", "value": 1, "tags": {}}]}::',
+        "\n",
     ]
 
 
 def test_a_write_that_is_mocked_in_a_test(capsys):
-    """So it does below pytest."""
+    """So it does below pytest, and so does a mock of the stream; of an entry, `logging`'s."""
     with mock.patch("sys.stdout.write") as write:
         Kestra.outputs({"a": 1})
-    write.assert_called_once_with(f"{FRAME}\n")
+    assert write.mock_calls == [mock.call(FRAME), mock.call("\n")]
+    with mock.patch("sys.stdout") as stream:
+        Kestra.outputs({"a": 1})
+        Kestra.logger().info("text")
+    *calls, entry, flush = stream.mock_calls
+    assert calls == [mock.call.write(FRAME), mock.call.write("\n")]
+    assert entry.args[0].endswith(' - text"}]}::\n')
+    assert flush == mock.call.flush()
     Kestra.outputs({"a": 1})
     assert capsys.readouterr().out == f"{FRAME}\n"
 

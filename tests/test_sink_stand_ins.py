@@ -569,6 +569,23 @@ class DummyTqdmFile:
         self.file.flush()
 sys.stdout = DummyTqdmFile(sys.stdout)
 """,
+    "alive-progress": """
+import types
+module = types.ModuleType("alive_progress.core.hook_manager")
+exec('''
+class BaseHook:
+    def __init__(self, stream):
+        self._stream = stream
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+class Hook(BaseHook):
+    def write(self, part):
+        self._stream.write("on 1: " * (part != "\\\\n") + part)
+    def flush(self):
+        self._stream.flush()
+''', vars(module))
+sys.stdout = module.Hook(sys.stdout)
+""",
     "colorama": """
 import types
 module = types.ModuleType("colorama.ansitowin32")

@@ -4,8 +4,8 @@ A class that redacts, a tee, a notebook, `capsys`, a replaced `write`: each gets
 `write`, on a line of its own, and no frame goes past it. Two kinds are different:
 
 - What reshapes text, so that no frame survives: Rich while a live display is shown, tqdm's class
-  for prints beside a progress bar, colorama, ours that logs what is printed. They are known by
-  their types, and passed by.
+  for prints beside a progress bar, alive-progress, colorama, ours that logs what is printed. They
+  are known by their types, and passed by.
 - What logs the text it is given, and so sends a frame itself: that goes to the real stream. The
   entry of a frame that was logged like that is the frame, unless it was written as well.
 """
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _RESHAPERS = {
     ("rich.file_proxy", "FileProxy"): ("rich_proxied_file",),
     ("colorama.ansitowin32", "StreamWrapper"): ("_StreamWrapper__wrapped",),
+    ("alive_progress.core.hook_manager", "BaseHook"): ("_stream",),
     ("kestra._task.prints", "PrintStream"): ("below",),
     (None, "DummyTqdmFile"): ("_wrapped", "file"),
 }

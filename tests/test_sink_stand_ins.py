@@ -728,6 +728,20 @@ for call in (lambda: Kestra.outputs({{"a": 1}}), lambda: Kestra.counter("n", 1))
     assert logs(kept(run(path))) == [("INFO", "x"), ("ERROR", reason), ("ERROR", reason)]
 
 
+def test_a_standard_output_that_comes_later(tmp_path):
+    """What was printed to it before the first frame may have left a line open."""
+    path = tmp_path / "script.py"
+    path.write_text("""
+import sys
+stream, sys.stdout = sys.stdout, None
+from kestra import Kestra
+sys.stdout = stream
+print("open", end="")
+Kestra.outputs({"a": 1})
+""")
+    assert kept(run(path)).outputs == {"a": 1}
+
+
 @pytest.mark.parametrize("call", ["counter", "timer"])
 def test_types_of_metrics_that_no_engine_saw(call):
     """What went to memory takes no name of what goes to the engine, and the reverse."""

@@ -81,14 +81,14 @@ class _Place:
         self.taker: Callable[[str], bool] | None = None  # see `stand_ins.offer_frames`
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
         self.name = name
-        self._stream: Any = _UNBOUND
+        self._stream = self._typed_place = self._hook = _UNBOUND
         self._types: MetricTypes | None = None
-        self._typed_place: Any = None
-        self._hook: Any = None
         self._own = self._own_of_buffer = _NONE
+        self.is_late = False  # for what was printed before
         stream = _streams.get(name)
         if stream is not None and not getattr(stream, "closed", False):
             self._bind(stream)
+        self.is_late = True
 
     def types(self) -> MetricTypes:
         """Return the types of the metrics that were sent to where the next frame goes."""
@@ -136,12 +136,12 @@ class _Place:
         if real is None or real.stream is not stream:
             if stream is None or stream.closed or descriptor_of(stream) is None:
                 return
-            is_open = False
             if real is not None:
+                real.remove_hooks()
+            is_open = self.is_late  # perhaps: a blank line is better than a lost frame
+            if is_open:
                 from kestra._task.descriptor import leads_to_empty_file
 
-                real.remove_hooks()
-                # Perhaps: a blank line is better than a lost frame.
                 is_open = not leads_to_empty_file(stream)
             self.real = real = Stream(stream, self.gate, self.pass_on, line_is_open=is_open)
             self.gate.has_text = True

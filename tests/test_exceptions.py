@@ -47,6 +47,7 @@ def test_the_tree_at_the_top_of_the_module_is_complete():
         (ConnectionFailed, requests.ConnectionError),
         (ConnectTimeout, requests.ConnectionError),
         (ConnectTimeout, requests.Timeout),
+        (ConnectTimeout, requests.ConnectTimeout),
         (RequestTimeout, requests.Timeout),
         (ConnectionFailed, FailedExponentialBackoff),
         (RequestTimeout, FailedExponentialBackoff),

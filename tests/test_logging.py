@@ -52,6 +52,28 @@ def test_log_formatter():
     assert formatter.formatTime(record()) == formatter.formatTime(record(), "%Y") == TIME
 
 
+@pytest.mark.parametrize("call", ["logger.info", "logger.error", "logging.getLogger().warning"])
+def test_a_replaced_format(call):
+    """What a script puts in the place of `Kestra.format`, to mask secrets, masks entries too."""
+    code = f"""
+import logging
+Kestra.configure_logging()
+logger = Kestra.logger()
+published = Kestra.format
+Kestra.format = staticmethod(lambda message: published(message).replace("s3cret", "***"))
+{call}("password: %s", "s3cret")
+"""
+    script = run(code)
+    (logged,) = testing.parse(script.stdout, stderr=script.stderr).logs
+    assert logged.message.endswith("password: ***")
+
+
+def test_a_replaced_format_of_a_formatter(monkeypatch):
+    """So it does where a handler of the script has the formatter."""
+    monkeypatch.setattr(Kestra, "format", lambda message: f"<{message['logs'][0]['level']}>")
+    assert JsonFormatter().format(record()) == "<INFO>"
+
+
 def test_json_formatter():
     """A record becomes a frame of one entry: level, time and message, in the published bytes."""
     frame = JsonFormatter().format(record("é %d", 3))

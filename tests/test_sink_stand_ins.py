@@ -254,6 +254,77 @@ log()
         assert messages.logs[-1].message.endswith(" h\u00e9llo 1199")
 
 
+TEES_THAT_LOG = {
+    "before": "log.debug(text.strip())\n        return self.stream.write(text)",
+    "after": "self.stream.write(text)\n        log.debug('copy: %s', text.strip())",
+    "masked": "self.stream.write(text.replace('s3cret', '*'))\n        log.debug(text.strip())",
+    "twice": "log.debug(text.strip())\n        self.stream.write(text)\n        log.debug(text)",
+    "in another thread": (
+        "thread = threading.Thread(target=log.debug, args=(text.strip(),))\n"
+        "        thread.start()\n        thread.join()\n        return self.stream.write(text)"
+    ),
+}
+
+
+@pytest.mark.parametrize("write", TEES_THAT_LOG)
+def test_a_tee_that_logs_as_well(write):
+    """A frame that a stand-in both writes and logs arrives once: an engine would add it up."""
+    code = f"""
+import threading
+log = Kestra.logger()
+
+class Tee:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        {TEES_THAT_LOG[write]}
+    def flush(self):
+        self.stream.flush()
+
+sys.stdout = Tee(sys.stdout)
+for _ in range(3):
+    Kestra.counter("rows", 2, {{"table": "s3cret"}})
+log.info("mine")
+"""
+    messages = kept(run(code))
+    assert [metric.value for metric in messages.metrics] == [6]
+    assert [entry.level for entry in messages.logs].count("INFO") == 1
+
+
+def test_a_tee_that_logs_in_a_test():
+    """So it is where a test captures what is printed."""
+    log = Kestra.logger()
+
+    class Tee:
+        stream: io.TextIOBase
+
+        def write(self, text):
+            log.debug("copy: %s", text.strip())
+            return self.stream.write(text)
+
+    tee = Tee()
+    with testing.capture() as messages:
+        tee.stream, before = sys.stdout, sys.stdout
+        sys.stdout = tee
+        try:
+            Kestra.counter("rows", 2)
+        finally:
+            sys.stdout = before
+    assert messages.metrics["rows"] == 2
+
+
+def test_text_with_a_frame_that_was_never_sent():
+    """What a script prints about a frame is an entry, and not that frame."""
+    code = f"""{TO_LOG["logger"]}
+sys.stdout = ToLog()
+print("not sent: " + Kestra.format({{"outputs": {{"a": 1}}}}))
+"""
+    messages = kept(run(code))
+    assert messages.outputs == {}
+    (entry,) = messages.logs
+    assert "not sent: ::" in entry.message
+
+
 def test_an_entry_that_names_the_frame_of_an_entry():
     """One that the script has made itself has not come back: it goes the same way."""
     code = f"""
@@ -342,7 +413,7 @@ Kestra.outputs({"a": "s3cret"})
 
 
 def test_a_mocked_write():
-    """`mock.patch("sys.stdout.write")` sees the frame, and the next one is delivered as ever."""
+    """`mock.patch("sys.stdout.write")` sees the calls of a `print`, and the next frame arrives."""
     code = """
 from unittest import mock
 with mock.patch("sys.stdout.write") as write:
@@ -352,16 +423,25 @@ texts = [call.args[0] for call in write.call_args_list]
 Kestra.outputs({"texts": texts})
 """
     assert kept(run(code)).outputs["texts"] == [
-        f"{FRAME}\n",
-        '::{"metrics": [{"name": "n", "type": "counter", "value": 1, "tags": {}}]}::\n',
+        FRAME,
+        "\n",
+        '::{"metrics": [{"name": "n", "type": "counter", "value": 1, "tags": {}}]}::',
+        "\n",
     ]
 
 
 def test_a_write_that_is_mocked_in_a_test(capsys):
-    """So it does below pytest."""
+    """So it does below pytest, and so does a mock of the stream; of an entry, `logging`'s."""
     with mock.patch("sys.stdout.write") as write:
         Kestra.outputs({"a": 1})
-    write.assert_called_once_with(f"{FRAME}\n")
+    assert write.mock_calls == [mock.call(FRAME), mock.call("\n")]
+    with mock.patch("sys.stdout") as stream:
+        Kestra.outputs({"a": 1})
+        Kestra.logger().info("text")
+    *calls, entry, flush = stream.mock_calls
+    assert calls == [mock.call.write(FRAME), mock.call.write("\n")]
+    assert entry.args[0].endswith(' - text"}]}::\n')
+    assert flush == mock.call.flush()
     Kestra.outputs({"a": 1})
     assert capsys.readouterr().out == f"{FRAME}\n"
 
@@ -488,6 +568,23 @@ class DummyTqdmFile:
     def flush(self):
         self.file.flush()
 sys.stdout = DummyTqdmFile(sys.stdout)
+""",
+    "alive-progress": """
+import types
+module = types.ModuleType("alive_progress.core.hook_manager")
+exec('''
+class BaseHook:
+    def __init__(self, stream):
+        self._stream = stream
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+class Hook(BaseHook):
+    def write(self, part):
+        self._stream.write("on 1: " * (part != "\\\\n") + part)
+    def flush(self):
+        self._stream.flush()
+''', vars(module))
+sys.stdout = module.Hook(sys.stdout)
 """,
     "colorama": """
 import types
@@ -629,6 +726,20 @@ for call in (lambda: Kestra.outputs({{"a": 1}}), lambda: Kestra.counter("n", 1))
 """)
     reason = "sys.stdout is None: there is nowhere to send a frame to"
     assert logs(kept(run(path))) == [("INFO", "x"), ("ERROR", reason), ("ERROR", reason)]
+
+
+def test_a_standard_output_that_comes_later(tmp_path):
+    """What was printed to it before the first frame may have left a line open."""
+    path = tmp_path / "script.py"
+    path.write_text("""
+import sys
+stream, sys.stdout = sys.stdout, None
+from kestra import Kestra
+sys.stdout = stream
+print("open", end="")
+Kestra.outputs({"a": 1})
+""")
+    assert kept(run(path)).outputs == {"a": 1}
 
 
 @pytest.mark.parametrize("call", ["counter", "timer"])

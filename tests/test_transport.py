@@ -840,15 +840,23 @@ def test_the_servers_sentence_is_shown_as_it_is(server, send):
         assert response["body"]["message"] in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(credentials=credentials("t0ken", None, None)),
+        Settings(headers={"Authorization": "Bearer t0ken"}),
+    ],
+    ids=["token", "headers"],
+)
+@pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("action", ["", "/actions"])
-def test_a_401_after_a_redirect_names_it(server, sessions, action):
+def test_a_refusal_after_a_redirect_names_it(server, sessions, action, status, settings):
     """Another origin gets no credentials: that is why it refuses, and hostname is the remedy."""
     with Loopback() as elsewhere:
         server.upset("GET", answer(307, Location=f"{elsewhere.url}/api/v1/x{action}"))
-        elsewhere.upset("GET", answer(401))
-        access = Settings(credentials=credentials("t0ken", None, None))
-        with pytest.raises(AuthenticationError) as caught:
-            request(sessions, "GET", f"{server.url}/api/v1/x", access, {})
+        elsewhere.upset("GET", answer(status))
+        with pytest.raises((AuthenticationError, PermissionDenied)) as caught:
+            request(sessions, "GET", f"{server.url}/api/v1/x", settings, {})
     told = f"redirected to {elsewhere.url}, which gets no credentials"
     assert told in str(caught.value)
     assert "set hostname to it" in str(caught.value)

@@ -20,7 +20,7 @@ class RequestTimeout(FailedExponentialBackoff, requests.Timeout):
     """The response was not complete within the timeout."""
 
 
-class ConnectTimeout(ConnectionFailed, RequestTimeout):
+class ConnectTimeout(ConnectionFailed, RequestTimeout, requests.ConnectTimeout):
     """No connection could be made within the timeout."""
 
 

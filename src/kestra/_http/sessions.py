@@ -116,9 +116,8 @@ class Hop:
         target = urljoin(self.url, target)
         self._arguments.pop("params", None)  # the target has a query of its own
         if strips(self.url, target):
-            if self._settings.credentials.authorization is not None:
-                parts = urlsplit(target)
-                request.redirected_to = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            parts = urlsplit(target)
+            request.redirected_to = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
             self._settings = replace(self._settings, credentials=NO_CREDENTIALS, headers={})
             self._arguments |= _ANONYMOUS
         self.url = target

@@ -119,7 +119,8 @@ def refused(
     status = status_of(response)
     message, errors = _message(request, response)
     text = f"{name_of(request)}: {text_of(request, response)}"
-    if status == HTTPStatus.UNAUTHORIZED:
+    withheld = status == HTTPStatus.FORBIDDEN and request.redirected_to is not None
+    if status == HTTPStatus.UNAUTHORIZED or withheld:
         text += f" ({_credentials_sent(request, response)}; server: {_server(request)})"
     elif status == HTTPStatus.NOT_FOUND:
         text += f" (server: {_server(request)})"

@@ -21,8 +21,7 @@ A frame counts only on a line of its own. What may come in its way, and what han
 
 This import sets hooks on `sys.stdout` and `sys.stderr` (see `hooks`), but with
 `KESTRA_STDOUT_HOOK=0` in the environment. They cannot see text that was printed before, that goes
-to `sys.stdout.buffer` or to the descriptor, or that another process writes; those that come of one
-by `fork` tell each other.
+to `sys.stdout.buffer`, or that another process writes; those of one by `fork` tell each other.
 """
 
 from __future__ import annotations
@@ -61,14 +60,14 @@ if TYPE_CHECKING:
 
 _modules, _streams, _write = sys.modules, vars(sys), os.write  # looked up once
 _alone: list[Any] = []  # that of `processes`, once it is needed
-
+_NONE: dict[str, Any] = {}
 _UNBOUND: Any = object()  # no stream, not even None
 
 
 class _Place:
     """What one of the two standard streams is at present."""
 
-    write_below: Callable[[str], None]
+    pass_on: Callable[[str], None]
 
     def __init__(self, name: str, gate: Gate) -> None:
         self.gate = gate
@@ -82,15 +81,14 @@ class _Place:
         self.taker: Callable[[str], bool] | None = None  # see `stand_ins.offer_frames`
         self.stand_in_lock = RLock()  # not the gate: a stand-in may have a lock of its own
         self.name = name
-        self._stream: Any = _UNBOUND
+        self._stream = self._typed_place = self._hook = _UNBOUND
         self._types: MetricTypes | None = None
-        self._typed_place: Any = None
-        self._hook: Any = None
-        self._own: dict[str, Any] = {}
-        self._own_of_buffer: dict[str, Any] = {}
+        self._own = self._own_of_buffer = _NONE
+        self.is_late = False  # for what was printed before
         stream = _streams.get(name)
         if stream is not None and not getattr(stream, "closed", False):
             self._bind(stream)
+        self.is_late = True
 
     def types(self) -> MetricTypes:
         """Return the types of the metrics that were sent to where the next frame goes."""
@@ -116,8 +114,7 @@ class _Place:
 
             target = below_reshapers(stream)
         stand_in, hook = target, _UNBOUND
-        own: dict[str, Any] = {}
-        own_of_buffer: dict[str, Any] = {}
+        own = own_of_buffer = _NONE
         if descriptor_of(target) is not None:
             self._set_real(target)
             real, own, own_of_buffer = self.real, vars(target), vars(target.buffer)
@@ -139,14 +136,14 @@ class _Place:
         if real is None or real.stream is not stream:
             if stream is None or stream.closed or descriptor_of(stream) is None:
                 return
-            is_open = False
             if real is not None:
+                real.remove_hooks()
+            is_open = self.is_late  # perhaps: a blank line is better than a lost frame
+            if is_open:
                 from kestra._task.descriptor import leads_to_empty_file
 
-                real.remove_hooks()
-                # Perhaps: a blank line is better than a lost frame.
                 is_open = not leads_to_empty_file(stream)
-            self.real = real = Stream(stream, self.gate, self.write_below, line_is_open=is_open)
+            self.real = real = Stream(stream, self.gate, self.pass_on, line_is_open=is_open)
             self.gate.has_text = True
         if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
             real.set_hooks()
@@ -248,6 +245,11 @@ class Sink(_Place):
             if gate.deferred and not stage:
                 gate.catch_up()
 
+    def pass_on(self, frame: str) -> None:
+        stand_ins = _modules.get("kestra._task.stand_ins")
+        if stand_ins is None or stand_ins.passes_on(frame):
+            self.write_below(frame)
+
     def _after_text(self, real: Stream, frame: str) -> str:
         """Deliver printed text; return the frame, after a line break where it needs one."""
         self.gate.stage = INSIDE
@@ -293,14 +295,13 @@ class Sink(_Place):
             deliver(self, frame, self.stand_in)
 
 
-_is_one_pipe = is_same_file(1, 2)
 _stdout_gate = Gate()
 # Else two: a thread may pass on to one of them what it reads from the other.
-_stderr_gate = _stdout_gate if _is_one_pipe else Gate()
+_stderr_gate = _stdout_gate if is_same_file(1, 2) else Gate()
 _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
 stdout = Sink("stdout", _stdout_gate)
 stderr = Sink("stderr", _stderr_gate)
-if _is_one_pipe:
+if _stderr_gate is _stdout_gate:
     stdout.twin, stderr.twin = stderr, stdout
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os import environ
-
 from kestra._task import frames
 from kestra._task.sink import stdout
 
@@ -414,11 +412,6 @@ class Kestra:
 
 
 _send, _format = Kestra._send, Kestra.format  # noqa: SLF001  # same module
-
-if environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "http/json":  # as under kotlp
-    from kestra._task.kotlp import warn_after_first_line
-
-    warn_after_first_line()
 
 
 def _json_formatter() -> Formatter:

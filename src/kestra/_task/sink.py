@@ -347,3 +347,7 @@ if hasattr(os, "register_at_fork"):
         after_in_child=_after_fork_in_child,
     )
 atexit.register(_at_exit)
+if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "http/json":  # as under kotlp
+    from kestra._task.kotlp import warn_after_first_line
+
+    warn_after_first_line([stdout, stderr])

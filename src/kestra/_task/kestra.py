@@ -366,7 +366,7 @@ class Kestra:
             subprocess.CalledProcessError: It failed.
             subprocess.TimeoutExpired: It took too long.
             TypeError: `arguments` is text, not a list, or another argument not what it must be.
-            ValueError: One of the levels is none, or there are no arguments.
+            ValueError: A level is not valid, the timeout negative, or there are no arguments.
         """
         from kestra._task.programs import run
 

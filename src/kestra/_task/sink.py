@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 
 _modules, _streams, _write = sys.modules, vars(sys), os.write  # looked up once
 _alone: list[Any] = []  # that of `processes`, once it is needed
-
 _UNBOUND: Any = object()  # no stream, not even None
 
 
@@ -144,8 +143,7 @@ class _Place:
                 from kestra._task.descriptor import leads_to_empty_file
 
                 real.remove_hooks()
-                # Perhaps: a blank line is better than a lost frame.
-                is_open = not leads_to_empty_file(stream)
+                is_open = not leads_to_empty_file(stream)  # perhaps: better a blank line
             self.real = real = Stream(stream, self.gate, self.write_below, line_is_open=is_open)
             self.gate.has_text = True
         if os.environ.get("KESTRA_STDOUT_HOOK") != "0":
@@ -298,8 +296,7 @@ _stdout_gate = Gate()
 # Else two: a thread may pass on to one of them what it reads from the other.
 _stderr_gate = _stdout_gate if _is_one_pipe else Gate()
 _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
-stdout = Sink("stdout", _stdout_gate)
-stderr = Sink("stderr", _stderr_gate)
+stdout, stderr = Sink("stdout", _stdout_gate), Sink("stderr", _stderr_gate)
 if _is_one_pipe:
     stdout.twin, stderr.twin = stderr, stdout
 

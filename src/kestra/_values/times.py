@@ -15,10 +15,11 @@ _INSTANT = (
 )
 
 
-def check_seconds(name: str, value: object) -> None:
+def check_seconds(name: str, value: Any) -> None:
     """Refuse an argument that is not 0 or more seconds."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    kind = type(value)
+    if not issubclass(kind, Real):
+        raise TypeError(f"{name} must be a number of seconds, not {kind.__name__}")
     if not value >= 0:
         raise ValueError(f"{name} must be 0 or more seconds")
 

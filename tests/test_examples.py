@@ -283,6 +283,27 @@ def test_without_package_on_old_pythons(python, tmp_path):
     assert_copy_is_kept(testing.parse(done.stdout))
 
 
+@pytest.mark.parametrize("python", old_pythons())
+def test_without_package_refuses_what_is_nested_too_deep(python, tmp_path):
+    """By itself, where the encoder of that Python goes deeper than the engine."""
+    shutil.copy(IN_TASK / "without_package.py", tmp_path)
+    code = """
+from without_package import outputs
+deep = []
+outputs({"a": ["[[" * 600, [[]] * 600]})
+for _ in range(998):
+    deep = [deep]
+try:
+    outputs({"b": deep})
+except (RecursionError, ValueError):
+    outputs({"refused": True})
+"""
+    done = subprocess.run(
+        [python, "-c", code], cwd=tmp_path, capture_output=True, check=True, timeout=60
+    )
+    assert {*testing.parse(done.stdout).outputs} == {"a", "refused"}
+
+
 def test_without_package_is_short_and_old_python():
     """At most 40 lines, in the syntax of Python 3.6."""
     source = (IN_TASK / "without_package.py").read_text()

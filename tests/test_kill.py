@@ -254,6 +254,21 @@ with Kestra.on_kill() as kill:
     assert killed(script)[1] == ["cleanup", "ended"]
 
 
+def test_an_error_that_ends_the_loop_is_reported():
+    """Once, also where it passes several blocks, and the end is that of the signal."""
+    script = """
+Kestra.configure_logging()
+with Kestra.on_kill() as outer, Kestra.on_kill() as kill:
+    os.write(2, b"!\\n")
+    while not kill.requested:
+        pass
+    raise LookupError("nothing")
+"""
+    messages, _ = killed(script)
+    (entry,) = [e for e in messages.logs if e.source == "frame"]
+    assert (entry.level, entry.message.splitlines()[-1]) == ("ERROR", "LookupError: nothing")
+
+
 def test_without_a_block_the_script_ends_itself():
     """The status is its own."""
     script = "kill = Kestra.on_kill()\nos.write(2, b'!\\n')\nwhile not kill.requested: pass\n"

@@ -156,6 +156,17 @@ def test_afterwards_all_is_as_before():
     assert signal.getsignal(SIGNAL) is before
 
 
+def test_one_use_inside_itself():
+    """It lasts until the end of the outer block."""
+    before = signal.getsignal(SIGNAL)
+    use = Kestra.on_kill(print)
+    with use:
+        with use:
+            pass
+        assert signal.getsignal(SIGNAL) != before
+    assert signal.getsignal(SIGNAL) is before
+
+
 # --- what is refused -------------------------------------------------------------------------
 
 
@@ -197,6 +208,22 @@ def test_a_function_with_parameters():
     for cleanup in (Handler().end, lambda *args: None, partial(Handler().handle, 15, None)):
         with Kestra.on_kill(cleanup):
             pass
+
+
+def test_a_cleanup_whose_call_does_no_work():
+    """A coroutine or generator function is refused: nothing would run it to its end."""
+
+    def rows():
+        yield
+
+    async def close(): ...
+
+    async def pages():
+        yield
+
+    for cleanup in (rows, close, pages, partial(close)):
+        with pytest.raises(TypeError, match=r"^cleanup is a generator or coroutine function: a "):
+            Kestra.on_kill(cleanup)
 
 
 def test_a_decorator_without_parentheses():

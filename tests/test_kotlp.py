@@ -18,6 +18,12 @@ SENDING = {
     "print": "print('a', flush=True)\nKestra.outputs({'a': 1})",
     "nothing": "",
 }
+HANDLER = """
+import logging
+from kestra import KestraHandler
+logging.getLogger().addHandler(KestraHandler())
+logging.warning("a")
+"""
 
 
 @pytest.fixture
@@ -48,6 +54,14 @@ def test_one_warning_on_standard_error(under, script):
     assert line.startswith("kestra: this task runs under kotlp, which turns outputs, metrics and")
     assert "--log-dir" in line
     assert "kotlp" not in done.stdout
+
+
+def test_a_script_with_a_handler_only(under, tmp_path):
+    """It is warned too, though it never loads `Kestra`."""
+    script = tmp_path / "script.py"
+    script.write_text(HANDLER)
+    done = under("kotlp", script, **ENVIRONMENT)
+    assert done.stderr.startswith("kestra: this task runs under kotlp")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,17 @@ print("the end", end="")
     assert sorted(entries(code)) == [("INFO", "the end"), ("WARN", "2 of 2")]
 
 
+def test_a_line_that_ends_as_on_windows(entries, tmp_path):
+    """It is an entry without its end, and a frame that is printed by hand stays one."""
+    code = """
+print("crlf\\r\\nnext\\r")
+print('::{"outputs": {"by_hand": 1}}::\\r')
+"""
+    assert entries(code) == [("INFO", "crlf"), ("INFO", "next")]
+    script = Script(str(tmp_path / "script.py"))
+    assert script.stdout.count('::{"outputs": {"by_hand": 1}}::') == 1
+
+
 def test_text_that_no_python_code_prints(tmp_path):
     """The message of `sys.exit`, and what C code calls `print` with, are entries too."""
     path = tmp_path / "script.py"

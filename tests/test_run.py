@@ -765,6 +765,44 @@ def test_a_task_that_needs_a_server(task, sentence, flow):
     assert run.stderr.count("\n") == 1
 
 
+OF_ITS_OWN = """
+id: etl
+namespace: company.team
+variables:
+  base: /data
+  many: [1, "{{ now() }}"]
+inputs:
+  - {id: path, type: STRING, defaults: "{{ vars.base }}/{{ flow.id }}"}
+  - {id: at, type: DATETIME, defaults: "{{ now() }}"}
+tasks:
+  - id: a
+    type: io.kestra.plugin.scripts.python.Script
+    script: print("{{ inputs.path }}", "{{ vars.many[1] }}", "{{ flow.namespace }}")
+  - id: b
+    type: io.kestra.plugin.scripts.python.Script
+    script: print("{{ inputs.at }}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("context", "shown"),
+    [
+        ({}, "/data/etl {{ now() }} company.team"),
+        ({"flow": {"id": "other"}}, "/data/other {{ now() }} company.team"),
+        ({"vars": {"base": "{{ x }}", "many": [0, 1]}}, "{{ x }}/etl 1 company.team"),
+    ],
+)
+def test_what_a_flow_says_of_itself(context, shown, tmp_path, capfd):
+    """Its id, namespace, variables, and the expressions of defaults; a context says it better."""
+    (tmp_path / "flow.yaml").write_text(OF_ITS_OWN)
+    (tmp_path / "context.json").write_text(json.dumps(context))
+    given = ["run", "--flow", "flow.yaml", "--context", "context.json", "--task"]
+    assert main([*given, "a"]) == 0
+    assert capfd.readouterr().out.startswith(f"{shown}\n")
+    assert main([*given, "b"]) == 2  # its default needs a server
+    assert capfd.readouterr().err.startswith("error: script holds the expression {{ inputs.at }}: ")
+
+
 @NEEDS_SH
 @POSIX_ONLY
 def test_a_script_after_commands(tmp_path):

@@ -340,3 +340,19 @@ def test_a_script_that_is_killed(script):
     messages = run_script(script("import signal; signal.pause()"), kill_after=0)
     assert (messages.state, messages.exit_status) == ("KILLED", 143)
     assert run_script(script(""), kill_after=3600).state == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    ("times", "sentence"),
+    [
+        ({"kill_after": "5"}, "kill_after must be a number of seconds, not str"),
+        ({"kill_after": -1}, "kill_after must be 0 or more seconds"),
+        ({"grace": None}, "grace must be a number of seconds, not NoneType"),
+        ({"timeout": float("nan")}, "timeout must be 0 or more seconds"),
+    ],
+)
+def test_a_time_that_is_none(times, sentence, script, monkeypatch):
+    """It is refused before anything runs: nothing would notice later that it has no effect."""
+    monkeypatch.setattr(script_module, "start", None)
+    with pytest.raises((TypeError, ValueError), match=f"^{sentence}$"):
+        run_script(script(""), **times)

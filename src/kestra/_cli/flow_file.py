@@ -86,10 +86,19 @@ def _read(file: str, task_id: str, context: str | None) -> tuple[str, dict[str, 
     inputs = flow.get("inputs") or []
     if not isinstance(inputs, list) or not all(isinstance(it, dict) for it in inputs):
         raise NeedsServer(f"{file}: inputs must be a list of mappings, each with an id")
-    defaults = {_text(it.get("id")): it["defaults"] for it in inputs if "defaults" in it}
-    values = json.loads(Path(context).read_text("utf-8")) if context else {}
-    given = values.get("inputs")
-    values["inputs"] = {**defaults, **(given if isinstance(given, dict) else {})}
+    given = json.loads(Path(context).read_text("utf-8")) if context else {}
+    own = {name: flow[name] for name in ("id", "namespace") if name in flow}
+    values = given | {
+        name: {**known, **_dict(given.get(name))}
+        for name, known in (("flow", own), ("vars", _dict(flow.get("variables"))))
+    }
+    defaults = {}
+    for each in inputs:
+        with suppress(
+            KeyError, NeedsServer
+        ):  # then it needs a value in the context, if a task wants it
+            defaults[_text(each.get("id"))] = _rendered(each["defaults"], "", values)
+    values["inputs"] = {**defaults, **_dict(given.get("inputs"))}
     return str(task.get("type")), {
         name: _rendered(task[name], name, values)
         for name in _PROPERTIES
@@ -189,6 +198,10 @@ def _mapping(properties: Mapping[str, Any], name: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise NeedsServer(f"{name} must be a mapping to be used here")
     return {_text(key): _text(it) for key, it in value.items()}
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _rendered(value: Any, where: str, values: dict[str, Any]) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
@@ -13,6 +12,7 @@ from kestra._api.parsing import state_of
 from kestra._rules.actions import act
 from kestra._rules.policy import RETRIED_STATUSES
 from kestra._rules.reading import poll
+from kestra._values.times import check_seconds
 from kestra.exceptions import (
     APIError,
     ExecutionTimeout,
@@ -60,11 +60,7 @@ class Options:
         if waits:
             times |= {"poll_interval": self.poll_interval, "log_settle": self.log_settle}
         for name, value in times.items():
-            if not isinstance(value, Real):
-                kind = type(value).__name__
-                raise TypeError(f"{name} must be a number of seconds, not {kind}")
-            if not value >= 0:
-                raise ValueError(f"{name} must be 0 or more seconds")
+            check_seconds(name, value)
         if waits and self.poll_interval > MOST_SECONDS:
             raise ValueError(f"poll_interval must be at most {MOST_SECONDS:,} seconds")
         for name, callback in (("on_log", self.on_log), ("on_state", self.on_state)):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os import environ
-
 from kestra._task import frames
 from kestra._task.sink import stdout
 
@@ -368,7 +366,7 @@ class Kestra:
             subprocess.CalledProcessError: It failed.
             subprocess.TimeoutExpired: It took too long.
             TypeError: `arguments` is text, not a list, or another argument not what it must be.
-            ValueError: One of the levels is not valid, or there are no arguments.
+            ValueError: A level is not valid, the timeout negative, or there are no arguments.
         """
         from kestra._task.programs import run
 
@@ -414,11 +412,6 @@ class Kestra:
 
 
 _send, _format = Kestra._send, Kestra.format  # noqa: SLF001  # same module
-
-if environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "http/json":  # as under kotlp
-    from kestra._task.kotlp import warn_after_first_line
-
-    warn_after_first_line()
 
 
 def _json_formatter() -> Formatter:

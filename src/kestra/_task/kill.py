@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 SIGNAL: signal.Signals = getattr(signal, "SIGBREAK", signal.SIGTERM)  # of Windows: CTRL_BREAK
 # What Windows ends a process with that does not handle CTRL_BREAK: STATUS_CONTROL_C_EXIT.
 _WINDOWS_STATUS = 0xC000013A - (1 << 32)
+_WORKS_LATER = 0x20 | 0x80 | 0x200  # flags of code: generator, coroutine, both (see `inspect`)
 _MISSING: Any = None
 # The groups of programs that run: one that another thread started ends with this process.
 running: set[int] = set()
+_unsaid: list[BaseException | None] = []  # the error that ended a block, if the process ends there
 
 
 class OnKill:
@@ -45,27 +47,31 @@ class OnKill:
             raise TypeError(
                 f"cleanup is of type {type(cleanup).__name__}: it must be a function to call"
             )
-        if _has_parameters(cleanup):
-            raise TypeError(
-                "cleanup has parameters, and is called with no arguments: give them defaults"
-            )
+        _check_call(cleanup)
         self.requested = False
         self._cleanup = cleanup
         self._notify = notify
         self._put_off: tuple[int, FrameType | None] | None = None
         self._has_begun = False
+        self._blocks = 0  # that it is inside of
         self._handler = self._handle  # one object, to be recognised by
         self._set()
 
     def __enter__(self) -> Self:
-        if not self._is_set:  # entered a second time
+        if not self._is_set:  # entered once more
             self._set()
+        self._blocks += 1
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._blocks -= 1
+        if self._blocks:
+            return
         self._unset()
         if self._put_off is not None:
+            _unsaid[:] = [error]
             self._pass_on(*self._put_off)
+            _unsaid.clear()  # an outer block goes on, and the error with it
 
     def __call__(self, function: Callable[P, T] = _MISSING) -> Callable[P, T]:
         from kestra._task.timing import within
@@ -128,10 +134,8 @@ class OnKill:
             return
         try:
             self._cleanup()
-        except SystemExit:  # the end comes anyway
-            pass
         except BaseException as error:  # noqa: BLE001  # the others, and the end, still follow
-            sys.excepthook(type(error), error, error.__traceback__)
+            _report(error)
         self._pass_on(signum, frame)
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:
@@ -142,17 +146,34 @@ class OnKill:
         _end(signum, is_child=os.getpid() != self._process)
 
 
-def _has_parameters(cleanup: object) -> bool:
-    """Return True for a function or a method that has to be called with some, as a handler is."""
-    code = getattr(cleanup, "__code__", None)  # `inspect` takes longer to load than all of this
-    if code is None:
-        return False
-    defaults = getattr(cleanup, "__defaults__", None) or ()
-    return bool(code.co_argcount - len(defaults) - hasattr(cleanup, "__self__") > 0)
+def _check_call(cleanup: Any) -> None:
+    """Refuse a function that needs arguments, as a handler does, or whose call does no work."""
+    function = getattr(cleanup, "func", cleanup)  # that of a `partial`
+    code = getattr(function, "__code__", None)
+    if code is None:  # `inspect` takes longer to load than all of this
+        return
+    if code.co_flags & _WORKS_LATER:
+        raise TypeError(
+            "cleanup is a generator or coroutine function: a call of it does none of the work; "
+            "it must be an ordinary function"
+        )
+    given = len(getattr(cleanup, "__defaults__", None) or ()) + hasattr(cleanup, "__self__")
+    if function is cleanup and code.co_argcount > given:
+        raise TypeError(
+            "cleanup has parameters, and is called with no arguments: give them defaults"
+        )
+
+
+def _report(error: BaseException | None) -> None:
+    """Show an error that is not raised, since the process ends."""
+    if error is not None and not isinstance(error, SystemExit):  # the end comes anyway
+        sys.excepthook(type(error), error, error.__traceback__)
 
 
 def _end(signum: int, *, is_child: bool) -> NoReturn:
     if not is_child:  # which has a copy of its parent's text
+        for error in _unsaid:
+            _report(error)
         if "kestra._task.prints" in sys.modules:
             from kestra._task.prints import finish
 

@@ -7,7 +7,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from kestra._task import sink
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kestra._task.sink import Sink
 
 ENDPOINT = "http://127.0.0.1:4318"  # of any local collector: it takes the ancestor too
 _WARNING = (
@@ -18,17 +22,17 @@ _WARNING = (
 _MOST_ANCESTORS = 100
 
 
-def warn_after_first_line() -> None:
+def warn_after_first_line(sinks: Sequence[Sink]) -> None:
     """Say on standard error, once the first line is out, that frames are lost."""
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/") != ENDPOINT:
         return
     if "kotlp" in _ancestors():
-        for each in (sink.stdout, sink.stderr):
-            each.gate.deferred.append((_warn, ()))
+        for each in sinks:
+            each.gate.deferred.append((_warn, (sinks,)))
 
 
-def _warn() -> None:
-    for each in (sink.stdout, sink.stderr):
+def _warn(sinks: Sequence[Sink]) -> None:
+    for each in sinks:
         each.gate.deferred[:] = [it for it in each.gate.deferred if it[0] is not _warn]
     with suppress(Exception):  # there is no such stream, or nobody reads it
         sys.stderr.write(_WARNING)

@@ -100,7 +100,7 @@ class PrintStream:
     def finish(self) -> None:
         """Log what is left of lines that never ended."""
         while self._lines:
-            self._log(self._lines.popitem()[1].rstrip("\r"))
+            self._log(self._lines.popitem()[1])
 
     def unset(self) -> None:
         self.finish()
@@ -110,6 +110,7 @@ class PrintStream:
             setattr(sys, self._name, self.below)
 
     def _log(self, text: str) -> None:
+        text = text.rstrip("\r")
         if not text.strip():
             return
         is_frame = text.startswith("::{") and text.endswith("}::")  # printed by hand

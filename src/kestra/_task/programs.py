@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from functools import partial
-from numbers import Real
 from queue import Empty, SimpleQueue
 from subprocess import DEVNULL, PIPE, CompletedProcess, TimeoutExpired
 from time import monotonic
@@ -20,6 +19,7 @@ from kestra._task import frames, sink
 from kestra._task.kill import OnKill, running
 from kestra._task.logging import level_name, shortened
 from kestra._task.logging_config import level_number
+from kestra._values.times import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,8 +75,8 @@ def _command(arguments: Any) -> list[str]:
 def _check_options(parse: Any, timeout: Any, *, cwd: Any, env: Any) -> None:
     if parse is not None and not callable(parse):
         raise _wrong("parse", parse, "a function, which is called with each line")
-    if timeout is not None and not isinstance(timeout, Real):
-        raise _wrong("timeout", timeout, "a number of seconds, such as 60")
+    if timeout is not None:
+        check_seconds("timeout", timeout)
     if cwd is not None:
         _path(cwd, "cwd")
     if env is not None:

@@ -32,16 +32,8 @@ import sys
 from _thread import RLock, get_ident
 from _thread import _count as _other_threads
 
-from kestra._task.hooks import (
-    IDLE,
-    INSIDE,
-    WHOLE,
-    Gate,
-    Stream,
-    descriptor_of,
-    is_same_file,
-    write_all,
-)
+from kestra._task import hooks
+from kestra._task.hooks import IDLE, INSIDE, WHOLE, Gate, Stream, descriptor_of, write_all
 
 try:
     import fcntl
@@ -297,7 +289,7 @@ class Sink(_Place):
 
 _stdout_gate = Gate()
 # Else two: a thread may pass on to one of them what it reads from the other.
-_stderr_gate = _stdout_gate if is_same_file(1, 2) else Gate()
+_stderr_gate = _stdout_gate if hooks.is_same_file(1, 2) else Gate()
 _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
 stdout = Sink("stdout", _stdout_gate)
 stderr = Sink("stderr", _stderr_gate)
@@ -348,3 +340,7 @@ if hasattr(os, "register_at_fork"):
         after_in_child=_after_fork_in_child,
     )
 atexit.register(_at_exit)
+if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "http/json":  # as under kotlp
+    from kestra._task.kotlp import warn_after_first_line
+
+    warn_after_first_line([stdout, stderr])

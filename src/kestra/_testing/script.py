@@ -21,6 +21,7 @@ from kestra._engine.reader import TaskReader
 from kestra._engine.rules import GRACE
 from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing.task_context import context_file
+from kestra._values.times import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -71,13 +72,19 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
         FileNotFoundError: There is no such script.
         TimeoutError: It had not ended in time; the message has the last lines that it printed. It
             has been killed, and so has what it started (on Windows, only itself).
-        TypeError: `context` holds what JSON cannot hold.
-        ValueError: The engine is not known, or `context` holds what the engine could not.
+        TypeError: `context` holds what JSON cannot hold, or a time is not a number.
+        ValueError: The engine is not known, `context` holds what the engine could not, or a time is
+            negative.
     """
     __tracebackhide__ = True
     path = Path(script).absolute()
     if not path.is_file():
         raise FileNotFoundError(f"there is no script {path}")
+    times = {"timeout": timeout, "grace": grace}
+    if kill_after is not None:
+        times["kill_after"] = kill_after
+    for name, seconds in times.items():
+        check_seconds(name, seconds)
     reader = TaskReader(engine, enterprise=enterprise)
     with ExitStack() as stack:
         variables = dict(env or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from numbers import Real
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +13,15 @@ _INSTANT = (
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]+))?"
     r"(?:([Zz])|([+-][0-9]{2}):?([0-9]{2})?)"
 )
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Refuse an argument that is not 0 or more seconds."""
+    kind = type(value)
+    if not issubclass(kind, Real):
+        raise TypeError(f"{name} must be a number of seconds, not {kind.__name__}")
+    if not value >= 0:
+        raise ValueError(f"{name} must be 0 or more seconds")
 
 
 def iso_duration(duration: timedelta | int) -> str:

@@ -213,16 +213,11 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
         raise _UnreadableError(
             f'Unrecognized field "{unknown[0]}" (class {name}), not marked as ignorable'
         )
-    tasks = content.get("tasks") or []
-    if not (isinstance(tasks, list) and all(isinstance(each, dict) for each in tasks)):
-        raise _UnreadableError("Cannot deserialize value of `tasks`, a list of objects")
+    tasks, _ = _objects(content, "tasks"), _objects(content, "triggers")
     types = {"BOOLEAN": content.get("inputs"), _FOREACH: tasks}
     for gone, below in types.items():
         if engine.is_new and _has_type(below, gone):
             raise _UnreadableError(f"Invalid type: {gone}")
-    for each in (content.get("tasks"), content.get("triggers")):
-        if each and not (isinstance(each, list) and all(isinstance(x, dict) for x in each)):
-            raise _UnreadableError("Cannot deserialize value of type `java.util.ArrayList`")
     faults = []
     if not tasks:
         faults.append(("tasks", "must not be empty"))
@@ -230,6 +225,13 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
         if not re.fullmatch(pattern, str(getattr(source, name))):
             faults.append((name, f'must match "{pattern}"'))
     return source, faults
+
+
+def _objects(content: dict[str, Any], name: str) -> list[Any]:
+    below = content.get(name) or []
+    if not (isinstance(below, list) and all(isinstance(each, dict) for each in below)):
+        raise _UnreadableError(f"Cannot deserialize value of `{name}`, a list of objects")
+    return below
 
 
 def _has_type(node: Any, kind: str) -> bool:

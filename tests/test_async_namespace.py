@@ -109,7 +109,7 @@ def test_files(fake, tmp_path):
 
 
 def test_flows_and_executions(fake, tmp_path):
-    (tmp_path / "report.yml").write_text(REPORT)
+    (tmp_path / "report.yml").write_bytes(REPORT.encode())
 
     async def main():
         async with AsyncNamespace("company.team") as ns:

@@ -168,7 +168,7 @@ def test_folders_are_synchronized(run, ns, tmp_path):
 
 def test_flows_are_validated_deployed_and_shown(run, ns, tmp_path):
     path = tmp_path / "report.yml"
-    path.write_text(REPORT)
+    path.write_bytes(REPORT.encode())
     assert run("flows", "validate", path) == (0, "", "0 violations, 0 warnings.\n")
     status, out, err = run("flows", "deploy", "company.team", tmp_path, "--dry-run")
     assert status == 0
@@ -204,7 +204,7 @@ def test_violations_are_an_exit_status(run, tmp_path):
 
 
 def test_a_diff_is_coloured_on_a_terminal(run, tmp_path, monkeypatch):
-    (tmp_path / "report.yml").write_text(REPORT)
+    (tmp_path / "report.yml").write_bytes(REPORT.encode())
     monkeypatch.setattr("kestra._cli.namespace_commands.is_live", lambda _: True)
     out = run("flows", "deploy", "company.team", tmp_path, "--dry-run")[1]
     assert "\x1b[32m+id: report\x1b[0m" in out
@@ -212,7 +212,7 @@ def test_a_diff_is_coloured_on_a_terminal(run, tmp_path, monkeypatch):
 
 
 def test_without_an_extra_the_error_says_what_to_install(run, tmp_path, monkeypatch):
-    (tmp_path / "report.yml").write_text(REPORT)
+    (tmp_path / "report.yml").write_bytes(REPORT.encode())
     monkeypatch.setitem(sys.modules, "yaml", None)
     status, _, err = run("flows", "validate", tmp_path)
     assert status == 2

@@ -3,6 +3,7 @@
 import io
 import os
 import zipfile
+from contextlib import suppress
 from email import message_from_bytes
 from pathlib import PurePosixPath
 
@@ -324,7 +325,7 @@ def write(tmp_path):
         for name, content in contents.items():
             path = tmp_path / "src" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
+            path.write_bytes(content.encode())
         return tmp_path / "src"
 
     return write
@@ -495,9 +496,9 @@ def test_sync_down_refuses_a_file_in_the_place_of_an_empty_folder(write):
 
 
 def _link(path, target):
-    try:
+    with suppress(OSError):
         path.symlink_to(target)
-    except OSError:
+    if not path.is_symlink():  # Wine makes none, and says nothing
         pytest.skip("no links here")
 
 
@@ -557,7 +558,12 @@ def test_sync_down_writes_what_differs(write, tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "//evil", "a\\evil"])
+AS_SLASH = pytest.mark.skipif(os.sep == "\\", reason="zipfile turns a backslash into a slash there")
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "a/../../evil", "//evil", pytest.param("a\\evil", marks=AS_SLASH)]
+)
 def test_sync_down_writes_nothing_outside_of_the_folder(name, tmp_path):
     ns, _ = namespace(exported(**{name: "x"}))
     with pytest.raises(ValueError, match="a path that cannot be used"):

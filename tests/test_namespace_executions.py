@@ -1,6 +1,7 @@
 """Executions of a namespace, and its webhooks."""
 
 from datetime import date, datetime, timedelta, timezone
+from email.utils import format_datetime
 from itertools import islice
 
 import pytest
@@ -88,6 +89,21 @@ def test_new_executions_move_nothing(fake, monkeypatch):
     started("company.team", "report", 3)
     seen += [each.id for each in found]
     assert seen == ids[::-1]
+
+
+@pytest.mark.parametrize("hours", [3, -3])
+def test_a_time_before_now_is_by_the_clock_of_the_server(hours):
+    """The first response says what time it is there; if it is another, it is asked again."""
+    now = datetime.now(timezone.utc) + timedelta(hours=hours)
+    page = 200, {"results": []}, {"Date": format_datetime(now, usegmt=True)}
+    ns, server = namespace(page, page, page)
+    assert list(ns.executions(since=timedelta(hours=1))) == []
+    assert len(server.sent) == 2
+    since = server.sent[-1].query["filters[startDate][GREATER_THAN_OR_EQUAL_TO]"]
+    asked = datetime.fromisoformat(since.replace("Z", "+00:00"))
+    assert abs(now - timedelta(hours=1) - asked) < timedelta(hours=1)
+    assert list(ns.executions(since=timedelta(hours=1))) == []
+    assert len(server.sent) == 3
 
 
 def test_executions_created_in_the_same_moment_come_once():

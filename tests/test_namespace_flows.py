@@ -114,6 +114,14 @@ def test_export_writes_each_source_as_it_is(tmp_path):
     assert server.sent[0].query == {"filters[namespace][EQUALS]": "company.team"}
 
 
+@pytest.mark.parametrize("name", ["../evil", "a\\b"])
+def test_export_writes_nothing_outside_of_the_folder(name, tmp_path):
+    ns, _ = namespace(exported(flow(), flow(name)))
+    with pytest.raises(ValueError, match="the server has a flow with an id that cannot be used"):
+        ns.flows.export(tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
 # --- documents -------------------------------------------------------------------------------
 
 

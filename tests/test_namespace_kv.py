@@ -3,6 +3,7 @@
 import math
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from email.utils import format_datetime
 
 import pytest
 import requests
@@ -350,6 +351,16 @@ def test_info_finds_a_key_that_the_loose_search_does_not():
     assert ns.kv.info("a").revision == 3
     ns, _ = namespace((200, {"type": "JSON", "value": [], "revision": 2}), empty, empty)
     assert ns.kv.info("a") == KeyInfo("a", "JSON", 2)
+
+
+@pytest.mark.parametrize("days", [-9, 9])
+def test_what_has_expired_is_so_by_the_clock_of_the_server(days):
+    now = datetime.now(timezone.utc) + timedelta(days=days)
+    shown = {"namespace": "company.team", "expirationDate": (now + timedelta(days=1)).isoformat()}
+    gone = {**shown, "expirationDate": (now - timedelta(days=1)).isoformat()}
+    found = {"results": [{**shown, "key": "a"}, {**gone, "key": "b"}], "total": 2}
+    ns, _ = namespace((200, found, {"Date": format_datetime(now, usegmt=True)}))
+    assert list(iter(ns.kv)) == ["a"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

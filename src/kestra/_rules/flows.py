@@ -95,6 +95,9 @@ async def export(io: IO, namespace: str, to: str | os.PathLike[str]) -> list[Pat
 
 
 def _write(found: dict[str, str], to: Path) -> list[Path]:
+    wrong = next((flow for flow in found if "/" in flow or "\\" in flow), None)
+    if wrong is not None:
+        raise ValueError(f"the server has a flow with an id that cannot be used: {wrong!r}")
     to.mkdir(parents=True, exist_ok=True)
     paths = {flow: to / f"{flow}.yml" for flow in sorted(found)}
     for flow, path in paths.items():

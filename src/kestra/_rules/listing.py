@@ -17,7 +17,7 @@ from kestra._api.forms import checked_labels
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
 from kestra._api.namespaces import Execution
 from kestra._api.parsing import at, labels_on, start_of, state_of, whole_state
-from kestra._rules.pages import ready, server_time
+from kestra._rules.pages import clock_offset, learn_time, ready, server_time
 from kestra._rules.problems import page_of
 from kestra._values.times import utc_text
 
@@ -119,7 +119,9 @@ async def executions(
 ) -> AsyncGenerator[Execution, None]:
     """Yield the executions that a search finds."""
     await ready(io)
-    since, until = _moment(io, search.since), _moment(io, search.until)
+    since, until = _bounds(io, search)
+    is_relative = isinstance(search.since, timedelta) or isinstance(search.until, timedelta)
+    is_by_own_clock = is_relative and io.server.offset is None
     is_old = io.server.is_before_1
     known: set[str] = set()
     page, newest, repeated = 1, until, 0
@@ -128,6 +130,12 @@ async def executions(
         query |= {"sort": "state.startDate:desc", "size": size, "page": page}
         asked = {name: value for name, value in query.items() if value is not None}
         found = await _page(io, asked)
+        if is_by_own_clock:
+            is_by_own_clock = False
+            if clock_offset(io):
+                since, until = _bounds(io, search)
+                newest = until
+                continue
         is_sure = is_old or io.server.dialect is FROM_2
         if not (is_sure or all(search.finds(namespace, each) for each in found)):
             is_old = True  # the filters were ignored
@@ -160,6 +168,7 @@ async def last(io: IO, namespace: str, search: Search) -> Execution | None:
 async def _page(io: IO, query: dict[str, Any]) -> list[dict[str, Any]]:
     url = io.server.url("executions/search")
     response = await io.request("get", url, params=query)
+    learn_time(io, response)
     found, _ = page_of(response, url, "the list of results")
     return [each for each in found if isinstance(each, dict) and each.get("id")]
 
@@ -169,6 +178,10 @@ def _is_within(execution: dict[str, Any], since: datetime | None, until: datetim
     if start is None:
         return True
     return (since is None or start >= since) and (until is None or start <= until)
+
+
+def _bounds(io: IO, search: Search) -> tuple[datetime | None, datetime | None]:
+    return _moment(io, search.since), _moment(io, search.until)
 
 
 def _moment(io: IO, time: datetime | timedelta | None) -> datetime | None:

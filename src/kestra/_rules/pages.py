@@ -7,7 +7,7 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from kestra._api.parsing import body_of
+from kestra._api.parsing import body_of, header_of
 from kestra._rules.problems import json_of, objects_of, page_of
 from kestra._values.signals import is_interruption
 from kestra.exceptions import KestraError
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kestra._api.namespaces import Change
-    from kestra._rules.io import IO
+    from kestra._rules.io import IO, Response
 
 logger = logging.getLogger("kestra")
 
 _PAGE = 500  # results
+_DOUBT = 2  # seconds: a server's clock is known by whole ones, and some time later
 # How to ask for what a result waits for, but not long: once, within some seconds.
 BRIEFLY: dict[str, Any] = {"within": 10.0, "once": True}
 
@@ -37,6 +38,7 @@ async def learn_configuration(io: IO, within: float) -> None:
             raise
         logger.debug("The server's version is not known: %s", type(error).__name__)
     else:
+        learn_time(io, response)
         io.server.learn_configuration(body_of(response))
 
 
@@ -67,6 +69,7 @@ async def results(
     page, known, size = 1, 0, query.get("size", _PAGE)
     while True:
         response = await io.request("get", url, params={**query, "size": size, "page": page})
+        learn_time(io, response)
         found, total = page_of(response, url, what)
         for each in found:
             if isinstance(each, dict):
@@ -77,9 +80,22 @@ async def results(
             return
 
 
+def learn_time(io: IO, response: Response) -> None:
+    """Learn what time it is on the server, from any of its responses."""
+    date = header_of(response, "Date")
+    if date is not None:
+        io.server.learn_date(date, io.clock.utcnow())
+
+
 def server_time(io: IO) -> datetime:
     """Return what time it is on the server, as far as that is known."""
-    return io.clock.utcnow() + timedelta(seconds=io.server.offset or 0)
+    return io.clock.utcnow() + clock_offset(io)
+
+
+def clock_offset(io: IO) -> timedelta:
+    """Return how much the server's clock is known to differ from this one."""
+    offset = io.server.offset or 0.0
+    return timedelta(seconds=offset if abs(offset) > _DOUBT else 0)
 
 
 async def fetched(io: IO, kind: type, url: str, **arguments: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kestra._api import parsing
 from kestra._api.dialects import search_queries
 from kestra._api.models import TERMINAL_STATES, FlowExecution, LogEntry, Metric, TaskRun
-from kestra._rules.pages import BRIEFLY, results
+from kestra._rules.pages import BRIEFLY, learn_time, results
 from kestra._rules.problems import harmless, json_of, malformed
 from kestra._values.signals import is_interruption
 from kestra.exceptions import KestraError, NotFound
@@ -62,9 +62,8 @@ async def poll(
         raise malformed("get", url, response, "lacks the state of the execution")
     if execution.get("taskRunList"):
         io.server.learn_from(execution)
-    date = parsing.header_of(response, "Date") if state in TERMINAL_STATES else None
-    if date is not None:
-        io.server.learn_date(date, io.clock.utcnow())
+    if state in TERMINAL_STATES:
+        learn_time(io, response)
     io.shown = execution
     return execution  # type: ignore[no-any-return]
 

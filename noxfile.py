@@ -38,6 +38,8 @@ ON_WINDOWS = [
     "tests/test_kill.py",
     "tests/test_kill_steps.py",
     "tests/test_logging_config.py",
+    "tests/test_namespace_files.py",
+    "tests/test_namespace_flows.py",
     "tests/test_prints.py",
     "tests/test_programs.py",
     "tests/test_reading.py",

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-DEADLINE = 30
+DEADLINE = 120
+_AGAIN = 8  # seconds
 COMMAND = [sys.executable, "-m", "kestra"]
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")
 
@@ -121,7 +122,7 @@ class Terminal:
         end = time.monotonic() + DEADLINE
         while not is_enough():
             left = max(end - time.monotonic(), 0)
-            patience = min(left, DEADLINE / 4) if pressing else left
+            patience = min(left, _AGAIN) if pressing else left
             if not select.select([self._terminal], [], [], patience)[0]:
                 assert patience < left, self.seen
                 self.press(pressing)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 HOSTNAME = "https://kestra.example.com"
-DEADLINE = 60
+DEADLINE = 180
 # Of all plugins of pytest, by its entry point: the others take a second to load.
 ONLY_OURS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p kestra"}
 

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from subprocess import PIPE
 
-DEADLINE = 60
+DEADLINE = 180
 
 _START = "import os, sys\nfrom kestra import Kestra\n"
 _MATTERS = ("KESTRA_", "PYTHONIOENCODING", "PYTHONUNBUFFERED", "PYTHONUTF8")

@@ -10,7 +10,7 @@ import sys
 
 from kestra import testing
 
-DEADLINE = 60
+DEADLINE = 180
 
 
 class Script:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from itertools import groupby
 
-DEADLINE = 60
+DEADLINE = 180
 
 
 def run(line, folder, environment):

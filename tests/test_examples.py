@@ -250,7 +250,7 @@ def run_copy(python, folder):
         "\n".join([USING_COPY, *lines, "outputs({'refused': refused})"]), "utf-8"
     )
     return subprocess.run(
-        [python, "script.py"], cwd=folder, capture_output=True, check=True, timeout=60
+        [python, "script.py"], cwd=folder, capture_output=True, check=True, timeout=180
     )
 
 
@@ -299,7 +299,7 @@ except (RecursionError, ValueError):
     outputs({"refused": True})
 """
     done = subprocess.run(
-        [python, "-c", code], cwd=tmp_path, capture_output=True, check=True, timeout=60
+        [python, "-c", code], cwd=tmp_path, capture_output=True, check=True, timeout=180
     )
     assert {*testing.parse(done.stdout).outputs} == {"a", "refused"}
 
@@ -409,7 +409,7 @@ def test_read_step_data_without_a_server():
         [sys.executable, *words[1:4], "--json", *words[4:]],
         cwd=EXAMPLES.parent,
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert json.loads(process.stdout)["outputs"] == {"gross": 96.6}

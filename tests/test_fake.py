@@ -1411,7 +1411,7 @@ def test_the_import_is_cheap():
         "from kestra.testing import FakeKestra; assert 'responses' in sys.modules; "
         "assert FakeKestra in [getattr(kestra.testing, n) for n in kestra.testing.__all__]"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=180)
 
 
 def test_without_the_extra(monkeypatch):

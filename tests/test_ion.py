@@ -317,7 +317,7 @@ def test_field_name_that_is_no_utf8(tmp_path):
         "except kestra.exceptions.IonError: print('raised')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, path], capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", script, path], capture_output=True, timeout=180, check=False
     )
     assert (done.returncode, done.stdout) == (0, b"raised\n")
 
@@ -351,7 +351,7 @@ def test_memory_is_bounded(tmp_path, kind):
         "print(sum(1 for _ in kestra._task.ion.read_rows(sys.argv[1])), peak() / before)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, path], capture_output=True, timeout=60, check=True
+        [sys.executable, "-c", script, path], capture_output=True, timeout=180, check=True
     )
     count, growth = done.stdout.split()
     assert int(count) == 640

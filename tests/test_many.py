@@ -990,7 +990,7 @@ def test_ctrl_c_in_a_terminal_ends_the_program(server):
             assert looked.wait(30)
             assert asked.wait(30)
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=180)
         finally:
             process.kill()
     assert process.returncode != 0

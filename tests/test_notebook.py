@@ -184,7 +184,7 @@ def test_the_kernel_s_own_stream(kind, is_task, tmp_path):
         [sys.executable, script, kind],
         env={**variables, **({"WORKING_DIR": "/"} if is_task else {})},
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     messages = testing.parse(done.stdout, stderr=done.stderr)

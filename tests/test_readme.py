@@ -44,7 +44,7 @@ def test_the_main_job_prints_what_is_shown():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert comparable(process.stdout) == comparable(block.printed)

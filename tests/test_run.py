@@ -16,7 +16,7 @@ import kestra
 from kestra.__main__ import main
 from kestra._cli import files, streams
 
-DEADLINE = 60
+DEADLINE = 180
 COMMAND = [sys.executable, "-m", "kestra"]
 NEEDS_SH = pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and terminals")

@@ -343,7 +343,7 @@ print(messages.outputs)
 def test_without_pytest():
     """On the standard output of an ordinary process it works without pytest and responses."""
     process = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=180, check=False
     )
     assert (process.returncode, process.stderr) == (0, "")
     messages = testing.parse(process.stdout)

@@ -18,7 +18,7 @@ def pytest_run(pytester, monkeypatch):
     def run(code, *options, plugins=("kestra._testing.pytest_plugin",)):
         pytester.makepyfile(code)
         arguments = [argument for plugin in plugins for argument in ("-p", plugin)]
-        return pytester.runpytest_subprocess(*arguments, *options, timeout=60)
+        return pytester.runpytest_subprocess(*arguments, *options, timeout=180)
 
     return run
 
@@ -299,7 +299,7 @@ print(*sorted(name for name in set(sys.modules) - before))
 def test_its_import_is_cheap():
     """Beside pytest it loads itself only: no requests, no responses, nothing of the package."""
     process = subprocess.run(
-        [sys.executable, "-c", UNUSED], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", UNUSED], capture_output=True, text=True, timeout=180, check=True
     )
     own = ["kestra", "kestra._testing", "kestra._testing.pytest_plugin"]
     assert process.stdout.split() == own

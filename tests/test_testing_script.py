@@ -16,7 +16,7 @@ from kestra._testing import script as script_module
 from kestra.testing import kestra_context, run_script
 
 POSIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and groups")
-DEADLINE = 60
+DEADLINE = 180
 FRAME = '::{"outputs": {"a": 1}}::'
 NOT_ALONE = 'text ::{"outputs": {"a": 1}}::'
 

@@ -156,12 +156,13 @@ def render(inputs):
 
 
 @pytest.fixture
-def documented(monkeypatch, environment):
-    """Servers with the flow of the pages."""
+def documented(request, monkeypatch, environment):
+    """Servers with the flow of the pages, of 2.0 if a test does not say another version."""
     monkeypatch.setenv("REPORTS_TOKEN", "t0ken")
     monkeypatch.setenv("REPORTS_PASSWORD", "s3cret")
     declared = yaml.safe_load((EXAMPLES / "client" / "report.yaml").read_text())["inputs"]
-    with testing.FakeKestra() as fake, Loopback() as loopback:
+    version = getattr(request, "param", "2.0")
+    with testing.FakeKestra(version=version) as fake, Loopback() as loopback:
         fake.flow(
             "company.team",
             "report",

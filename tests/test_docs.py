@@ -41,6 +41,21 @@ def test_snippets(page, folder, documented):
         run(block, folder, documented)
 
 
+CALLING = [page for page in PAGES if any(block.kind == "client" for block in blocks_of(page))]
+
+
+@pytest.mark.parametrize("page", CALLING, ids=name_of)
+@pytest.mark.parametrize("documented", ["1.3"], indirect=True)
+def test_snippets_with_an_older_server(page, folder, documented):
+    """Blocks that call a server do what the page says with one of 1.3, too."""
+    for block in blocks_of(page):
+        if block.kind == "client":
+            print(f"{name_of(page)}:{block.line}")
+            run(block, folder, documented)
+        elif "." in block.title:
+            (folder / block.title).write_text(block.text)
+
+
 # --- completeness ----------------------------------------------------------------------------
 
 

@@ -56,6 +56,7 @@ from kestra.exceptions import (
     MalformedResponse,
     NotFound,
     RequestTimeout,
+    ServerError,
 )
 
 HOST = "http://localhost:8080"
@@ -1302,6 +1303,23 @@ def test_every_request_has_a_timeout():
                 flow.request_timeout = request_timeout
             run(flow)
             assert mocker.last_request.timeout == sent
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MessageTooBigException",
+        "size 4000307: increase the limit by 'kestra.queue.message-protection.limit'.",
+    ],
+)
+def test_inputs_that_are_too_large_for_the_server(server, flow, slept, words):
+    """It is said once, with the limit and the remedy: nothing is gained by another attempt."""
+    body = json.dumps({"message": f"Internal server error: {words}"}).encode()
+    server.upset("POST", answer(500, body, content_type="application/json"))
+    with pytest.raises(ServerError, match=r"inputs together are larger .* \(1 MiB.* as a file"):
+        flow.execute("ns", "flow", {"text": "x"})
+    assert not slept
+    assert server.methods() == {"POST": 1}
 
 
 def test_a_disabled_flow_is_a_conflict(server, flow):

@@ -187,6 +187,16 @@ def test_a_key_that_the_server_refuses_is_refused(case):
         ns.kv[1]
 
 
+def test_a_key_that_is_a_path_of_the_servers_own_is_refused():
+    """It could be set, and its value never be read."""
+    ns, server = namespace()
+    with pytest.raises(ValueError, match="must not be 'inheritance'"):
+        ns.kv["inheritance"] = "x"
+    assert ns.kv.get("inheritance", 7) == 7
+    assert "inheritance" not in ns.kv
+    assert not server.sent
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_missing_or_expired_key_is_a_key_error(engine):
     for case in ("kv_case", "kv_ttl_expired", "kv_inh_get", "kv_ns_missing_get_unknown"):

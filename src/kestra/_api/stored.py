@@ -20,6 +20,7 @@ LARGEST = 10 * 1024 * 1024  # bytes of a body
 _LARGEST_NUMBER = 10**4_000  # Python refuses to read much longer text as a number
 _LONGEST_KEY = 250  # the name of a file on the server
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TAKEN = "inheritance"  # where the server lists the keys of the parents
 _HEADER = re.compile(r"(?!\s)[ -~\x80-\xff]*(?<!\s)")  # what is sent in a header as it is
 # A text that the server takes, or may take, for a duration.
 _DURATION = re.compile(
@@ -30,7 +31,8 @@ _SECOND = timedelta(seconds=1)
 
 
 def is_key(key: object) -> bool:
-    return isinstance(key, str) and bool(_KEY.fullmatch(key)) and len(key) <= _LONGEST_KEY
+    is_right = isinstance(key, str) and bool(_KEY.fullmatch(key)) and len(key) <= _LONGEST_KEY
+    return is_right and key != _TAKEN
 
 
 def is_duration(text: str) -> bool:
@@ -41,6 +43,8 @@ def checked_key(key: Any) -> str:
     """Return a key that the server does not refuse."""
     if not isinstance(key, str):
         raise TypeError(f"key must be a string, not {type(key).__name__}")
+    if key == _TAKEN:
+        raise ValueError(f"key must not be {_TAKEN!r}: the server shows something else there")
     if not is_key(key):
         raise ValueError(
             f"key must begin with an ASCII letter or digit, have only these and '.', '_' and '-', "

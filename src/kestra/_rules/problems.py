@@ -124,7 +124,7 @@ def refused(
         text += f" ({_credentials_sent(request, response)}; server: {_server(request)})"
     elif status == HTTPStatus.NOT_FOUND:
         text += f" (server: {_server(request)})"
-    elif "MessageTooBig" in body_text(response):
+    elif _is_too_big(request, body_text(response)):
         text += (
             ": the inputs together are larger than this server takes (1 MiB, unless "
             "kestra.queue.message-protection.limit says otherwise): send large data as a file in "
@@ -225,6 +225,12 @@ def body_text(response: Response) -> str:
 def is_fine(request: Request, response: Response) -> bool:
     redirects = request.arguments.get("allow_redirects", True)
     return status_of(response) < (300 if redirects else 400)
+
+
+def _is_too_big(request: Request, text: str) -> bool:
+    """Return True if a server of 2.0 cannot pass the inputs on, and not a flow, say."""
+    is_creation = "/executions/" in urlsplit(request.url).path
+    return is_creation and ("MessageTooBig" in text or "message-protection.limit" in text)
 
 
 def keeps_method(method: str, status: int) -> bool:

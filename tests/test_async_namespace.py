@@ -95,7 +95,11 @@ def test_files(fake, tmp_path):
                 await ns.files.write("etl", b"")
             await ns.files.delete("etl", recursive=True)
             told = []
-            changes = await ns.files.sync(local, to="new", on_change=told.append)
+
+            async def tell(change):
+                told.append(change)
+
+            changes = await ns.files.sync(local, to="new", on_change=tell)
             assert [str(each) for each in changes] == ["created a.py"]
             assert told == changes
             assert await ns.files.sync(local, to="new") == []

@@ -230,7 +230,7 @@ class AsyncNamespaceFiles(_Part):
         dry_run: bool = False,
         on_change: Callable[[Change], object] | None = None,
     ) -> builtins.list[Change]:
-        """As `NamespaceFiles.sync`."""
+        """As `NamespaceFiles.sync`; `on_change` may be a coroutine function."""
         sync = syncing.Sync(Path(local), to, direction, delete, dry_run, on_change)
         return await self._perform(syncing.synchronize, sync)
 

@@ -10,6 +10,7 @@ from kestra._api.dialects import BEFORE_2
 from kestra._api.models import LogEntry, StateChange
 from kestra._api.parsing import state_of
 from kestra._rules.channels import Channel, Log, States
+from kestra._rules.io import tell
 from kestra._rules.pages import BRIEFLY
 from kestra._rules.reading import naming, poll
 from kestra._rules.settling import Settling
@@ -37,9 +38,7 @@ async def until_ended(io: IO, wait: Wait) -> tuple[dict[str, Any], Settling | No
             if isinstance(event, StateChange):
                 follower.log_state(event)
             callback = options.on_log if isinstance(event, LogEntry) else options.on_state
-            called: Any = None if callback is None else callback(event)
-            if hasattr(called, "__await__"):  # that of `AsyncFlow` may be a coroutine function
-                await called
+            await tell(callback, event)
     return follower.states.execution, follower.settling
 
 

@@ -158,3 +158,10 @@ class IO(Protocol):
 
     async def stop(self) -> None:
         """Let the jobs send nothing more, and end."""
+
+
+async def tell(callback: Callable[[Any], Any] | None, what: Any) -> None:
+    """Call what the caller has given; in an event loop it may be a coroutine function."""
+    called: Any = None if callback is None else callback(what)
+    if hasattr(called, "__await__"):
+        await called

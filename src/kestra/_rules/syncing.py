@@ -19,6 +19,7 @@ from zlib import crc32
 
 from kestra._api.namespaces import Change
 from kestra._rules import files
+from kestra._rules.io import tell
 from kestra._rules.pages import carry_out
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ async def synchronize(io: IO, namespace: str, sync: Sync) -> list[Change]:
         async def make(change: Change) -> Change:
             path = sync.remote(change.name)
             logger.info("Namespace file %s: %s", path, change.action)
-            if sync.on_change is not None:
-                sync.on_change(change)
+            await tell(sync.on_change, change)
             if sync.direction == "down":
                 await io.call(_take, archive, sync, change)
             elif change.action == "deleted":

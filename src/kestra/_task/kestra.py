@@ -304,11 +304,13 @@ class Kestra:
                     if kill.requested:
                         break
 
-        (Without `with`, it is then up to the script to end.) After a grace period, the engine kills
-        for good. On Windows, it is about CTRL_BREAK.
+        (Without `with`, it is then up to the script to end.) An error that ends the block then is
+        reported as any that nobody catches. After a grace period, the engine kills for good. On
+        Windows, it is about CTRL_BREAK.
 
         Raises:
-            TypeError: `cleanup` is not a function, or the decorated one a generator function.
+            TypeError: `cleanup` is not a function, needs arguments, or is a generator or coroutine
+                function; or the decorated one is a generator function.
             ValueError: This is not the main thread, the only one that handles signals.
         """
         from kestra._task.kill import OnKill

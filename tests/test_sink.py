@@ -659,6 +659,60 @@ thread.join()
     assert not messages.rejected
 
 
+@POSIX_ONLY
+def test_a_fork_while_another_thread_imports():
+    """The child of a fork imports nothing, since it would wait for a thread that it lacks."""
+    code = """
+import datetime, decimal, threading, warnings
+
+warnings.simplefilter("ignore")
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        raise ImportError(f"{name} is imported in a child")
+
+class StandIn:
+    def write(self, text):
+        stream.write(text)
+    def flush(self):
+        stream.flush()
+
+is_over = threading.Event()
+thread = threading.Thread(target=is_over.wait)
+thread.start()
+child = os.fork()
+if not child:
+    sys.meta_path.insert(0, Refused())
+    Kestra.outputs({"day": datetime.date(2026, 1, 31), "rows": [*range(9)], "long": "x" * 9_000})
+    Kestra.counter("rows", decimal.Decimal("1.5"), {"table": "orders"})
+    Kestra.timer("load", lambda: None)
+    with Kestra.on_kill(print):
+        Kestra.configure_logging()
+    stream, sys.stdout = sys.stdout, StandIn()
+    try:
+        Kestra.logger().error(1 / 0)
+    except ZeroDivisionError:
+        Kestra.logger().exception("failed")
+    sys.stdout.flush()
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+is_over.set()
+thread.join()
+thread = threading.Thread(target=Kestra.logger().info, args=("another thread",))
+thread.start()
+thread.join()
+sys.exit(status)
+"""
+    script = run(code)
+    messages = testing.parse(script.stdout, stderr=script.stderr)
+    assert script.returncode == 0, script.stderr
+    assert messages.outputs["rows"] == [*range(9)]
+    assert [metric.name for metric in messages.metrics] == ["rows", "load"]
+    child, parent = sorted(messages.logs, key=lambda entry: entry.level)
+    assert "ZeroDivisionError" in child.message
+    assert parent.message.endswith(" - another thread")
+
+
 # Readers that are slow, or gone.
 
 

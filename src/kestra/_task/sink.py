@@ -94,8 +94,7 @@ class _Place:
         """Return the types of the metrics that were sent to where the next frame goes."""
         if self.metric_types is not None:
             return self.metric_types
-        stream = _streams.get(self.name)
-        if stream is not self._stream:
+        if (stream := _streams.get(self.name)) is not self._stream:
             self._bind(stream)
         place = self.real if self.stand_in is None else self.stand_in
         is_patched = self._own.get("write") is not self._hook
@@ -306,11 +305,12 @@ if _stderr_gate is _stdout_gate:
 
 
 def _before_fork() -> None:
+    from kestra._task.processes import before_fork, load_for_child
+
+    load_for_child()
     for gate in (_stdout_gate, _stderr_gate):
         gate.wait()
         gate.hold()
-    from kestra._task.processes import before_fork
-
     before_fork([(sink.gate, sink.real) for sink in (stdout, stderr)])
 
 

@@ -366,6 +366,40 @@ thread.join()
     assert frame == FRAME
 
 
+@POSIX_ONLY
+@pytest.mark.parametrize("module", ["_task.metric_types", "_task.processes", "_values.encoded"])
+def test_an_exception_of_a_handler_inside_an_import(module):
+    """It is for the script, though `importlib` takes it for a file that is not there."""
+    code = f"""
+import signal
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        try:
+            if name == "kestra.{module}":
+                os.kill(os.getpid(), signal.SIGALRM)
+        except OSError:
+            pass
+
+def handler(*_):
+    sys.meta_path.remove(finder)
+    raise TimeoutError
+
+signal.signal(signal.SIGALRM, handler)
+finder = Finder()
+sys.meta_path.insert(0, finder)
+try:
+    Kestra.counter("rows", 1)
+    Kestra.outputs({{"long": "x" * 9_000}})
+except TimeoutError:
+    Kestra.outputs({{"late": True}})
+print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+    *_, late, blocked = said(run(code))
+    assert late == '::{"outputs": {"late": true}}::'
+    assert blocked == "set()"
+
+
 @pytest.mark.parametrize("call", ["Kestra.outputs({'a': 1})", "print('text')"])
 def test_an_exception_of_a_handler_leaves_no_lock(call):
     """Even where it comes right after the lock was taken."""

@@ -8,6 +8,7 @@ import logging
 import pickle
 import re
 import sys
+import threading
 from pipes import run
 
 import pytest
@@ -40,6 +41,28 @@ def logger(monkeypatch):
     """The logger of a task, made afresh."""
     monkeypatch.setattr(Kestra, "_logger", None)
     return Kestra.logger()
+
+
+def test_loggers_that_another_thread_makes(monkeypatch):
+    """While a task's logger is made, another thread makes none: it would be of the wrong class."""
+    lock = vars(logging)["_lock"]
+    is_free = []
+
+    def attempt():
+        is_free.append(lock.acquire(blocking=False))
+        if is_free[-1]:
+            lock.release()
+
+    def set_class(kind, published=logging.setLoggerClass):
+        published(kind)
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(logging, "setLoggerClass", set_class)
+    monkeypatch.setattr(Kestra, "_logger", None)
+    assert Kestra.logger() is logging.getLogger("Kestra")
+    assert is_free == [False, False]
 
 
 # Formatters.

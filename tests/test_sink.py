@@ -367,6 +367,40 @@ thread.join()
     assert frame == FRAME
 
 
+@POSIX_ONLY
+@pytest.mark.parametrize("module", ["_task.metric_types", "_task.processes", "_values.encoded"])
+def test_an_exception_of_a_handler_inside_an_import(module):
+    """It is for the script, though `importlib` takes it for a file that is not there."""
+    code = f"""
+import signal
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        try:
+            if name == "kestra.{module}":
+                os.kill(os.getpid(), signal.SIGALRM)
+        except OSError:
+            pass
+
+def handler(*_):
+    sys.meta_path.remove(finder)
+    raise TimeoutError
+
+signal.signal(signal.SIGALRM, handler)
+finder = Finder()
+sys.meta_path.insert(0, finder)
+try:
+    Kestra.counter("rows", 1)
+    Kestra.outputs({{"long": "x" * 9_000}})
+except TimeoutError:
+    Kestra.outputs({{"late": True}})
+print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+    *_, late, blocked = said(run(code))
+    assert late == '::{"outputs": {"late": true}}::'
+    assert blocked == "set()"
+
+
 @pytest.mark.parametrize("call", ["Kestra.outputs({'a': 1})", "print('text')"])
 def test_an_exception_of_a_handler_leaves_no_lock(call):
     """Even where it comes right after the lock was taken."""
@@ -659,6 +693,60 @@ thread.join()
     messages = testing.parse("\n".join(said(run(code))))
     assert len(messages.outputs) == 50
     assert not messages.rejected
+
+
+@POSIX_ONLY
+def test_a_fork_while_another_thread_imports():
+    """The child of a fork imports nothing, since it would wait for a thread that it lacks."""
+    code = """
+import datetime, decimal, threading, warnings
+
+warnings.simplefilter("ignore")
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        raise ImportError(f"{name} is imported in a child")
+
+class StandIn:
+    def write(self, text):
+        stream.write(text)
+    def flush(self):
+        stream.flush()
+
+is_over = threading.Event()
+thread = threading.Thread(target=is_over.wait)
+thread.start()
+child = os.fork()
+if not child:
+    sys.meta_path.insert(0, Refused())
+    Kestra.outputs({"day": datetime.date(2026, 1, 31), "rows": [*range(9)], "long": "x" * 9_000})
+    Kestra.counter("rows", decimal.Decimal("1.5"), {"table": "orders"})
+    Kestra.timer("load", lambda: None)
+    with Kestra.on_kill(print):
+        Kestra.configure_logging()
+    stream, sys.stdout = sys.stdout, StandIn()
+    try:
+        Kestra.logger().error(1 / 0)
+    except ZeroDivisionError:
+        Kestra.logger().exception("failed")
+    sys.stdout.flush()
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+is_over.set()
+thread.join()
+thread = threading.Thread(target=Kestra.logger().info, args=("another thread",))
+thread.start()
+thread.join()
+sys.exit(status)
+"""
+    script = run(code)
+    messages = testing.parse(script.stdout, stderr=script.stderr)
+    assert script.returncode == 0, script.stderr
+    assert messages.outputs["rows"] == [*range(9)]
+    assert [metric.name for metric in messages.metrics] == ["rows", "load"]
+    child, parent = sorted(messages.logs, key=lambda entry: entry.level)
+    assert "ZeroDivisionError" in child.message
+    assert parent.message.endswith(" - another thread")
 
 
 # Readers that are slow, or gone.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 5_000_000  # characters; the engine drops a frame with 20,000,000, and 5 MB are fine
 _KEPT_END = 100_000  # of a longer one: a traceback stands there
 _JSON_FORMATTER = "kestra._task.json_formatter"
+_lock: Any = vars(logging)["_lock"]  # that of `logging`, which minds it at a fork
 _DELIVERED = "_kestra_delivered"  # marks a record that the engine has
 
 
@@ -37,9 +38,8 @@ def log_frame(record: LogRecord, message: str) -> str:
     """The log frame of a record; a message beyond `MAX_MESSAGE` is cut, and says so."""
     level, message = level_name(record.levelno), shortened(message)
     home: Any = sys.modules.get("kestra._task.kestra")
-    if home is None or home.Kestra.format is frames.encode:
+    if home is None or home.Kestra.format is frames.encode:  # else it masks secrets, perhaps
         return frames.log_frame(level, message)
-    # Somebody has replaced it, to mask secrets perhaps.
     return str(home.Kestra.format({"logs": [{"level": level, "message": message}]}))
 
 
@@ -294,34 +294,34 @@ class _NeverDisabled:
         super().__setattr__(name, False if name == "disabled" else value)
 
 
-def _never_disabled(kind: type[logging.Logger]) -> type[logging.Logger]:
-    return type("TaskLogger", (_NeverDisabled, kind), {})
-
-
 def task_logger(make_formatter: Callable[[], logging.Formatter]) -> logging.Logger:
     """The logger of `Kestra.logger()`, with one handler however often it is made.
 
     What somebody has configured for a logger of this name (its level, a `KestraHandler`) stays.
     """
-    logger = never_disabled_logger("Kestra")
-    if not logger.level:
-        logger.setLevel(1)  # every level; 0 would ask the root logger
-    for handler in [*logger.handlers]:
-        if isinstance(handler, SoleHandler):
-            logger.removeHandler(handler)
-    if not any(isinstance(it, KestraHandler) for it in logger.handlers):
-        logger.addHandler(TaskHandler(logging.getLogger(), make_formatter))
+    with _lock:
+        logger = never_disabled_logger("Kestra")
+        logger.setLevel(logger.level or 1)  # every level; 0 would ask the root logger
+        handlers = [it for it in logger.handlers if not isinstance(it, SoleHandler)]
+        if not any(isinstance(it, KestraHandler) for it in handlers):
+            handlers.append(TaskHandler(logging.getLogger(), make_formatter))
+        logger.handlers[:] = handlers  # all at once: another thread may log
     return logger
+
+
+def _never_disabled(kind: type[logging.Logger]) -> type[logging.Logger]:
+    return type("TaskLogger", (_NeverDisabled, kind), {})
 
 
 def never_disabled_logger(name: str) -> logging.Logger:
     """Return the logger of a name, which `fileConfig` and `dictConfig` do not switch off."""
-    kind = logging.getLoggerClass()
-    logging.setLoggerClass(_never_disabled(kind))
-    try:
-        logger = logging.getLogger(name)
-    finally:
-        logging.setLoggerClass(kind)
+    with _lock:  # others would get loggers of this class
+        kind = logging.getLoggerClass()
+        logging.setLoggerClass(_never_disabled(kind))
+        try:
+            logger = logging.getLogger(name)
+        finally:
+            logging.setLoggerClass(kind)
     if not isinstance(logger, _NeverDisabled):  # somebody has made it before
         logger.__class__ = _never_disabled(type(logger))  # slows each attribute down a little
         logger.disabled = False

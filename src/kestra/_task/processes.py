@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from _thread import _count
 from errno import EDEADLK
 from stat import S_ISFIFO, S_ISREG
 
@@ -35,6 +36,14 @@ except ImportError:  # Windows: one write is whole there
 # Elsewhere `/dev/fd/1` is the same open file, not one of its own.
 _OFD_LOCK: Any = getattr(fcntl, "F_OFD_SETLKW", None) if sys.platform == "linux" else None
 _SHORT = 1_000  # characters that stay in any buffer
+# What calls import when they need it, and so may another thread at any moment.
+_IMPORTED_LATE = (
+    "dataclasses", "inspect", "json", "kestra._task.kill", "kestra._task.logging",
+    "kestra._task.logging_config", "kestra._task.metric_types", "kestra._task.numbers",
+    "kestra._task.prints", "kestra._task.stand_ins", "kestra._task.timing",
+    "kestra._values.encoded", "kestra._values.signals", "kestra._values.table",
+    "kestra._values.times",
+)  # fmt: skip
 
 
 def alone(gate: Gate, stream: Stream, write: Callable[[], T], *, leaving_open: bool) -> T:
@@ -85,6 +94,17 @@ def write_text(
 
     stream.unflushed = 0
     return alone(gate, stream, write_and_flush, leaving_open=is_open)
+
+
+def load_for_child() -> None:
+    """Import what a child may need: for what another thread was importing it waits for ever."""
+    if not _count():
+        return
+    has_hooks = hasattr(sys.modules.get("logging"), "LogRecord")  # which comes after them
+    for name in _IMPORTED_LATE:
+        __import__(name)
+    if not has_hooks:  # `logging` will give back after this fork what it takes before one
+        vars(sys.modules["logging"])["_lock"].acquire()
 
 
 def before_fork(gates: Iterable[tuple[Gate, Stream | None]]) -> None:

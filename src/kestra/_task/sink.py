@@ -20,8 +20,8 @@ A frame counts only on a line of its own. What may come in its way, and what han
 | daemon threads at the end of the interpreter | `_at_exit` |
 
 This import sets hooks on `sys.stdout` and `sys.stderr` (see `hooks`), but with
-`KESTRA_STDOUT_HOOK=0` in the environment. They cannot see text that was printed before, that goes
-to `sys.stdout.buffer`, or that another process writes; those of one by `fork` tell each other.
+`KESTRA_STDOUT_HOOK=0` in the environment. They cannot see text that was printed before, or goes to
+`sys.stdout.buffer`, or is of another process; those of one by `fork` tell each other.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from _thread import _count as _other_threads
 
 from kestra._task import hooks
 from kestra._task.hooks import IDLE, INSIDE, WHOLE, Gate, Stream, descriptor_of, write_all
+from kestra._values.loading import load
 
 try:
     import fcntl
@@ -66,8 +67,7 @@ class _Place:
         self.twin = self  # the other one, where both are one pipe
         self.real: Stream | None = None  # what is below all stand-ins
         self.stand_in: Any = None  # what gets the frames, each in one `write`, if not that
-        # Doors for `kestra.testing`: where frames go that a stand-in would send round in a circle,
-        # in place of `real`; and the types of all metrics, in place of each stream's own.
+        # For `kestra.testing`: in place of `real` below stand-ins, and of each stream's own types.
         self.base: Any = None
         self.metric_types: MetricTypes | None = None
         self.taker: Callable[[str], bool] | None = None  # see `stand_ins.offer_frames`
@@ -86,12 +86,12 @@ class _Place:
         """Return the types of the metrics that were sent to where the next frame goes."""
         if self.metric_types is not None:
             return self.metric_types
-        stream = _streams.get(self.name)
-        if stream is not self._stream:
+        if (stream := _streams.get(self.name)) is not self._stream:
             self._bind(stream)
         place = self.real if self.stand_in is None else self.stand_in
         is_patched = self._own.get("write") is not self._hook
         if self._types is None or place is not self._typed_place or is_patched:
+            load("kestra._task.metric_types")
             from kestra._task.metric_types import types_of
 
             self._types, self._typed_place = types_of(place, self.real), place
@@ -147,8 +147,7 @@ class Sink(_Place):
     def write(self, frame: str) -> None:
         """Deliver a frame, on a line of its own, before this returns.
 
-        That of a signal handler, or `__del__`, which runs inside the write of text or of a longer
-        frame, is delivered right after that.
+        That of a signal handler, or `__del__`, inside of another write is delivered right after it.
 
         Raises:
             BrokenPipeError: The reader is gone. Raised once: what follows goes to `os.devnull`.
@@ -262,6 +261,7 @@ class Sink(_Place):
         if not _alone:
             gate.stage = INSIDE  # no frame of a signal handler inside the import
             try:
+                load("kestra._task.processes")
                 from kestra._task.processes import alone
             except ImportError:  # the interpreter is nearly gone
                 write_all(real.descriptor, f"{line}\n".encode())
@@ -287,8 +287,7 @@ class Sink(_Place):
             deliver(self, frame, self.stand_in)
 
 
-_stdout_gate = Gate()
-# Else two: a thread may pass on to one of them what it reads from the other.
+_stdout_gate = Gate()  # else two: a thread may pass on to one what it reads from the other
 _stderr_gate = _stdout_gate if hooks.is_same_file(1, 2) else Gate()
 _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
 stdout = Sink("stdout", _stdout_gate)
@@ -298,11 +297,12 @@ if _stderr_gate is _stdout_gate:
 
 
 def _before_fork() -> None:
+    from kestra._task.processes import before_fork, load_for_child
+
+    load_for_child()
     for gate in (_stdout_gate, _stderr_gate):
         gate.wait()
         gate.hold()
-    from kestra._task.processes import before_fork
-
     before_fork([(sink.gate, sink.real) for sink in (stdout, stderr)])
 
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from _collections_abc import Iterator, Mapping, Sequence, ValuesView
 from _collections_abc import Set as AbstractSet
-from sys import getrecursionlimit
+from sys import getrecursionlimit, modules
+
+from kestra._values.loading import load
 
 try:
     from _json import encode_basestring_ascii, make_encoder
@@ -48,6 +50,7 @@ _CONTAINERS = frozenset({dict, list, tuple})
 _FIRST_LONG_INTEGER = 10**MAX_DIGITS
 _INFINITY = float("inf")
 _USUAL_RECURSION = 10_000
+_ENCODED = "kestra._values.encoded"
 _SHOWN_PIECES = 20  # of a path in an error
 
 
@@ -128,6 +131,8 @@ def _is_flat(value: object, levels: int = 1) -> bool:
 
 def _is_known(value: object, text: str, depth: int, is_flat: bool, is_short: bool) -> bool:
     try:
+        if _ENCODED not in modules:
+            load(_ENCODED)
         from kestra._values.encoded import is_plain, is_safe
     except ImportError:  # a signal handler sends a frame while this very import goes on
         return False

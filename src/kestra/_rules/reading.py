@@ -62,7 +62,7 @@ async def poll(
         raise malformed("get", url, response, "lacks the state of the execution")
     if execution.get("taskRunList"):
         io.server.learn_from(execution)
-    if state in TERMINAL_STATES:
+    if state in TERMINAL_STATES and parsing.header_of(response, "Date"):
         learn_time(io, response)
     io.shown = execution
     return execution  # type: ignore[no-any-return]

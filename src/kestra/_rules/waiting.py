@@ -115,7 +115,7 @@ class Wait:
 
     def within(self, io: IO) -> float:
         """Return how long a request may take: until the end, or a little more for the last one."""
-        return max(self.end - io.clock.now(), LAST_POLL)
+        return math.inf if self.end == math.inf else max(self.end - io.clock.now(), LAST_POLL)
 
     async def poll(self, io: IO) -> dict[str, Any] | None:
         """Poll, and return the execution; `None` if the wait is to go on without."""

@@ -140,7 +140,7 @@ def windows(session: nox.Session) -> None:
 
 @nox.session
 def load(session: nox.Session) -> None:
-    """Many frames at once, from threads and processes: none is lost."""
+    """Many frames at once, from threads and processes, and many executions: none is lost."""
     session.install("-e.[test]")
     session.run("python", "-m", "pytest", "-q", "-m", "load", *session.posargs)
 

@@ -463,8 +463,9 @@ class Watched(io.BytesIO):
         return super().read(size)
 
 
-def test_a_file_is_read_in_a_thread(server):
+def test_a_file_is_read_in_a_thread(server, monkeypatch):
     """In pieces, and for every attempt."""
+    monkeypatch.setattr(asyncio, "sleep", _at_once)
     file = Watched(b"x" * 3_000_000)
     server.upset("POST", carried_out(reset))
     run(lambda flow: flow.execute("ns", "flow", {"f": file}, fetch_log=False), server.url)

@@ -476,7 +476,7 @@ def test_where_there_is_no_stream_the_server_is_asked(flow, story, missing):
 
 def test_the_log_is_asked_for_while_the_execution_runs(flow, story, monkeypatch):
     """Where there is no stream of it, what is stored already is reported before the end."""
-    monkeypatch.setattr(channels, "_LOG_PAUSE", 0.05)
+    monkeypatch.setattr(channels.Log, "_shortest_pause", 0.05)
     gate = Gate()
     story.states(stream(event(shown("CREATED")), gate, event(shown("CREATED", "SUCCESS"))))
     story.stored = [[], [entry("a")]]

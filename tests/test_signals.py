@@ -7,6 +7,9 @@ import threading
 import pytest
 from loopback import DEADLINE, answer, carried_out, reset
 
+from kestra import Kestra
+from kestra._task import frames
+from kestra._values import text
 from kestra.exceptions import KestraError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -117,3 +120,21 @@ def test_a_deadline_ends_the_reading_of_requests(flow, server):
     with pytest.raises(TimeoutError, match="my deadline"):
         list(flow.execute_all(requests()))
     assert server.requests == []
+
+
+@pytest.mark.parametrize("outputs", [{"a": 1}, {"a": [1]}], ids=["small", "encoded"])
+def test_a_deadline_ends_the_encoding_of_a_message(strike, monkeypatch, capsys, outputs):
+    """A `ValueError` of a handler, as of text that it cannot print, is none of a value."""
+    strike.error = ValueError("my deadline")
+
+    def struck(*_):
+        signal.raise_signal(signal.SIGUSR1)
+        return ()
+
+    monkeypatch.setattr(frames, "quote", struck)
+    monkeypatch.setattr(text, "_encode", struck)
+    monkeypatch.setattr(text, "_encoder", lambda _: struck)
+    with pytest.raises(ValueError, match="my deadline") as caught:
+        Kestra.outputs(outputs)
+    assert caught.value is strike.error
+    assert capsys.readouterr().out == ""

@@ -102,7 +102,11 @@ def small_outputs_frame(outputs: object) -> str | None:
             else:
                 return None
             members = f"{members}, {member}" if members else member
-    except ValueError:  # an integer too long for `repr`
+    except ValueError as error:  # an integer too long for `repr`
+        from kestra._values.signals import is_interruption
+
+        if is_interruption(error):
+            raise
         return None
     if len(members) > MAX_DIGITS or "\\ud" in members:
         return None

@@ -105,8 +105,13 @@ def json_text(value: object, path: str, depth: int = 1, as_file: str = _IN_OUTPU
         encode = _encode if getrecursionlimit() <= _USUAL_RECURSION else _encoder({})
         try:
             text = "".join(encode(value, 0))
-        except (_NotPlainError, TypeError, ValueError, RecursionError):
-            pass  # the walk converts it, or says what is wrong with it
+        except _NotPlainError:
+            pass  # the walk converts it
+        except (TypeError, ValueError, RecursionError) as error:  # the walk says what is wrong
+            from kestra._values.signals import is_interruption
+
+            if is_interruption(error):
+                raise
         else:
             is_flat = _is_flat(value)
             is_short = len(text) <= MAX_DIGITS and "\\ud" not in text

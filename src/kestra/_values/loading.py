@@ -18,7 +18,7 @@ def load(name: str) -> None:
     Inside the import it might be lost: `importlib` takes an `OSError` of a handler, such as a
     `TimeoutError`, for a file that is not there. (With other threads, signals cannot be held up.)
     """
-    if _count() or not hasattr(_signal, "pthread_sigmask"):
+    if name in sys.modules or _count() or not hasattr(_signal, "pthread_sigmask"):
         return  # whoever calls this imports it next
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     try:

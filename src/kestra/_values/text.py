@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from _collections_abc import Iterator, Mapping, Sequence, ValuesView
 from _collections_abc import Set as AbstractSet
-from sys import getrecursionlimit, modules
+from sys import getrecursionlimit
 
 from kestra._values.loading import load
 
@@ -50,7 +50,6 @@ _CONTAINERS = frozenset({dict, list, tuple})
 _FIRST_LONG_INTEGER = 10**MAX_DIGITS
 _INFINITY = float("inf")
 _USUAL_RECURSION = 10_000
-_ENCODED = "kestra._values.encoded"
 _SHOWN_PIECES = 20  # of a path in an error
 
 
@@ -97,8 +96,7 @@ _encode = _encoder(None) if make_encoder is not None else None  # not constructe
 def json_text(value: object, path: str, depth: int = 1, as_file: str = _IN_OUTPUT_FILES) -> str:
     """`value` as JSON text in ASCII; a `TypeError` or a `ValueError` says why it cannot be sent.
 
-    Its `path`, `outputs`, is for that error, and so is how to send it `as_file` instead; `depth`
-    objects and lists are open around it.
+    The error names its `path`, and may advise `as_file`; `depth` objects and lists are around it.
     """
     if _encode is not None:
         # A circle ends at the recursion limit: where a script has raised that, with a crash.
@@ -117,9 +115,7 @@ def json_text(value: object, path: str, depth: int = 1, as_file: str = _IN_OUTPU
             is_short = len(text) <= MAX_DIGITS and "\\ud" not in text
             if (is_flat and is_short) or _is_known(value, text, depth, is_flat, is_short):
                 return text
-    walk = Walk(path, depth)
-    walk.as_file = as_file
-    return walk.text(value)
+    return Walk(path, depth).text(value, as_file)
 
 
 def _is_flat(value: object, levels: int = 1) -> bool:
@@ -127,17 +123,16 @@ def _is_flat(value: object, levels: int = 1) -> bool:
     if type(value) is not dict:
         return False
     for key, item in value.items():
-        if type(key) is not str:
-            return False
-        if not isinstance(item, _SCALARS) and not (levels and _is_flat(item, 0)):
+        if type(key) is not str or not (
+            isinstance(item, _SCALARS) or (levels and _is_flat(item, 0))
+        ):
             return False
     return True
 
 
 def _is_known(value: object, text: str, depth: int, is_flat: bool, is_short: bool) -> bool:
     try:
-        if _ENCODED not in modules:
-            load(_ENCODED)
+        load("kestra._values.encoded")
         from kestra._values.encoded import is_plain, is_safe
     except ImportError:  # a signal handler sends a frame while this very import goes on
         return False
@@ -272,14 +267,14 @@ class Walk:
     scalar: Callable[[Any], str | None] = staticmethod(scalar_text)
     quote: Callable[[str], str] = staticmethod(quote)
 
-    def text(self, value: object) -> str:
+    def text(self, value: object, as_file: str = "") -> str:
         try:
             return "".join(self._chunks(value))
         except RefusedError as refusal:
             pieces = [path_piece(container.key) for container in self._open]
             if len(pieces) > _SHOWN_PIECES:
                 pieces[_SHOWN_PIECES // 2 : -_SHOWN_PIECES // 2] = ["…"]
-            raise refusal.at(self._path + "".join(pieces), self.as_file) from None
+            raise refusal.at(self._path + "".join(pieces), as_file or self.as_file) from None
 
     def _chunks(self, value: object) -> Iterator[str]:
         yield self._begin(value)

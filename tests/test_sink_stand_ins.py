@@ -263,6 +263,10 @@ TEES_THAT_LOG = {
         "thread = threading.Thread(target=log.debug, args=(text.strip(),))\n"
         "        thread.start()\n        thread.join()\n        return self.stream.write(text)"
     ),
+    "in two threads": (
+        "thread = threading.Thread(target=log.debug, args=(text.strip(),))\n"
+        "        thread.start()\n        thread.join()\n        log.debug(text.strip())"
+    ),
 }
 
 

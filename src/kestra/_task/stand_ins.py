@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from _thread import _count, get_ident
+from _thread import _count, _local
 from stat import S_ISREG
 
 from kestra._values.signals import is_signal_handler
@@ -43,17 +43,23 @@ _LINE_ENDS = (b"\n", b"\r", b"")  # or nothing before
 _MOST_HANDED = 10_000
 # The last frames that stand-ins were given, by their hashes: an item for each that has not arrived.
 _handed: dict[int, list[None]] = {}
-_handing: dict[int, _Handing] = {}  # by thread
 _SECOND = 1  # for as long a frame of another thread is waited for, which may wait for this one
 
 
 class _Handing:
-    """A frame that a stand-in is being given, and what it makes of it."""
+    """A frame that a stand-in is being given, and what it has made of it so far."""
 
     def __init__(self, frame: str) -> None:
         self.frame = frame
-        self.has_arrived = False
-        self.entries: list[str] = []  # whose message it is
+        self.is_written = False
+        self.entries: list[str] = []  # those whose message it is
+
+
+class _OfThread(_local):
+    handing: _Handing | None = None  # the innermost
+
+
+_own = _OfThread()
 
 
 def offer_frames(sink: Sink, taker: Callable[[str], bool] | None) -> Callable[[], object]:
@@ -109,11 +115,11 @@ def deliver(sink: Sink, frame: str, target: Any) -> None:
     logged, is_alone = _frame_within(frame)
     is_inside = _is_inside(sink, target)
     if logged is not None and _has_come_back(logged, is_alone=is_alone, is_inside=is_inside):
-        handing = _handing.get(get_ident())
+        handing = _own.handing
         if handing is not None and handing.frame == logged:
             handing.entries.append(frame)  # it may be written, too
             return
-        if hash(logged) not in _handed or _take(logged):
+        if _take(logged):
             _deliver_below(sink, logged)
             return
         if _is_entry(logged):
@@ -130,16 +136,16 @@ def _has_come_back(frame: str, *, is_alone: bool, is_inside: bool) -> bool:
 
     (An entry that says more and names an output or a metric may be the script's own.)
     """
-    if is_inside:
-        return is_alone or hash(frame) in _handed
-    return hash(frame) in _handed and (is_alone or _is_entry(frame))
+    if hash(frame) in _handed:
+        return is_inside or is_alone or _is_entry(frame)
+    return is_inside and is_alone  # a frame that was printed
 
 
 def _take(frame: str) -> bool:
     """Note that a frame arrives; return False if each one like it that was handed has done so."""
     try:
-        _handed[hash(frame)].pop()
-    except LookupError:
+        _handed.get(hash(frame), [None]).pop()
+    except IndexError:
         return False
     return True
 
@@ -149,18 +155,13 @@ def passes_on(frame: str) -> bool:
 
     It is where another thread was given it to log, and came first.
     """
-    handing = _handing.get(get_ident())
-    if hash(frame) in _handed:
-        is_due = _take(frame)
-        if handing is None or handing.frame != frame:
-            return True
-        is_due |= handing.has_arrived  # it is written twice, as was always possible
-    else:
-        is_due = True
-        if handing is not None:  # and has masked a part of it
-            _take(handing.frame)
-    if handing is not None:
-        handing.has_arrived = True
+    handing = _own.handing
+    is_other = handing is None or handing.frame != frame
+    if handing is None or (is_other and hash(frame) in _handed):
+        _take(frame)
+        return True
+    is_due = _take(handing.frame) or is_other or handing.is_written  # a part masked; or once more
+    handing.is_written = True
     return is_due
 
 
@@ -201,18 +202,14 @@ def _hand_over(sink: Sink, frame: str, target: Any) -> None:
     if len(_handed) > _MOST_HANDED:
         del _handed[next(iter(_handed))]
     is_locked = sink.stand_in_lock.acquire(timeout=_SECOND)
-    thread, handing = get_ident(), _Handing(frame)
-    outer = _handing.get(thread)
-    _handing[thread] = handing
+    outer, handing = _own.handing, _Handing(frame)
+    _own.handing = handing
     try:
         target.write(f"\n{frame}\n" if _has_open_line(sink, target) else f"{frame}\n")
         if hasattr(target, "flush"):
             target.flush()
     finally:
-        if outer is None:
-            del _handing[thread]
-        else:
-            _handing[thread] = outer
+        _own.handing = outer
         if is_locked:
             sink.stand_in_lock.release()
         if handing.entries:
@@ -221,8 +218,7 @@ def _hand_over(sink: Sink, frame: str, target: Any) -> None:
 
 def _deliver_logged(sink: Sink, handing: _Handing) -> None:
     """Deliver a frame that a stand-in has logged; if it was written too, what it has logged."""
-    if not handing.has_arrived:
-        _take(handing.frame)
+    if not handing.is_written and _take(handing.frame):
         _deliver_below(sink, handing.frame)
     elif not _is_entry(handing.frame):
         for entry in handing.entries:

@@ -148,7 +148,7 @@ def test_a_timeout_may_be_one_of_urllib3(server, session):
     assert session.post(server.url, data=b"x", timeout=urllib3.Timeout(connect=5, read=5)).ok
 
 
-def test_proxied_requests_are_bounded_too(server, session):
+def test_proxied_requests_are_limited_too(server, session):
     """A proxy does not get around the deadline."""
     server.upset("GET", drip)
     with pytest.raises(requests.ReadTimeout):

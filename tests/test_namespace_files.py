@@ -13,13 +13,7 @@ from namespaces import ENGINES, RECORDED, namespace, recorded
 from urllib3.exceptions import ProtocolError
 
 from kestra import Change, FileInfo
-from kestra.exceptions import (
-    FailedExponentialBackoff,
-    InvalidInput,
-    MalformedResponse,
-    NotFound,
-    ServerError,
-)
+from kestra.exceptions import FailedExponentialBackoff, InvalidInput, NotFound, ServerError
 
 LOST = requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError()))
 MISSING = recorded("nsf_stats_missing", "2.0")
@@ -345,20 +339,6 @@ def test_sync_sends_what_differs_and_nothing_else(write):
     assert server.sent[0].line == "GET namespaces/company.team/files/export"
     assert [(each.query["path"], uploaded(each)[1]) for each in server.sent[1:]] == [
         ("/etl/a.py", b"new"), ("/etl/sub/b.py", b"b")]  # fmt: skip
-
-
-def test_an_export_that_is_no_zip_is_a_typed_error(write, tmp_path):
-    """It is the page of a login, perhaps."""
-    ns, server = namespace(*[(200, b"<html>Log in</html>")] * 3)
-    flow = write({"f.yml": "id: f\nnamespace: company.team\n"})
-    for call in (
-        lambda: ns.files.sync(flow),
-        lambda: ns.flows.deploy(flow),
-        lambda: ns.flows.export(tmp_path),
-    ):
-        with pytest.raises(MalformedResponse, match=r"^GET .*: the response is not a zip archive"):
-            call()
-    assert {each.method for each in server.sent} == {"GET"}
 
 
 def test_sync_deletes_only_where_asked(write):

@@ -502,7 +502,7 @@ def test_a_page_in_the_place_of_a_zip_is_refused(tmp_path, use):
     """That of a proxy, say, which wants a login: nothing is changed."""
     (tmp_path / "f1.yml").write_text(flow())
     ns, server = namespace((200, b"<html>Log in</html>"))
-    with pytest.raises(MalformedResponse, match="is not a zip archive"):
+    with pytest.raises(MalformedResponse, match=r"^GET .*: the response is not a zip archive"):
         use(ns, tmp_path)
     assert [each.method for each in server.sent] == ["GET"]
 

@@ -351,7 +351,7 @@ def test_a_script_that_is_killed(script):
         ({"timeout": float("nan")}, "timeout must be 0 or more seconds"),
     ],
 )
-def test_a_time_that_is_none(times, sentence, script, monkeypatch):
+def test_a_time_that_is_not_valid(times, sentence, script, monkeypatch):
     """It is refused before anything runs: nothing would notice later that it has no effect."""
     monkeypatch.setattr(script_module, "start", None)
     with pytest.raises((TypeError, ValueError), match=f"^{sentence}$"):

@@ -48,7 +48,7 @@ class Source:
 def read_sources(paths: Any, *, whole: bool = True) -> list[Source]:
     """Return the documents of files, and of the YAML files below folders.
 
-    That of a file with one is its whole text, if that can be read, unless `whole` is off.
+    A file with a single one gives its whole text, if that can be read, unless `whole` is off.
     """
     given: list[Any] = [paths]
     if isinstance(paths, Iterable) and not isinstance(paths, str | bytes | os.PathLike):

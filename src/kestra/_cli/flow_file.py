@@ -94,9 +94,7 @@ def _read(file: str, task_id: str, context: str | None) -> tuple[str, dict[str, 
     }
     defaults = {}
     for each in inputs:
-        with suppress(
-            KeyError, NeedsServer
-        ):  # then it needs a value in the context, if a task wants it
+        with suppress(KeyError, NeedsServer):  # without one, the context has to have a value
             defaults[_text(each.get("id"))] = _rendered(each["defaults"], "", values)
     values["inputs"] = {**defaults, **_dict(given.get("inputs"))}
     return str(task.get("type")), {

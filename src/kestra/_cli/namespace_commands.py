@@ -20,7 +20,7 @@ from kestra._cli.execution_report import instant
 from kestra._cli.namespace_arguments import KEY_VARIABLE
 from kestra._cli.streams import is_live, room_on, show, show_bytes
 from kestra._engine.report import columns, counted, printable
-from kestra._rules.files import action
+from kestra._rules.files import write_action
 from kestra._values.times import iso_duration
 from kestra.exceptions import KestraError
 
@@ -119,7 +119,7 @@ class _Commands:
         if self._options.dry_run:
             with local.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
-            what = self._ns._perform(action, path)  # noqa: SLF001  # no more than it would send
+            what = self._ns._perform(write_action, path)  # noqa: SLF001  # no more than it would send
             self._note(f"{path} would be {what}: {counted(size, 'byte')}.")
         else:
             self._ns.files.upload(local, path)

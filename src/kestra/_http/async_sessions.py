@@ -163,7 +163,7 @@ def _weighed(value: Any, left: int, depth: int = 0) -> int:
     if type(value) is dict:
         value = (value.keys(), value.values())
     if type(value) in {list, tuple} or isinstance(value, KeysView | ValuesView):
-        left -= len(value) if depth < _DEEP else left + 1
+        left = left - len(value) if depth < _DEEP else -1
         for each in value:
             left = _weighed(each, left, depth + 1) if left >= 0 else left
         return left

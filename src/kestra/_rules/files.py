@@ -102,15 +102,15 @@ async def _put(io: IO, namespace: str, path: str, content: bytes | Path) -> None
     """Write a file, but not over a folder, as 1.3 would."""
     await ready(io)
     if io.server.dialect is not FROM_2:
-        await action(io, namespace, path)
+        await write_action(io, namespace, path)
     try:
         await send(io, namespace, path, content)
     except Conflict as error:
         raise _folder_in_place(path) from error
 
 
-async def action(io: IO, namespace: str, path: str) -> str:
-    """Return what writing a file would be: `created`, or `updated`."""
+async def write_action(io: IO, namespace: str, path: str) -> str:
+    """Return what would become of a file that is written: `created`, or `updated`."""
     found = await _stats(io, namespace, checked_path(path))
     if found is not None and found.is_folder:
         raise _folder_in_place(path)

@@ -304,8 +304,8 @@ class Kestra:
                     if kill.requested:
                         break
 
-        (Without `with`, it is then up to the script to end.) An error that ends the block then is
-        reported as any that nobody catches. After a grace period, the engine kills for good. On
+        (Without `with`, it is then up to the script to end.) An error that then ends the block is
+        reported like any uncaught error. After a grace period, the engine kills for good. On
         Windows, it is about CTRL_BREAK.
 
         Raises:

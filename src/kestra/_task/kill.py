@@ -29,7 +29,7 @@ _WORKS_LATER = 0x20 | 0x80 | 0x200  # flags of code: generator, coroutine, both 
 _MISSING: Any = None
 # The groups of programs that run: one that another thread started ends with this process.
 running: set[int] = set()
-_unsaid: list[BaseException | None] = []  # the error that ended a block, if the process ends there
+_unreported: list[BaseException | None] = []  # what ended a block, if the process ends there
 
 
 class OnKill:
@@ -69,9 +69,9 @@ class OnKill:
             return
         self._unset()
         if self._put_off is not None:
-            _unsaid[:] = [error]
+            _unreported[:] = [error]
             self._pass_on(*self._put_off)
-            _unsaid.clear()  # an outer block goes on, and the error with it
+            _unreported.clear()  # an outer block goes on, and the error with it
 
     def __call__(self, function: Callable[P, T] = _MISSING) -> Callable[P, T]:
         from kestra._task.timing import within
@@ -172,7 +172,7 @@ def _report(error: BaseException | None) -> None:
 
 def _end(signum: int, *, is_child: bool) -> NoReturn:
     if not is_child:  # which has a copy of its parent's text
-        for error in _unsaid:
+        for error in _unreported:
             _report(error)
         if "kestra._task.prints" in sys.modules:
             from kestra._task.prints import finish

@@ -38,7 +38,7 @@ def log_frame(record: LogRecord, message: str) -> str:
     """The log frame of a record; a message beyond `MAX_MESSAGE` is cut, and says so."""
     level, message = level_name(record.levelno), shortened(message)
     home: Any = sys.modules.get("kestra._task.kestra")
-    if home is None or home.Kestra.format is frames.encode:  # else it masks secrets, perhaps
+    if home is None or home.Kestra.format is frames.encode:  # else a script's own, to mask secrets
         return frames.log_frame(level, message)
     return str(home.Kestra.format({"logs": [{"level": level, "message": message}]}))
 

@@ -97,13 +97,13 @@ def write_text(
 
 
 def load_for_child() -> None:
-    """Import what a child may need: for what another thread was importing it waits for ever."""
+    """Import what a child may need: it could never import what another thread is importing now."""
     if not _count():
         return
-    has_hooks = hasattr(sys.modules.get("logging"), "LogRecord")  # which comes after them
+    is_loaded = hasattr(sys.modules.get("logging"), "LogRecord")  # up to its hooks for forks, too
     for name in _IMPORTED_LATE:
         __import__(name)
-    if not has_hooks:  # `logging` will give back after this fork what it takes before one
+    if not is_loaded:  # its hook after this fork releases what the one before it would have taken
         vars(sys.modules["logging"])["_lock"].acquire()
 
 

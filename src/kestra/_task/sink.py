@@ -19,9 +19,9 @@ A frame counts only on a line of its own. What may come in its way, and what han
 | there is no `sys.stdout` | `_Place._bind` |
 | daemon threads at the end of the interpreter | `_at_exit` |
 
-This import sets hooks on `sys.stdout` and `sys.stderr` (see `hooks`), but with
-`KESTRA_STDOUT_HOOK=0` in the environment. They cannot see text that was printed before, or goes to
-`sys.stdout.buffer`, or is of another process; those of one by `fork` tell each other.
+This import sets hooks on `sys.stdout` and `sys.stderr` (see `hooks`), unless the environment has
+`KESTRA_STDOUT_HOOK=0`. They cannot see text that was printed before, that goes to
+`sys.stdout.buffer`, or that another process writes; a process and its forks tell each other.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class _Place:
         self.twin = self  # the other one, where both are one pipe
         self.real: Stream | None = None  # what is below all stand-ins
         self.stand_in: Any = None  # what gets the frames, each in one `write`, if not that
-        # For `kestra.testing`: in place of `real` below stand-ins, and of each stream's own types.
+        # For `kestra.testing`: where frames go below stand-ins, in place of `real`; and the types
+        # of all metrics, in place of each stream's own.
         self.base: Any = None
         self.metric_types: MetricTypes | None = None
         self.taker: Callable[[str], bool] | None = None  # see `stand_ins.offer_frames`
@@ -76,7 +77,7 @@ class _Place:
         self._stream = self._typed_place = self._hook = _UNBOUND
         self._types: MetricTypes | None = None
         self._own = self._own_of_buffer = _NONE
-        self.is_late = False  # for what was printed before
+        self.is_late = False  # once it is True, a stream may have an open line already
         stream = _streams.get(name)
         if stream is not None and not getattr(stream, "closed", False):
             self._bind(stream)
@@ -287,7 +288,8 @@ class Sink(_Place):
             deliver(self, frame, self.stand_in)
 
 
-_stdout_gate = Gate()  # else two: a thread may pass on to one what it reads from the other
+_stdout_gate = Gate()
+# Else two: a thread may pass on to one of them what it reads from the other.
 _stderr_gate = _stdout_gate if hooks.is_same_file(1, 2) else Gate()
 _stdout_gate.other, _stderr_gate.other = _stderr_gate, _stdout_gate
 stdout = Sink("stdout", _stdout_gate)

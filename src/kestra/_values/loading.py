@@ -20,6 +20,7 @@ def load(name: str) -> None:
     """
     if name in sys.modules or _count() or not hasattr(_signal, "pthread_sigmask"):
         return  # whoever calls this imports it next
+    # First, since what blocks the signals may still run the handler of one that is due.
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     try:
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())

@@ -96,7 +96,7 @@ _encode = _encoder(None) if make_encoder is not None else None  # not constructe
 def json_text(value: object, path: str, depth: int = 1, as_file: str = _IN_OUTPUT_FILES) -> str:
     """`value` as JSON text in ASCII; a `TypeError` or a `ValueError` says why it cannot be sent.
 
-    The error names its `path`, and may advise `as_file`; `depth` objects and lists are around it.
+    The error names its `path`, and may advise `as_file`. `depth` objects and lists are around it.
     """
     if _encode is not None:
         # A circle ends at the recursion limit: where a script has raised that, with a crash.
@@ -123,9 +123,8 @@ def _is_flat(value: object, levels: int = 1) -> bool:
     if type(value) is not dict:
         return False
     for key, item in value.items():
-        if type(key) is not str or not (
-            isinstance(item, _SCALARS) or (levels and _is_flat(item, 0))
-        ):
+        is_flat = isinstance(item, _SCALARS) or (levels and _is_flat(item, 0))
+        if type(key) is not str or not is_flat:
             return False
     return True
 

@@ -213,7 +213,8 @@ def _parsed(engine: Engine, text: str, kind: str) -> tuple[Source, list[tuple[st
         raise _UnreadableError(
             f'Unrecognized field "{unknown[0]}" (class {name}), not marked as ignorable'
         )
-    tasks, _ = _objects(content, "tasks"), _objects(content, "triggers")
+    tasks = _objects(content, "tasks")
+    _webhook(content)  # refuses triggers that are not objects
     types = {"BOOLEAN": content.get("inputs"), _FOREACH: tasks}
     for gone, below in types.items():
         if engine.is_new and _has_type(below, gone):
@@ -278,7 +279,7 @@ def _store(engine: Engine, name: tuple[str, str], text: str) -> Reply:
 
 def _webhook(content: dict[str, Any]) -> dict[str, Any] | None:
     """Return the webhook among the triggers of a flow."""
-    triggers = content.get("triggers") or []
+    triggers = _objects(content, "triggers")
     return next((each for each in triggers if str(each.get("type")).endswith(".Webhook")), None)
 
 

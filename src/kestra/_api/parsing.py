@@ -217,11 +217,11 @@ def ordered_log(log: str, more: Sequence[LogEntry] = ()) -> str:
         ends = "".join(f"{text}\n" for time, text in lacking if time is None)
         lines = [text for time, text in lacking if time is not None]
         log = "".join(f"{each}\n" for each in (log.rstrip("\n"), *lines) if each)
-        return _in_order(log, all_of_it=True) + ends
-    return _in_order(log, all_of_it=False)
+        return _sorted_log(log, all_of_it=True) + ends
+    return _sorted_log(log, all_of_it=False)
 
 
-def _in_order(log: str, *, all_of_it: bool) -> str:
+def _sorted_log(log: str, *, all_of_it: bool) -> str:
     starts = [(match[1], match[2], match.start()) for match in _ENTRY.finditer(log)]
     if all(a <= b for a, b in pairwise(starts)):
         return log

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kestra")
 
 _PAGE = 500  # results
-_DOUBT = 2  # seconds: a server's clock is known by whole ones, and some time later
+_DOUBT = 2  # seconds: a server says whole ones, and its response takes some time
 # How to ask for what a result waits for, but not long: once, within some seconds.
 BRIEFLY: dict[str, Any] = {"within": 10.0, "once": True}
 

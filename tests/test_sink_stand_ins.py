@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from kestra import Kestra, testing
-from kestra._task import sink
+from kestra._task import sink, stand_ins
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes of a POSIX system")
 
@@ -315,6 +315,23 @@ def test_a_tee_that_logs_in_a_test():
         finally:
             sys.stdout = before
     assert messages.metrics["rows"] == 2
+
+
+def test_frames_that_two_threads_forget_at_once(monkeypatch):
+    """Of more than are remembered, each thread drops the oldest; neither minds the other."""
+
+    class Shared(dict):
+        def __iter__(self):
+            oldest = [*super().__iter__()][:1]
+            self.pop(*oldest)  # as the other thread does
+            return iter(oldest)
+
+    monkeypatch.setattr(stand_ins, "_handed", Shared())
+    monkeypatch.setattr(stand_ins, "_MOST_HANDED", 2)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    for number in range(9):
+        Kestra.outputs({"a": number})
+    assert sys.stdout.getvalue().count('::{"outputs"') == 9
 
 
 def test_text_with_a_frame_that_was_never_sent():

@@ -200,7 +200,8 @@ def _hand_over(sink: Sink, frame: str, target: Any) -> None:
     if len(waiting) < _MOST_HANDED:
         waiting.append(None)
     if len(_handed) > _MOST_HANDED:
-        del _handed[next(iter(_handed))]
+        for oldest in [*_handed][: _MOST_HANDED // 2]:
+            _handed.pop(oldest, None)  # another thread may have come first
     is_locked = sink.stand_in_lock.acquire(timeout=_SECOND)
     outer, handing = _own.handing, _Handing(frame)
     _own.handing = handing

@@ -94,7 +94,7 @@ def test_stores_and_creations_answer_as_recorded(engine):
 
 # What is not imitated, or comes after exchanges that were not kept.
 OTHER_FILES = re.compile(
-    r"nsf_(revisions|get_rev|rev_|move_rev|get_noslash|get_slash|get_emoji|stats_root|search_|s_(many|z"
+    r"nsf_(revisions|get_rev|rev_|move_rev|get_noslash|get_slash|get_emoji|search_|s_(many|z"
     r"|a|star|space|plus|get)|mkdir|zip$|zip_(search|bad|corrupt)|flow_upload|stats_big)"
 )
 OTHER_FLOWS = re.compile(r"flow_(create_missingprop|create_2mb|m3|delete_query|exec_dis|search_)")

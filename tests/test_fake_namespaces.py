@@ -379,6 +379,14 @@ def test_a_move_reads_paths_as_uris(source, status, left):
         assert requests.get(f"{url}/search?q=/", timeout=9).json() == left
 
 
+def test_a_put_moves_a_file_and_takes_no_content():
+    """Of another type than JSON, it is refused, as recorded on 2.0."""
+    url = f"{HOST}/api/v1/main/namespaces/company.team/files?path=/p.txt"
+    with FakeKestra(version="2.0"):
+        answer = requests.put(url, b"abc", headers={"Content-Type": "text/plain"}, timeout=9)
+    assert answer.status_code == 415
+
+
 @pytest.mark.parametrize(("version", "status"), [("1.3", 200), ("2.0", 409)])
 def test_a_folder_is_no_place_for_a_file(version, status):
     """1.3 accepts it, and the folder stays a folder; nothing is moved onto it either."""

@@ -75,6 +75,7 @@ def put(engine: Engine, request: Request, namespace: str) -> Reply:
 
 def move(engine: Engine, request: Request, namespace: str) -> Reply:
     """Move a file or a folder; one that is not there is ignored."""
+    request.check_kind("application/json")
     source, target = _path_of_uri(request.value("from")), _path_of_uri(request.value("to"))
     known = engine.files[namespace]
     if _at_or_below(known, target):

@@ -48,7 +48,7 @@ def test_the_tree_at_the_top_of_the_module_is_complete():
         (ConnectTimeout, requests.ConnectionError),
         (ConnectTimeout, requests.Timeout),
         (ConnectTimeout, requests.ConnectTimeout),
-        (RequestTimeout, requests.Timeout),
+        (RequestTimeout, requests.ReadTimeout),
         (ConnectionFailed, FailedExponentialBackoff),
         (RequestTimeout, FailedExponentialBackoff),
         (MalformedResponse, ValueError),

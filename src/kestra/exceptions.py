@@ -5,8 +5,8 @@
     KestraError
     ├── FailedExponentialBackoff          every attempt of a request failed
     │   ├── ConnectionFailed              none made, or it broke (also a requests.ConnectionError)
-    │   ├── RequestTimeout                no complete response in time (also a requests.Timeout)
-    │   └── ConnectTimeout                no connection in time (both; a requests.ConnectTimeout)
+    │   ├── RequestTimeout                no complete response in time (a requests.ReadTimeout)
+    │   └── ConnectTimeout                no connection in time (a requests.ConnectTimeout)
     ├── APIError                          the server refused (also a requests.HTTPError)
     │   ├── AuthenticationError           401
     │   ├── PermissionDenied              403

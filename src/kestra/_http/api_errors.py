@@ -16,11 +16,11 @@ class ConnectionFailed(FailedExponentialBackoff, requests.ConnectionError):
     """No connection could be made, or it broke before the response was complete."""
 
 
-class RequestTimeout(FailedExponentialBackoff, requests.Timeout):
+class RequestTimeout(FailedExponentialBackoff, requests.ReadTimeout):
     """The response was not complete within the timeout."""
 
 
-class ConnectTimeout(ConnectionFailed, RequestTimeout, requests.ConnectTimeout):
+class ConnectTimeout(ConnectionFailed, requests.ConnectTimeout):
     """No connection could be made within the timeout."""
 
 

@@ -114,7 +114,7 @@ class Channel(ABC):
             if is_interruption(error):
                 raise
             # A stream that does not begin in time is held back on its way.
-            is_held_back = type(error) is RequestTimeout
+            is_held_back = isinstance(error, RequestTimeout)
             self._wait_to_open(again=is_transient(error) and not is_held_back)
             return
         if self.stream is None:

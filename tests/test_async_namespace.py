@@ -1,12 +1,16 @@
 """`AsyncNamespace`: what `Namespace` does, awaited."""
 
 import asyncio
+import math
+import threading
 from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from kestra import AsyncFlow, AsyncNamespace, Flow, Namespace
-from kestra.exceptions import Conflict, FailedExponentialBackoff, NotFound
+from kestra.exceptions import Conflict, ExecutionTimeout, FailedExponentialBackoff, NotFound
 from kestra.testing import FakeKestra
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -150,6 +154,44 @@ def test_webhooks(fake):
             assert "s3cret" not in f"{raised.value.request!r} {raised.value.response.url}"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("wait", [True, 0, math.inf, Fraction(60)])
+def test_a_wait_for_a_webhook_may_be_without_an_end(fake, wait):
+    """`wait=True` sets no limit to the response either; one without a wait comes at once."""
+    fake.flow("company.team", "orders", lambda inputs: {"n": 5}, webhook="k1")
+
+    async def main():
+        async with AsyncNamespace("company.team") as ns:
+            return await ns.webhook("orders", "k1", {}, wait=wait)
+
+    if wait:
+        assert asyncio.run(main()).outputs == {"n": 5}
+    else:
+        with pytest.raises(ExecutionTimeout):
+            asyncio.run(main())
+
+
+@pytest.mark.parametrize("given", [str, lambda path: [str(path)], lambda path: path])
+def test_sources_are_read_in_a_thread(fake, tmp_path, monkeypatch, given):
+    """Also where they are given as text, which is light in itself."""
+    (tmp_path / "report.yml").write_bytes(REPORT.encode())
+    threads = set()
+    read = Path.read_bytes
+
+    def note(path):
+        threads.add(threading.current_thread())
+        return read(path)
+
+    async def main():
+        async with AsyncNamespace("company.team") as ns:
+            assert await ns.flows.validate(given(tmp_path)) == []
+            assert len(await ns.flows.deploy(given(tmp_path))) == 1
+
+    monkeypatch.setattr(Path, "read_bytes", note)
+    asyncio.run(main())
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 def test_the_log_of_httpx2_does_not_show_the_key(fake, caplog):

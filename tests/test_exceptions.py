@@ -22,6 +22,7 @@ from kestra.exceptions import (
     KestraError,
     MalformedResponse,
     NotFound,
+    ReadTimeout,
     RequestTimeout,
 )
 
@@ -48,7 +49,9 @@ def test_the_tree_at_the_top_of_the_module_is_complete():
         (ConnectTimeout, requests.ConnectionError),
         (ConnectTimeout, requests.Timeout),
         (ConnectTimeout, requests.ConnectTimeout),
-        (RequestTimeout, requests.Timeout),
+        (ReadTimeout, requests.ReadTimeout),
+        (ReadTimeout, RequestTimeout),
+        (ConnectTimeout, RequestTimeout),
         (ConnectionFailed, FailedExponentialBackoff),
         (RequestTimeout, FailedExponentialBackoff),
         (MalformedResponse, ValueError),

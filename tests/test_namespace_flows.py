@@ -127,26 +127,35 @@ def test_export_writes_nothing_outside_of_the_folder(name, tmp_path):
 
 def test_a_file_may_hold_several_documents(files):
     text = "# both\n---\n" + flow("a", '"a --- b"') + "--- # next\r\n" + flow("b") + "---\n# none\n"
-    first, second = read_sources(files(both=text))
+    first, second = read_sources([files(both=text)])
     assert (first.id, first.line, first.text) == ("a", 2, flow("a", '"a --- b"'))
     assert (second.id, second.text) == ("b", flow("b"))
 
 
 def test_a_file_with_one_document_is_its_whole_text(files):
     text = "---\n# why\n" + flow("a") + "\n\n"
-    (source,) = read_sources(files(one=text))
+    (source,) = read_sources([files(one=text)])
     assert source.text == text
 
 
 def test_a_separator_at_the_end_is_left_out(files):
     """With it, the text of a file with one document would be two."""
-    (source,) = read_sources(files(one="# why\n" + flow("a") + "---\n"))
+    (source,) = read_sources([files(one="# why\n" + flow("a") + "---\n")])
     assert source.text == "# why\n" + flow("a")
+
+
+@pytest.mark.parametrize("rest", ["", "---\n" + flow("b")])
+def test_a_byte_order_mark_may_come_before_a_directive(rest, files):
+    """Editors of Windows write one, and YAML takes it."""
+    text = "\ufeff%YAML 1.2\n---\n" + flow("a") + rest
+    sources = read_sources([files(one=text)])
+    assert [source.id for source in sources] == ["a", "b"][: len(sources)]
+    assert not any(source.fault for source in sources)
 
 
 def test_a_separator_in_a_string_separates_nothing(files):
     text = "id: a\nnamespace: b\ndescription: |\n  x\n  ---\n  y\n"
-    (source,) = read_sources(files(one=text))
+    (source,) = read_sources([files(one=text)])
     assert source.text == text
 
 

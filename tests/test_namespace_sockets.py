@@ -1,7 +1,11 @@
 """A namespace over real sockets, where what was lost is sent again."""
 
+import json
+import math
+from fractions import Fraction
+
 import pytest
-from loopback import close
+from loopback import answer, close
 
 from kestra import Namespace
 from kestra.exceptions import NotFound
@@ -41,6 +45,15 @@ def test_what_was_lost_is_sent_again(server, ns, tmp_path):
     server.upset("PUT", close)
     ns.kv["x"] = 2
     assert ns.kv["x"] == 2
+
+
+@pytest.mark.parametrize("wait", [True, 0, 1e12, math.inf, Fraction(60)])
+def test_a_webhook_may_be_waited_for_without_an_end(server, ns, wait):
+    """Its response is limited by what a socket takes, and by a second where there is no wait."""
+    shown = {"id": "e1", "namespace": "company.team", "flowId": "orders", "outputs": {"n": 5}}
+    shown["state"] = {"current": "SUCCESS"}
+    server.upset("POST", answer(200, json.dumps(shown).encode()))
+    assert ns.webhook("orders", "k1", wait=wait).outputs == {"n": 5}
 
 
 def test_the_log_of_urllib3_does_not_show_the_key_of_a_webhook(ns, caplog):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -340,6 +341,13 @@ def test_a_script_that_is_killed(script):
     messages = run_script(script("import signal; signal.pause()"), kill_after=0)
     assert (messages.state, messages.exit_status) == ("KILLED", 143)
     assert run_script(script(""), kill_after=3600).state == "SUCCESS"
+
+
+@POSIX_ONLY
+def test_times_may_be_fractions(script):
+    """They are numbers of seconds, too."""
+    times = {"timeout": Fraction(60), "kill_after": Fraction(0), "grace": Fraction(60)}
+    assert run_script(script("import signal; signal.pause()"), **times).state == "KILLED"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import math
 import random
 from datetime import datetime, timezone
+from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
@@ -106,6 +107,15 @@ def test_a_wait_without_a_timeout_has_no_limit():
     io = Answers("RUNNING", "SUCCESS")
     wait(io)
     assert io.sent == [math.inf, math.inf]
+
+
+def test_times_are_floats_whatever_number_they_are_given_as():
+    """Sockets, locks and formats take these only."""
+    options = Options(Fraction(1, 2), 60, Fraction(5)).checked()
+    times = (options.poll_interval, options.log_settle, options.timeout)
+    assert times == (0.5, 60, 5)
+    assert {type(each) for each in times} == {float}
+    assert Options(None, None).checked(waits=False) == Options(None, None)
 
 
 def test_a_timeout_ends_a_wait_with_a_last_poll():

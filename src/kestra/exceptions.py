@@ -5,8 +5,9 @@
     KestraError
     ├── FailedExponentialBackoff          every attempt of a request failed
     │   ├── ConnectionFailed              none made, or it broke (also a requests.ConnectionError)
-    │   ├── RequestTimeout                no complete response in time (also a requests.Timeout)
-    │   └── ConnectTimeout                no connection in time (both; a requests.ConnectTimeout)
+    │   └── RequestTimeout                a timeout was over (also a requests.Timeout)
+    │       ├── ConnectTimeout            no connection in time (also a ConnectionFailed)
+    │       └── ReadTimeout               no complete response in time
     ├── APIError                          the server refused (also a requests.HTTPError)
     │   ├── AuthenticationError           401
     │   ├── PermissionDenied              403
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         MalformedResponse,
         NotFound,
         PermissionDenied,
+        ReadTimeout,
         RequestTimeout,
         ServerError,
     )
@@ -67,6 +69,7 @@ __all__ = [
     "MalformedResponse",
     "NotFound",
     "PermissionDenied",
+    "ReadTimeout",
     "RequestTimeout",
     "ServerError",
 ]

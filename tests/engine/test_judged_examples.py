@@ -33,6 +33,7 @@ from test_examples import (
     test_tmp_files,
     test_uv_packages,
     test_without_package,
+    test_without_package_refuses_what_is_nested_too_deep,
     test_xcom,
     web,
 )

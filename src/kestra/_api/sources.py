@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SUFFIXES = frozenset({".yml", ".yaml"})
 # By YAML's own rule, no text begins a line like this but a document, and directives before it.
 SEPARATOR = re.compile(
-    r"^(?:%[^\n]*\n)*---(?=[ \t\r\n]|\Z)[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)?", re.MULTILINE
+    r"^\ufeff?(?:%[^\n]*\n)*---(?=[ \t\r\n]|\Z)[ \t]*(?:#[^\n]*)?\r?(?:\n|\Z)?", re.MULTILINE
 )
 _MARKS = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor or a tag before a value
 _CALLERS = ("Subflow", "ForEachItem", ".flow.Flow", ".flows.Flow")
@@ -45,21 +45,26 @@ class Source:
         return f"{self.path}:{self.line + 1}" if self.line else self.path
 
 
-def read_sources(paths: Any, *, whole: bool = True) -> list[Source]:
-    """Return the documents of files, and of the YAML files below folders.
-
-    A file with a single one gives its whole text, if that can be read, unless `whole` is off.
-    """
+def checked_paths(paths: Any) -> list[Path]:
+    """Return what was given as a path or several."""
     given: list[Any] = [paths]
     if isinstance(paths, Iterable) and not isinstance(paths, str | bytes | os.PathLike):
         given = list(paths)
     for each in given:
         if not isinstance(each, str | os.PathLike):
             raise TypeError(f"paths must be a path or several, not {type(each).__name__}")
-    files = [path for each in given for path in _files(Path(each))]
+    return [Path(each) for each in given]
+
+
+def read_sources(paths: Iterable[Path], *, whole: bool = True) -> list[Source]:
+    """Return the documents of files, and of the YAML files below folders.
+
+    That of a file with one is its whole text, if that can be read, unless `whole` is off.
+    """
+    files = [path for each in paths for path in _files(each)]
     sources = [source for path in files for source in _documents(path, whole)]
     if not sources:
-        listed = ", ".join(map(os.fspath, given)) or "nothing"
+        listed = ", ".join(map(str, paths)) or "nothing"
         raise ValueError(
             f"paths: there are no flows in {listed}: give YAML files, or folders with some"
         )

@@ -165,16 +165,14 @@ class Connection:
 
     def _options(self, *arguments: Any, waits: bool = True, **others: Any) -> Options:
         """Return how to wait, from the attributes and these, in their order from `timeout` on."""
-        options = Options(  # type: ignore[misc]  # there are never that many
+        return Options(  # type: ignore[misc]  # there are never that many
             self.poll_interval,
             self.log_settle,
             *arguments,
             labels_from_inputs=self.labels_from_inputs,
             idempotent=self.idempotent,
             **others,
-        )
-        options.check(waits=waits)
-        return options
+        ).checked(waits=waits)
 
 
 def _with_traceparent(

@@ -17,6 +17,10 @@ class ConnectionFailed(FailedExponentialBackoff, requests.ConnectionError):
 
 
 class RequestTimeout(FailedExponentialBackoff, requests.Timeout):
+    """A timeout was over: a `ConnectTimeout` or a `ReadTimeout`."""
+
+
+class ReadTimeout(RequestTimeout, requests.ReadTimeout):
     """The response was not complete within the timeout."""
 
 
@@ -96,6 +100,10 @@ class MalformedResponse(APIError, ValueError):
     """A response that is not JSON, or lacks what it must have; often the page of a proxy."""
 
 
-_errors = [ConnectionFailed, RequestTimeout, ConnectTimeout, APIError, *APIError.__subclasses__()]
-for _error in _errors:  # tracebacks and pickles name the public module
+_of_network = [ConnectionFailed, RequestTimeout, *RequestTimeout.__subclasses__()]
+for _error in (
+    *_of_network,
+    APIError,
+    *APIError.__subclasses__(),
+):  # tracebacks and pickles name the public module
     _error.__module__ = "kestra.exceptions"

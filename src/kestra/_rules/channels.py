@@ -19,7 +19,7 @@ from kestra._rules.pages import BRIEFLY
 from kestra._rules.reading import stored_entries
 from kestra._rules.waiting import is_transient, next_pause
 from kestra._values.signals import is_interruption
-from kestra.exceptions import RequestTimeout
+from kestra.exceptions import ReadTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,7 +114,7 @@ class Channel(ABC):
             if is_interruption(error):
                 raise
             # A stream that does not begin in time is held back on its way.
-            is_held_back = type(error) is RequestTimeout
+            is_held_back = isinstance(error, ReadTimeout)
             self._wait_to_open(again=is_transient(error) and not is_held_back)
             return
         if self.stream is None:

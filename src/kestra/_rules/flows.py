@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from kestra._api.forms import checked_revision
 from kestra._api.namespaces import Change, FlowSource, Violation
 from kestra._api.parsing import body_of
-from kestra._api.sources import Source, difference, document, for_namespace, read_sources
+from kestra._api.sources import (
+    Source,
+    checked_paths,
+    difference,
+    document,
+    for_namespace,
+    read_sources,
+)
 from kestra._rules.downloads import fetch_zip
 from kestra._rules.files import temporary_file
 from kestra._rules.pages import address, carry_out, fetched, objects
@@ -107,7 +114,7 @@ def _write(found: dict[str, str], to: Path) -> list[Path]:
 
 async def validate(io: IO, _namespace: str, paths: Any) -> list[Violation]:
     # Comments before a document would be another one here, without a flow.
-    documents = await io.call(read_sources, paths, whole=False)
+    documents = await io.call(read_sources, checked_paths(paths), whole=False)
     url = await address(io, "flows/validate")
     found: list[Violation] = []
     for source in documents:
@@ -134,7 +141,8 @@ def _violations(source: Source, entry: dict[str, Any]) -> Iterable[Violation]:
 async def deploy(  # noqa: PLR0913  # what `NamespaceFlows.deploy` is given
     io: IO, namespace: str, paths: Any, *, dry_run: bool, delete: bool, override: bool
 ) -> list[Change]:
-    documents = for_namespace(await io.call(read_sources, paths), namespace, override=override)
+    found = await io.call(read_sources, checked_paths(paths))
+    documents = for_namespace(found, namespace, override=override)
     there = await _sources(io, namespace)
     plan = [_change(each, there.get(str(each.id))) for each in documents]
     texts = {str(each.id): each.text for each in documents}

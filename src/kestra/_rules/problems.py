@@ -29,7 +29,7 @@ from kestra.exceptions import (
     MalformedResponse,
     NotFound,
     PermissionDenied,
-    RequestTimeout,
+    ReadTimeout,
     ServerError,
 )
 
@@ -90,7 +90,7 @@ def failed(
     status = message = cause = None
     said = text_of(request, outcome)
     if isinstance(outcome, Failure):
-        late = ConnectTimeout if outcome.unsent else RequestTimeout
+        late = ConnectTimeout if outcome.unsent else ReadTimeout
         cls = late if outcome.timed_out else ConnectionFailed
         cause = outcome.reason
         said += f" (server: {_server(request)})"

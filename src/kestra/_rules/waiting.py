@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kestra._api.models import OTHER_STATES, TERMINAL_STATES
@@ -12,7 +12,7 @@ from kestra._api.parsing import state_of
 from kestra._rules.actions import act
 from kestra._rules.policy import RETRIED_STATUSES
 from kestra._rules.reading import poll
-from kestra._values.times import check_seconds
+from kestra._values.times import as_seconds
 from kestra.exceptions import (
     APIError,
     ExecutionTimeout,
@@ -54,18 +54,18 @@ class Options:
     labels_from_inputs: bool = False
     idempotent: bool = True  # the execution gets a label by which it is found again
 
-    def check(self, *, waits: bool = True) -> None:
+    def checked(self, *, waits: bool = True) -> Options:
         """Refuse what a wait cannot go by, before anything is sent; without one, less matters."""
-        times = {} if self.timeout is None else {"timeout": self.timeout}
+        names = ["timeout"] if self.timeout is not None else []
         if waits:
-            times |= {"poll_interval": self.poll_interval, "log_settle": self.log_settle}
-        for name, value in times.items():
-            check_seconds(name, value)
+            names += ["poll_interval", "log_settle"]
+        times: dict[str, Any] = {name: as_seconds(name, getattr(self, name)) for name in names}
         if waits and self.poll_interval > MOST_SECONDS:
             raise ValueError(f"poll_interval must be at most {MOST_SECONDS:,} seconds")
         for name, callback in (("on_log", self.on_log), ("on_state", self.on_state)):
             if callback is not None and not callable(callback):
                 raise TypeError(f"{name} must be callable, not {type(callback).__name__}")
+        return replace(self, **times)
 
     @property
     def follows(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from kestra._api.stored import utf8
 from kestra._rules import executing
 from kestra._rules.pages import address
 from kestra._rules.problems import body_text, status_of
+from kestra._rules.waiting import LAST_POLL, MOST_SECONDS
 from kestra._values.text import json_text
 from kestra.exceptions import APIError, FailedExponentialBackoff
 
@@ -45,7 +47,8 @@ async def call(  # noqa: PLR0913, PLR0917  # what `Namespace.webhook` is given
         # The response may come at the end of the flow.
         connect = io.flow.request_timeout
         connect = connect[0] if isinstance(connect, tuple) else connect
-        sent = {**sent, "timeout": (connect, options.timeout)}
+        longest = math.inf if options.timeout is None else max(options.timeout, LAST_POLL)
+        sent = {**sent, "timeout": (connect, min(longest, MOST_SECONDS))}
     start = io.clock.now()
     try:
         response = await io.request("post", url, once=True, **sent)

@@ -19,7 +19,7 @@ from kestra._task import frames, sink
 from kestra._task.kill import OnKill, running
 from kestra._task.logging import level_name, shortened
 from kestra._task.logging_config import level_number
-from kestra._values.times import check_seconds
+from kestra._values.times import as_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,7 +76,7 @@ def _check_options(parse: Any, timeout: Any, *, cwd: Any, env: Any) -> None:
     if parse is not None and not callable(parse):
         raise _wrong("parse", parse, "a function, which is called with each line")
     if timeout is not None:
-        check_seconds("timeout", timeout)
+        as_seconds("timeout", timeout)
     if cwd is not None:
         _path(cwd, "cwd")
     if env is not None:

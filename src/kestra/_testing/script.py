@@ -21,7 +21,7 @@ from kestra._engine.reader import TaskReader
 from kestra._engine.rules import GRACE
 from kestra._task.execution_context import FILE_VARIABLE
 from kestra._testing.task_context import context_file
-from kestra._values.times import check_seconds
+from kestra._values.times import as_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,11 +80,9 @@ def run_script(  # noqa: PLR0913  # keywords, each by itself
     path = Path(script).absolute()
     if not path.is_file():
         raise FileNotFoundError(f"there is no script {path}")
-    times = {"timeout": timeout, "grace": grace}
+    timeout, grace = as_seconds("timeout", timeout), as_seconds("grace", grace)
     if kill_after is not None:
-        times["kill_after"] = kill_after
-    for name, seconds in times.items():
-        check_seconds(name, seconds)
+        kill_after = as_seconds("kill_after", kill_after)
     reader = TaskReader(engine, enterprise=enterprise)
     with ExitStack() as stack:
         variables = dict(env or {})

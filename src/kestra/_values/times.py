@@ -15,13 +15,14 @@ _INSTANT = (
 )
 
 
-def check_seconds(name: str, value: Any) -> None:
-    """Refuse an argument that is not 0 or more seconds."""
+def as_seconds(name: str, value: Any) -> float:
+    """Return an argument that is 0 or more seconds, as what the system waits for."""
     kind = type(value)
     if not issubclass(kind, Real):
         raise TypeError(f"{name} must be a number of seconds, not {kind.__name__}")
     if not value >= 0:
         raise ValueError(f"{name} must be 0 or more seconds")
+    return float(value)
 
 
 def iso_duration(duration: timedelta | int) -> str:

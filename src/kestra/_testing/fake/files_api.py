@@ -75,6 +75,7 @@ def put(engine: Engine, request: Request, namespace: str) -> Reply:
 
 def move(engine: Engine, request: Request, namespace: str) -> Reply:
     """Move a file or a folder; one that is not there is ignored."""
+    request.check_kind("application/json")
     source, target = _path_of_uri(request.value("from")), _path_of_uri(request.value("to"))
     known = engine.files[namespace]
     if _at_or_below(known, target):
@@ -96,9 +97,10 @@ def delete(engine: Engine, request: Request, namespace: str) -> Reply:
 
 def stats(engine: Engine, request: Request, namespace: str) -> Reply:
     path, known = _path(request.value("path")), engine.files[namespace]
-    if not _at_or_below(known, path.rstrip("/")):
+    place = path.rstrip("/")
+    if not _at_or_below(known, place):
         raise not_found(f"File '{path}' was not found in namespace '{namespace}'.")
-    return as_json(_entry(engine, known, path))
+    return as_json(_entry(engine, known, place))
 
 
 def directory(engine: Engine, request: Request, namespace: str) -> Reply:
@@ -157,7 +159,7 @@ def _entry(engine: Engine, known: _Files, path: str) -> dict[str, Any]:
     return {
         "type": "File" if file else "Directory",
         "size": len(file.content) if file else 0,
-        "fileName": path.rpartition("/")[2],
+        "fileName": path.rpartition("/")[2] or "_files",  # the root
         "lastModifiedTime": int(date(max(each.modified for each in files)).timestamp() * 1000),
         "creationTime": int(date(min(each.created for each in files)).timestamp() * 1000),
         "metadata": {},

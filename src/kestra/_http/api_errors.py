@@ -100,10 +100,7 @@ class MalformedResponse(APIError, ValueError):
     """A response that is not JSON, or lacks what it must have; often the page of a proxy."""
 
 
+# Tracebacks and pickles name the public module.
 _of_network = [ConnectionFailed, RequestTimeout, *RequestTimeout.__subclasses__()]
-for _error in (
-    *_of_network,
-    APIError,
-    *APIError.__subclasses__(),
-):  # tracebacks and pickles name the public module
+for _error in [*_of_network, APIError, *APIError.__subclasses__()]:
     _error.__module__ = "kestra.exceptions"

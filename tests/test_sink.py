@@ -745,6 +745,48 @@ sys.exit(status)
     assert parent.message.endswith(" - another thread")
 
 
+@POSIX_ONLY
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_fork_while_another_thread_imports_logging(when):
+    """The lock of `logging` is free after the fork, whether its hooks were set by then or not."""
+    code = f"""
+import threading, warnings
+
+warnings.simplefilter("ignore")
+assert "logging" not in sys.modules and "dataclasses" not in sys.modules
+is_there, goes_on = threading.Event(), threading.Event()
+set_hooks = os.register_at_fork
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "dataclasses":  # the fork has begun to import
+            goes_on.set()
+
+def set_hooks_of_logging(**hooks):
+    os.register_at_fork = set_hooks
+    if {when!r} == "after":
+        set_hooks(**hooks)
+    is_there.set()
+    goes_on.wait()
+    if {when!r} == "before":
+        set_hooks(**hooks)
+
+sys.meta_path.insert(0, Finder())
+os.register_at_fork = set_hooks_of_logging
+thread = threading.Thread(target=__import__, args=("logging",))
+thread.start()
+is_there.wait()
+child = os.fork()
+is_owned = sys.modules["logging"]._lock._is_owned()
+if not child:
+    os._exit(is_owned)
+thread.join()
+sys.exit(is_owned or os.waitpid(child, 0)[1])
+"""
+    script = run(code)
+    assert (script.returncode, script.stderr) == (0, b"")
+
+
 # Readers that are slow, or gone.
 
 

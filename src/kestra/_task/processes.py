@@ -100,10 +100,15 @@ def load_for_child() -> None:
     """Import what a child may need: for what another thread was importing it waits for ever."""
     if not _count():
         return
-    has_hooks = hasattr(sys.modules.get("logging"), "LogRecord")  # which comes after them
+    logging = sys.modules.get("logging")
+    lock: Any = getattr(logging, "_lock", None)
+    is_due = not hasattr(logging, "LogRecord")  # which comes after the hooks of `logging`
+    if lock is not None and lock._is_owned():  # noqa: SLF001  # by one of these
+        is_due = True
+        lock.release()  # a thread that imports `logging` may be waiting for it
     for name in _IMPORTED_LATE:
         __import__(name)
-    if not has_hooks:  # `logging` will give back after this fork what it takes before one
+    if is_due:  # `logging` will give back after this fork what it takes before one
         vars(sys.modules["logging"])["_lock"].acquire()
 
 

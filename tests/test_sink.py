@@ -368,16 +368,28 @@ thread.join()
 
 
 @POSIX_ONLY
-@pytest.mark.parametrize("module", ["_task.metric_types", "_task.processes", "_values.encoded"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "kestra._task.logging",
+        "kestra._task.metric_types",
+        "kestra._task.processes",
+        "kestra._task.stand_ins",
+        "kestra._task.timing",
+        "kestra._values.encoded",
+        "inspect",
+        "re",
+    ],
+)
 def test_an_exception_of_a_handler_inside_an_import(module):
     """It is for the script, though `importlib` takes it for a file that is not there."""
     code = f"""
-import signal
+import io, signal
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
         try:
-            if name == "kestra.{module}":
+            if name == "{module}":
                 os.kill(os.getpid(), signal.SIGALRM)
         except OSError:
             pass
@@ -389,10 +401,15 @@ def handler(*_):
 signal.signal(signal.SIGALRM, handler)
 finder = Finder()
 sys.meta_path.insert(0, finder)
+standard, sys.stdout = sys.stdout, io.StringIO()
 try:
     Kestra.counter("rows", 1)
-    Kestra.outputs({{"long": "x" * 9_000}})
+    sys.stdout = standard
+    Kestra.outputs({{"long": "x" * 9_000, "rows": [{{"a": "x" * 9_000}}]}})
+    Kestra.timer("load", lambda: None)
+    Kestra.logger()
 except TimeoutError:
+    sys.stdout = standard
     Kestra.outputs({{"late": True}})
 print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """

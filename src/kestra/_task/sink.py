@@ -102,6 +102,7 @@ class _Place:
             raise RuntimeError(f"sys.{self.name} is None: there is nowhere to send a frame to")
         target = stream
         if descriptor_of(stream) is None:
+            load("kestra._task.stand_ins")
             from kestra._task.stand_ins import below_reshapers
 
             target = below_reshapers(stream)
@@ -237,8 +238,7 @@ class Sink(_Place):
                 gate.catch_up()
 
     def pass_on(self, frame: str, is_whole: bool) -> bool:
-        stand_ins: Any = _modules.get("kestra._task.stand_ins")
-        if stand_ins is not None:
+        if (stand_ins := _modules.get("kestra._task.stand_ins")) is not None:
             return bool(stand_ins.pass_on(self, frame, is_whole=is_whole))
         if is_whole:
             self.write_below(frame)
@@ -285,6 +285,7 @@ class Sink(_Place):
         if self.stand_in is None:
             self.write_below(frame)
         else:
+            load("kestra._task.stand_ins")
             from kestra._task.stand_ins import deliver
 
             deliver(self, frame, self.stand_in)

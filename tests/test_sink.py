@@ -373,10 +373,12 @@ thread.join()
     [
         "kestra._task.logging",
         "kestra._task.metric_types",
+        "kestra._task.numbers",
         "kestra._task.processes",
         "kestra._task.stand_ins",
         "kestra._task.timing",
         "kestra._values.encoded",
+        "kestra._values.table",
         "inspect",
         "re",
     ],
@@ -384,7 +386,7 @@ thread.join()
 def test_an_exception_of_a_handler_inside_an_import(module):
     """It is for the script, though `importlib` takes it for a file that is not there."""
     code = f"""
-import io, signal
+import decimal, io, signal
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
@@ -406,6 +408,8 @@ try:
     Kestra.counter("rows", 1)
     sys.stdout = standard
     Kestra.outputs({{"long": "x" * 9_000, "rows": [{{"a": "x" * 9_000}}]}})
+    Kestra.counter("orders", decimal.Decimal("1.5"))
+    Kestra.outputs({{"total": decimal.Decimal("1.5")}})
     Kestra.timer("load", lambda: None)
     Kestra.logger()
 except TimeoutError:

@@ -368,16 +368,30 @@ thread.join()
 
 
 @POSIX_ONLY
-@pytest.mark.parametrize("module", ["_task.metric_types", "_task.processes", "_values.encoded"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "kestra._task.logging",
+        "kestra._task.metric_types",
+        "kestra._task.numbers",
+        "kestra._task.processes",
+        "kestra._task.stand_ins",
+        "kestra._task.timing",
+        "kestra._values.encoded",
+        "kestra._values.table",
+        "inspect",
+        "re",
+    ],
+)
 def test_an_exception_of_a_handler_inside_an_import(module):
     """It is for the script, though `importlib` takes it for a file that is not there."""
     code = f"""
-import signal
+import decimal, io, signal
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
         try:
-            if name == "kestra.{module}":
+            if name == "{module}":
                 os.kill(os.getpid(), signal.SIGALRM)
         except OSError:
             pass
@@ -389,10 +403,17 @@ def handler(*_):
 signal.signal(signal.SIGALRM, handler)
 finder = Finder()
 sys.meta_path.insert(0, finder)
+standard, sys.stdout = sys.stdout, io.StringIO()
 try:
     Kestra.counter("rows", 1)
-    Kestra.outputs({{"long": "x" * 9_000}})
+    sys.stdout = standard
+    Kestra.outputs({{"long": "x" * 9_000, "rows": [{{"a": "x" * 9_000}}]}})
+    Kestra.counter("orders", decimal.Decimal("1.5"))
+    Kestra.outputs({{"total": decimal.Decimal("1.5")}})
+    Kestra.timer("load", lambda: None)
+    Kestra.logger()
 except TimeoutError:
+    sys.stdout = standard
     Kestra.outputs({{"late": True}})
 print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """
@@ -743,6 +764,48 @@ sys.exit(status)
     child, parent = sorted(messages.logs, key=lambda entry: entry.level)
     assert "ZeroDivisionError" in child.message
     assert parent.message.endswith(" - another thread")
+
+
+@POSIX_ONLY
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_fork_while_another_thread_imports_logging(when):
+    """The lock of `logging` is free after the fork, whether its hooks were set by then or not."""
+    code = f"""
+import threading, warnings
+
+warnings.simplefilter("ignore")
+assert "logging" not in sys.modules and "dataclasses" not in sys.modules
+is_there, goes_on = threading.Event(), threading.Event()
+set_hooks = os.register_at_fork
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "dataclasses":  # the fork has begun to import
+            goes_on.set()
+
+def set_hooks_of_logging(**hooks):
+    os.register_at_fork = set_hooks
+    if {when!r} == "after":
+        set_hooks(**hooks)
+    is_there.set()
+    goes_on.wait()
+    if {when!r} == "before":
+        set_hooks(**hooks)
+
+sys.meta_path.insert(0, Finder())
+os.register_at_fork = set_hooks_of_logging
+thread = threading.Thread(target=__import__, args=("logging",))
+thread.start()
+is_there.wait()
+child = os.fork()
+is_owned = sys.modules["logging"]._lock._is_owned()
+if not child:
+    os._exit(is_owned)
+thread.join()
+sys.exit(is_owned or os.waitpid(child, 0)[1])
+"""
+    script = run(code)
+    assert (script.returncode, script.stderr) == (0, b"")
 
 
 # Readers that are slow, or gone.

@@ -259,6 +259,7 @@ TEES_THAT_LOG = {
     "after": "self.stream.write(text)\n        log.debug('copy: %s', text.strip())",
     "masked": "self.stream.write(text.replace('s3cret', '*'))\n        log.debug(text.strip())",
     "twice": "log.debug(text.strip())\n        self.stream.write(text)\n        log.debug(text)",
+    "by print": "log.debug(text.strip())\n        print(text.rstrip(), file=self.stream)",
     "in another thread": (
         "thread = threading.Thread(target=log.debug, args=(text.strip(),))\n"
         "        thread.start()\n        thread.join()\n        return self.stream.write(text)"
@@ -295,8 +296,9 @@ log.info("mine")
     assert [entry.level for entry in messages.logs].count("INFO") == 1
 
 
-def test_a_tee_that_logs_in_a_test():
-    """So it is where a test captures what is printed."""
+@pytest.mark.parametrize("mark", ["", "copy: "])
+def test_a_tee_that_logs_in_a_test(mark):
+    """So it is where a test captures what is printed, and where the text written is no frame."""
     log = Kestra.logger()
 
     class Tee:
@@ -304,7 +306,7 @@ def test_a_tee_that_logs_in_a_test():
 
         def write(self, text):
             log.debug("copy: %s", text.strip())
-            return self.stream.write(text)
+            return self.stream.write(mark + text)
 
     tee = Tee()
     with testing.capture() as messages:
@@ -314,6 +316,7 @@ def test_a_tee_that_logs_in_a_test():
             Kestra.counter("rows", 2)
         finally:
             sys.stdout = before
+        assert len(messages.rejected) == bool(mark)
     assert messages.metrics["rows"] == 2
 
 
@@ -669,6 +672,26 @@ def test_an_open_line_of_somebody_else(capfd, monkeypatch):
     print("open", end="")
     Kestra.outputs({"a": 1})
     assert capfd.readouterr().out == f"{FRAME}\nopen\n{FRAME}\n"
+
+
+def test_an_open_line_in_a_wrapper_of_standard_output():
+    """What a wrapper that a script has made still holds is written before the line of a frame."""
+    code = """
+import io
+
+class Raw(io.RawIOBase):
+    def writable(self):
+        return True
+    def write(self, data):
+        return sys.__stdout__.write(bytes(data).decode())
+
+sys.stdout = io.TextIOWrapper(io.BufferedWriter(Raw()), line_buffering=True)
+print("loading", end="")
+Kestra.counter("rows", 2)
+"""
+    messages = kept(run(code))
+    assert messages.metrics["rows"] == 2
+    assert [entry.message for entry in messages.logs] == ["loading"]
 
 
 def test_a_new_file_has_no_open_line(tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from _collections_abc import Mapping
 
+from kestra._values.loading import load
 from kestra._values.text import (
     MAX_DIGITS,
     MAX_TEXT,
@@ -215,6 +216,7 @@ def _fields(item: object) -> dict[str, Any]:
 
 
 def _metric(fields: dict[str, Any], value_name: str = "value") -> dict[str, Any]:
+    load("kestra._task.numbers")
     from kestra._task import numbers
 
     type_ = fields.get("type")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 IDLE = 0  # nothing is being written (and false)
 WHOLE = 1  # a frame that the kernel takes as a whole: another may still go first, text may not
 INSIDE = 2  # a line that may be out in part: all has to wait for its end
+_FRAME_ENDS = ("::\n", "}::")
 
 
 class Gate:
@@ -97,12 +98,11 @@ class Gate:
 class Stream:
     """A standard stream that has a descriptor, with the hooks on it.
 
-    What is written to it as text may be a frame, which a stand-in has passed on: that goes to
-    `write_frame`.
+    A text may be a frame, which a stand-in has passed on: `pass_on` returns True if it takes that.
     """
 
     def __init__(
-        self, stream: Any, gate: Gate, write_frame: Callable[[str], None], *, line_is_open: bool
+        self, stream: Any, gate: Gate, pass_on: Callable[[str, bool], bool], *, line_is_open: bool
     ) -> None:
         self.stream = stream
         self.descriptor: int = stream.fileno()
@@ -112,7 +112,7 @@ class Stream:
         self.inner_write: Callable[[str], int] = stream.write
         self.is_own = True  # nobody has replaced what the hook calls
         self._gate = gate
-        self.write_frame = write_frame
+        self._pass_on = pass_on
         self.flush: Callable[[], object] = stream.flush
         self._flush_hook: Callable[[], None] | None = None
         self.unflushed = 0  # characters, since a fork
@@ -198,9 +198,12 @@ class Stream:
         if vars(self.stream).get("flush") is self._flush_hook is not None:
             del vars(self.stream)["flush"]
 
-    def is_frame(self, text: str) -> bool:
-        is_frame = text.lstrip("\n")[:3] == "::{" and text.isascii()
-        return is_frame and self.is_own and "write" not in vars(self.stream.buffer)
+    def takes_frame(self, text: str) -> bool:
+        frame = text.strip("\n")
+        if frame[:3] != "::{" or frame[-3:] != "}::" or not frame.isascii():
+            return False
+        is_bare = self.is_own and "write" not in vars(self.stream.buffer)
+        return is_bare and self._pass_on(frame, text[-1] == "\n")
 
     def write_with_care(self, write: Callable[[str], int], text: str, *, is_open: bool) -> int:
         if self._gate.open_line is None:
@@ -224,8 +227,7 @@ def _noting_write(  # noqa: C901
         nonlocal encoding, ends
         if other.stage and gate.leaves(noting_write, text):
             return len(text)
-        if text[-4:] == "}::\n" and real.is_frame(text):
-            real.write_frame(text.strip("\n"))
+        if text[-3:] in _FRAME_ENDS and real.takes_frame(text):
             return len(text)
         try:
             is_locked = gate.acquire()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kestra._task import frames
 from kestra._task.sink import stdout
+from kestra._values.loading import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ class Kestra:
         """
         if duration is not _UNSET and not callable(duration):
             return Kestra._metrics(name, "timer", duration, tags)
+        load("kestra._task.timing")
         from kestra._task.timing import Timing
 
         timing = Timing(name, tags, Kestra._metrics)
@@ -229,6 +231,7 @@ class Kestra:
         TRACE, CRITICAL is ERROR.
         """
         if Kestra._logger is None:
+            load("kestra._task.logging")
             from kestra._task.logging import task_logger
 
             Kestra._logger = task_logger(_json_formatter)

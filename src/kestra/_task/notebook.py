@@ -50,7 +50,7 @@ def deliver(sink: Sink, frame: str, target: Any, stdout: Any) -> bool:
 def _outlet(kind: type[Sink], descriptor: int) -> Sink:
     outlet = kind("", Gate())
     stream = os.fdopen(os.dup(descriptor), "w", encoding="utf-8")
-    outlet.real = Stream(stream, outlet.gate, outlet.write_below, line_is_open=False)
+    outlet.real = Stream(stream, outlet.gate, outlet.pass_on, line_is_open=False)
     if hasattr(os, "register_at_fork"):
         renewed = outlet.gate.lock._at_fork_reinit  # type: ignore[attr-defined]  # noqa: SLF001  # as in `sink`
         os.register_at_fork(after_in_child=renewed)

@@ -100,10 +100,15 @@ def load_for_child() -> None:
     """Import what a child may need: it could never import what another thread is importing now."""
     if not _count():
         return
-    is_loaded = hasattr(sys.modules.get("logging"), "LogRecord")  # up to its hooks for forks, too
+    logging = sys.modules.get("logging")
+    lock: Any = getattr(logging, "_lock", None)
+    is_due = not hasattr(logging, "LogRecord")  # which comes after the hooks of `logging`
+    if lock is not None and lock._is_owned():  # noqa: SLF001  # by one of these
+        is_due = True
+        lock.release()  # a thread that imports `logging` may be waiting for it
     for name in _IMPORTED_LATE:
         __import__(name)
-    if not is_loaded:  # its hook after this fork releases what the one before it would have taken
+    if is_due:  # its hook after this fork releases what the one before it takes
         vars(sys.modules["logging"])["_lock"].acquire()
 
 

@@ -60,7 +60,7 @@ _UNBOUND: Any = object()  # no stream, not even None
 class _Place:
     """What one of the two standard streams is at present."""
 
-    pass_on: Callable[[str], None]
+    pass_on: Callable[[str, bool], bool]
 
     def __init__(self, name: str, gate: Gate) -> None:
         self.gate = gate
@@ -103,6 +103,7 @@ class _Place:
             raise RuntimeError(f"sys.{self.name} is None: there is nowhere to send a frame to")
         target = stream
         if descriptor_of(stream) is None:
+            load("kestra._task.stand_ins")
             from kestra._task.stand_ins import below_reshapers
 
             target = below_reshapers(stream)
@@ -237,10 +238,12 @@ class Sink(_Place):
             if gate.deferred and not stage:
                 gate.catch_up()
 
-    def pass_on(self, frame: str) -> None:
-        stand_ins = _modules.get("kestra._task.stand_ins")
-        if stand_ins is None or stand_ins.passes_on(frame):
+    def pass_on(self, frame: str, is_whole: bool) -> bool:
+        if (stand_ins := _modules.get("kestra._task.stand_ins")) is not None:
+            return bool(stand_ins.pass_on(self, frame, is_whole=is_whole))
+        if is_whole:
             self.write_below(frame)
+        return is_whole
 
     def _after_text(self, real: Stream, frame: str) -> str:
         """Deliver printed text; return the frame, after a line break where it needs one."""
@@ -283,6 +286,7 @@ class Sink(_Place):
         if self.stand_in is None:
             self.write_below(frame)
         else:
+            load("kestra._task.stand_ins")
             from kestra._task.stand_ins import deliver
 
             deliver(self, frame, self.stand_in)

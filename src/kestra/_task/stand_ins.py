@@ -150,6 +150,20 @@ def _take(frame: str) -> bool:
     return True
 
 
+def pass_on(sink: Sink, frame: str, *, is_whole: bool) -> bool:
+    """Deliver a frame that is written to the real stream as text; return False if it stays text.
+
+    If it is not whole, its line end may follow, as where a stand-in prints it.
+    """
+    if not is_whole and get_ident() not in _handing:
+        return False
+    if passes_on(frame):
+        sink.write_below(frame)
+    if sink.real is not None:
+        sink.real.has_broken_line |= not is_whole
+    return True
+
+
 def passes_on(frame: str) -> bool:
     """Note that a stand-in writes a frame to the real stream; return False if it is there by now.
 
@@ -227,18 +241,17 @@ def _deliver_logged(sink: Sink, handing: _Handing) -> None:
 
 
 def _has_open_line(sink: Sink, target: Any) -> bool:
+    if isinstance(target, io.TextIOWrapper):
+        target.flush()
     memory = memory_of(target)
     if memory is None:
         file = file_of(target)
         if file is not None:
-            target.flush()
             try:
                 return os.pread(file, 1, max(os.fstat(file).st_size - 1, 0)) not in _LINE_ENDS
             except (AttributeError, OSError):  # Windows; it is not open for reading
                 pass
         return sink.real is not None and sink.real.line_is_open
-    if memory is not target:
-        target.flush()
     has_threads = _count()  # which may print while the position is elsewhere
     end = memory.tell()
     if not end:

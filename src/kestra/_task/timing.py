@@ -6,6 +6,7 @@ import time
 
 from kestra._task import frames
 from kestra._task.sink import stdout
+from kestra._values.loading import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def within(
 
 def _kind_of(function: object) -> str | None:
     """Return `generator` or `coroutine` where a call does none of the work, else None."""
+    load("inspect")
     import inspect  # here: it takes longer to load than a script needs to send a number
 
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from itertools import chain
 
+from kestra._values.loading import load
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -58,6 +60,7 @@ def is_safe(value: Any, text: str, most_digits: int, most_text: int, *, is_flat:
     `_is_unicode` is quick on few texts, however long, and the search on many.
     """
     if "\\" in text:
+        load("re")
         import re
 
         if is_flat and not _is_unicode(value):
@@ -92,6 +95,7 @@ def _has_long_text(text: str, most: int) -> bool:
 
 
 def _has_long_number(text: str, most_digits: int) -> bool:
+    load("re")
     import re
 
     # A long number holds five neighbouring samples, and so a whole match of three.

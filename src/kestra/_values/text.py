@@ -147,10 +147,10 @@ def converted(value: object, readings: Readings | None = None) -> object:
     """What a value stands for, as a value of a JSON type, or as it is where it has no reading."""
     if type(value) in _CONTAINERS or isinstance(value, _SCALARS):
         return value
+    load("kestra._values.table")
     from kestra._values import table
 
-    plain = table.reading(value, readings or table.READINGS)
-    if isinstance(plain, table.Unreadable):
+    if isinstance(plain := table.reading(value, readings or table.READINGS), table.Unreadable):
         raise RefusedError(TypeError, f"is of type {type_name(plain.value)}, {plain.reason}")
     return plain
 
@@ -161,6 +161,7 @@ def key_text(key: object) -> str:
         return key
     plain = key
     if not isinstance(key, _SCALARS):
+        load("kestra._values.table")
         from kestra._values import table
 
         plain = table.reading(key, table.KEY_READINGS)
@@ -169,8 +170,7 @@ def key_text(key: object) -> str:
         return str.__str__(plain)  # of an Enum of text: the text, whose hash is another
     if isinstance(plain, float) and not is_finite(plain):
         return {"inf": "Infinity", "-inf": "-Infinity"}.get(float.__repr__(plain), "NaN")
-    scalar = scalar_text(plain)
-    if scalar is None:
+    if (scalar := scalar_text(plain)) is None:
         raise RefusedError(TypeError, f"has a key of type {type_name(key)}: use text as keys")
     return scalar
 

@@ -302,7 +302,7 @@ if _stderr_gate is _stdout_gate:
     stdout.twin, stderr.twin = stderr, stdout
 
 
-def _before_fork() -> None:
+def _hold() -> None:
     from kestra._task.processes import before_fork, load_for_child
 
     load_for_child()
@@ -312,7 +312,7 @@ def _before_fork() -> None:
     before_fork([(sink.gate, sink.real) for sink in (stdout, stderr)])
 
 
-def _after_fork_in_parent() -> None:
+def _go_on() -> None:
     for gate in (_stderr_gate, _stdout_gate):
         if gate.is_owned():  # else a signal handler raised before it was taken
             gate.go_on()
@@ -320,7 +320,7 @@ def _after_fork_in_parent() -> None:
             gate.catch_up()
 
 
-def _after_fork_in_child() -> None:
+def _begin_anew() -> None:
     for sink in (stderr, stdout):
         sink.gate.go_on()
         sink.gate.deferred.clear()  # the parent makes these calls
@@ -340,11 +340,7 @@ def _at_exit() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+    os.register_at_fork(before=_hold, after_in_parent=_go_on, after_in_child=_begin_anew)
 atexit.register(_at_exit)
 if os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "http/json":  # as under kotlp
     from kestra._task.kotlp import warn_after_first_line

@@ -155,7 +155,7 @@ def pass_on(sink: Sink, frame: str, *, is_whole: bool) -> bool:
 
     If it is not whole, its line end may follow, as where a stand-in prints it.
     """
-    if not is_whole and get_ident() not in _handing:
+    if not is_whole and _own.handing is None:
         return False
     if passes_on(frame):
         sink.write_below(frame)

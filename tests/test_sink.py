@@ -604,6 +604,56 @@ gc.collect()
     assert not messages.rejected
 
 
+@pytest.mark.parametrize("first", ["", "threading.Thread(target=ended.wait).start()"])
+def test_finalizers_and_imports(first):
+    """No `__del__` runs inside an import that a call makes, with other threads or without."""
+    code = f"""
+import gc, sys, threading
+
+ended = threading.Event()
+{first}
+
+class Asked:
+    def find_spec(self, name, *_):
+        if name.startswith("kestra"):
+            print(name, gc.isenabled())
+
+sys.meta_path.insert(0, Asked())
+Kestra.outputs({{"a": ["x"]}})
+Kestra.counter("rows", 1)
+print("afterwards", gc.isenabled())
+gc.disable()
+Kestra.timer("load", lambda: 1)
+print("disabled", gc.isenabled())
+ended.set()
+"""
+    collects = dict(line.split() for line in said(run(code)) if not line.startswith("::"))
+    assert collects.pop("afterwards") == "True"
+    assert collects.pop("disabled") == "False"
+    assert len(collects) > 3
+    assert set(collects.values()) == {"False"}
+
+
+def test_a_frame_inside_an_import_of_the_script():
+    """A `__del__`, or what else runs there, emits while a module of `re` is only half there."""
+    code = """
+import re, sys
+
+for name in [name for name in sys.modules if name.partition(".")[0] in {"re", "sre_compile"}]:
+    del sys.modules[name]
+
+class Emits:
+    def find_spec(self, name, *_):
+        if name in {"re._compiler", "sre_compile"}:
+            sys.meta_path.remove(self)
+            Kestra.outputs({"long": "x" * 2_000, "escaped": [["\\u00e9"]]})
+
+sys.meta_path.insert(0, Emits())
+import re
+"""
+    assert testing.parse("\n".join(said(run(code)))).outputs.keys() == {"long", "escaped"}
+
+
 # The end of the interpreter.
 
 

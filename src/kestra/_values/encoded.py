@@ -61,11 +61,11 @@ def is_safe(value: Any, text: str, most_digits: int, most_text: int, *, is_flat:
     """
     if "\\" in text:
         load("re")
-        import re
+        from re import search
 
         if is_flat and not _is_unicode(value):
             return False
-        if not is_flat and re.search(_LONE_SURROGATE, text):
+        if not is_flat and search(_LONE_SURROGATE, text):
             return False
     if len(text) <= most_digits:
         return True
@@ -96,12 +96,12 @@ def _has_long_text(text: str, most: int) -> bool:
 
 def _has_long_number(text: str, most_digits: int) -> bool:
     load("re")
-    import re
+    from re import compile as compiled
+    from re import finditer
 
     # A long number holds five neighbouring samples, and so a whole match of three.
     step = most_digits // 5
-    digits = re.compile(f"[0-9]{{{step * 2}}}")
+    digits = compiled(f"[0-9]{{{step * 2}}}")
     return any(
-        digits.match(text, sample.start() * step)
-        for sample in re.finditer("[0-9]{3}", text[::step])
+        digits.match(text, sample.start() * step) for sample in finditer("[0-9]{3}", text[::step])
     )

@@ -133,11 +133,12 @@ def _is_known(value: object, text: str, depth: int, is_flat: bool, is_short: boo
     try:
         load("kestra._values.encoded")
         from kestra._values.encoded import is_plain, is_safe
-    except ImportError:  # a signal handler sends a frame while this very import goes on
+
+        return (is_flat or is_plain(value, text, MAX_DEPTH - depth)) and (
+            is_short or is_safe(value, text, MAX_DIGITS, MAX_TEXT, is_flat=is_flat)
+        )
+    except ImportError:  # a `__del__` or a handler sends a frame while such an import goes on
         return False
-    return (is_flat or is_plain(value, text, MAX_DEPTH - depth)) and (
-        is_short or is_safe(value, text, MAX_DIGITS, MAX_TEXT, is_flat=is_flat)
-    )
 
 
 # --- any value, part by part; each of these may raise `RefusedError` --------------------------

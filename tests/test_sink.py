@@ -184,6 +184,14 @@ def test_encodings(encoding, options):
 # Signal handlers and finalizers.
 
 
+def forget(*modules):
+    """Code by which modules are imported once more, if what measures coverage has done so."""
+    return f"""
+for name in [name for name in sys.modules if name.partition(".")[0] in {modules}]:
+    del sys.modules[name]
+"""
+
+
 def watch(action):
     """Code that does something when the pipe is full, and who writes to it waits."""
     return f"""
@@ -387,6 +395,7 @@ def test_an_exception_of_a_handler_inside_an_import(module):
     """It is for the script, though `importlib` takes it for a file that is not there."""
     code = f"""
 import decimal, io, signal
+{forget("inspect", "re")}
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
@@ -636,17 +645,14 @@ ended.set()
 
 def test_a_frame_inside_an_import_of_the_script():
     """A `__del__`, or what else runs there, emits while a module of `re` is only half there."""
-    code = """
-import re, sys
-
-for name in [name for name in sys.modules if name.partition(".")[0] in {"re", "sre_compile"}]:
-    del sys.modules[name]
+    code = f"""
+{forget("re", "sre_compile")}
 
 class Emits:
     def find_spec(self, name, *_):
-        if name in {"re._compiler", "sre_compile"}:
+        if name in {{"re._compiler", "sre_compile"}}:
             sys.meta_path.remove(self)
-            Kestra.outputs({"long": "x" * 2_000, "escaped": [["\\u00e9"]]})
+            Kestra.outputs({{"long": "x" * 2_000, "escaped": [["\\u00e9"]]}})
 
 sys.meta_path.insert(0, Emits())
 import re
@@ -822,9 +828,9 @@ def test_a_fork_while_another_thread_imports_logging(when):
     """The lock of `logging` is free after the fork, whether its hooks were set by then or not."""
     code = f"""
 import threading, warnings
+{forget("logging", "dataclasses")}
 
 warnings.simplefilter("ignore")
-assert "logging" not in sys.modules and "dataclasses" not in sys.modules
 is_there, goes_on = threading.Event(), threading.Event()
 set_hooks = os.register_at_fork
 

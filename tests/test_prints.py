@@ -195,23 +195,14 @@ listener.stop()
 """
 
 
-def test_a_handler_that_prints_in_another_thread(tmp_path):
-    """So does one behind a queue."""
-    path = tmp_path / "script.py"
-    handler = """
+PRINTS = """
 class H(logging.Handler):
     def emit(self, record):
         print("handler")
 handler = H()
 """
-    path.write_text(START + handler + LISTENER)
-    assert sorted(Script(str(path)).logs) == [("INFO", "handler"), ("INFO", "x")]
-
-
-def test_a_formatter_that_prints_in_another_thread(tmp_path):
-    """Where nothing of `logging` but the handler of this package runs."""
-    path = tmp_path / "script.py"
-    handler = """
+# Here nothing of `logging` runs but the handler of this package.
+FORMATS = """
 from kestra import KestraHandler
 class F(logging.Formatter):
     def format(self, record):
@@ -221,8 +212,16 @@ handler = KestraHandler()
 handler.setFormatter(F())
 logging.getLogger().handlers.clear()
 """
+
+
+@pytest.mark.parametrize(
+    ("handler", "logged"), [(PRINTS, ["handler", "x"]), (FORMATS, ["again x", "formatter"])]
+)
+def test_what_prints_behind_a_queue(handler, logged, tmp_path):
+    """A handler, or a formatter, that prints in the thread of a listener does not go round."""
+    path = tmp_path / "script.py"
     path.write_text(START + handler + LISTENER)
-    assert sorted(Script(str(path)).logs) == [("INFO", "again x"), ("INFO", "formatter")]
+    assert sorted(Script(str(path)).logs) == [("INFO", message) for message in logged]
 
 
 def test_filters_and_formatters_that_print(tmp_path):
